@@ -1,0 +1,234 @@
+"""The judge: from what a statement does and what its caller may do to a decision.
+
+1. What was not understood is forbidden.
+2. Each right that the statement needs must be granted; a denial wins over any grant.
+   What is unknown and what is not granted get the same words.
+3. A protected column is compared only as its ``predicates`` allow.
+4. A protected column's value is written only into columns at least as protected.
+5. A masked column shows in the output only as itself, and is masked there; any other
+   flow is refused, or becomes a constant where ``expressions = "mask"``.
+6. A scanned column shows as itself or as a whole part of it, and is scanned there;
+   measures of it (its length) are clear; anything else computed from it is refused.
+7. The first rule that refuses is the one that is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tracewall.masking.config import Method
+from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
+from tracewall.policy.rights import Rights
+from tracewall.sql.flow import Access, Column, Flow, How, Source, Use, Write
+from tracewall.sql.statement import Misunderstood, Statement, Understanding
+
+_STRICTNESS: dict[Predicates, int] = {"any": 0, "equality": 1, "none": 2}
+
+
+class _Refused(Exception):
+    """A rule refuses: its name, the reason and a hint."""
+
+    def __init__(self, rule: str, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.rule, self.reason, self.hint = rule, reason, hint
+
+
+def decide(understood: Understanding, rights: Rights) -> Decision:
+    """Decide on a statement for the members of some groups; total, it never raises."""
+    if isinstance(understood, Misunderstood):
+        return _forbidden(understood, rights, "unreadable", understood.reason, unreadable=True)
+    try:
+        return _allowed(understood, rights)
+    except _Refused as refused:
+        return _forbidden(understood, rights, refused.rule, refused.reason, refused.hint)
+
+
+def _allowed(statement: Statement, rights: Rights) -> Decision:
+    rules = [_check_access(access, statement, rights) for access in statement.accesses]
+    for use in statement.uses:
+        _check_use(use, rights)
+    for write in statement.writes:
+        _check_write(write, rights)
+    columns = tuple(_output(name, flow, rights) for name, flow in statement.columns)
+    return Decision(
+        "allowed",
+        rules[0] if rules else "no-relation",
+        policy_hash=rights.policy.hash,
+        summary=statement.summary,
+        text=statement.text,
+        columns=columns,
+        relations=_relations(statement, rights),
+        row_limit=rights.policy.limits.rows,
+    )
+
+
+def _forbidden(
+    told: Understanding,
+    rights: Rights,
+    rule: str,
+    reason: str,
+    hint: str = "",
+    *,
+    unreadable: bool = False,
+) -> Decision:
+    understood = told if isinstance(told, Statement) else None
+    unknown = understood is not None and any(not a.relation for a in understood.accesses)
+    return Decision(
+        "forbidden",
+        rule,
+        reason,
+        hint,
+        policy_hash=rights.policy.hash,
+        summary=told.summary,
+        text=told.text,
+        relations=_relations(understood, rights) if understood else (),
+        unreadable=unreadable,
+        unknown=unknown,
+    )
+
+
+def _relations(statement: Statement, rights: Rights) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    touched: dict[str, dict[str, None]] = {}
+    for access in statement.accesses:
+        relation = rights.catalog.relations.get(access.relation)
+        if relation is not None:
+            touched.setdefault(relation.qualified, {})[access.action] = None
+    return tuple((name, tuple(actions)) for name, actions in touched.items())
+
+
+def _check_access(access: Access, statement: Statement, rights: Rights) -> str:
+    verdict = (
+        rights.verdict(access.action, access.relation, access.attnum) if access.relation else None
+    )
+    if isinstance(verdict, Grant):
+        return f"grants.{verdict.name}"
+    if isinstance(verdict, Denial) and verdict.reason:
+        raise _Refused(f"denials.{verdict.name}", verdict.reason, _hint(statement, rights))
+    # One wording for what is denied, what nothing grants and what is not there.
+    if access.spelled == "*":
+        what = "a column that * stands for"
+    else:
+        what = f'{"column" if access.attnum else "relation"} "{access.spelled}"'
+    reason = f"{what} does not exist or is not granted to you for {access.action}"
+    raise _Refused("default", reason, _hint(statement, rights))
+
+
+def _hint(statement: Statement, rights: Rights) -> str:
+    known = {(a.relation, a.action): None for a in statement.accesses if a.relation}
+    told = []
+    for oid, action in known:
+        columns = rights.readable(oid, action)
+        if columns:
+            name = rights.catalog.relations[oid].qualified
+            told.append(f"columns of {name} for you to {action}: {', '.join(columns)}")
+    return "; ".join(told)
+
+
+def _check_use(use: Use, rights: Rights) -> None:
+    for column in {source.column for source in (*use.flow, *use.other)}:
+        for rule in _rules(column, rights):
+            if not _may_use(use, column, rule, rights):
+                raise _Refused(
+                    _named(rule),
+                    f"{_spell(column, rights)} is protected and may not be compared this way",
+                    _USE_HINTS[rule.predicates],
+                )
+
+
+_USE_HINTS: dict[Predicates, str] = {
+    "none": "select it without filtering, sorting, grouping or joining by it",
+    "equality": "compare it with = or IN to a parameter, or join it to a column under the same mask",
+    "any": "",
+}
+
+
+def _may_use(use: Use, column: Column, rule: Mask | Scan, rights: Rights) -> bool:
+    strictness = _STRICTNESS[rule.predicates]
+    if strictness == 0:
+        return True
+    if strictness == 2 or use.how == "compare":
+        return False
+    if use.how == "equality":
+        return True
+    # A join tells which values are equal: the other side must be as protected.
+    return all(
+        rule.name in rights.shown(source.column).names for source in (*use.flow, *use.other)
+    )
+
+
+def _check_write(write: Write, rights: Rights) -> None:
+    held = rights.stored(write.target).names
+    for source in write.flow:
+        for rule in (*rights.stored(source.column).masks, *_leaking_scans(source, rights)):
+            if rule.name not in held:
+                raise _Refused(
+                    _named(rule),
+                    f"a value of {_spell(source.column, rights)} may not be written into "
+                    f"{_spell(write.target, rights)}, which is less protected",
+                )
+
+
+def _leaking_scans(source: Source, rights: Rights) -> Iterator[Scan]:
+    if source.how not in (How.MEASURED, How.COMPARED):
+        yield from rights.stored(source.column).scans
+
+
+def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
+    masks: dict[Mask, None] = {}
+    scans: dict[Scan, None] = {}
+    for source in sorted(flow):
+        protection = rights.shown(source.column)
+        if protection.masks:
+            masks.update((_shown_mask(m, source, rights), None) for m in protection.masks)
+        elif protection.scans and source.how not in (How.MEASURED, How.COMPARED):
+            _check_scanned(source, protection.scans[0], rights)
+            scans.update((scan, None) for scan in protection.scans)
+    sources = frozenset(source.column for source in flow)
+    if not masks:
+        return OutputColumn(name, sources, None, tuple(scans))
+    mask = next(iter(masks))
+    if len(masks) > 1 or scans:
+        # The value may come from either: only what hides both will do.
+        mask = _constant("+".join(rule.name for rule in (*masks, *scans)))
+    return OutputColumn(name, sources, mask)
+
+
+def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask:
+    if source.how is How.EXACT:
+        return mask
+    if mask.expressions == "mask" and source.how is not How.DERIVED:
+        return _constant(mask.name)
+    raise _Refused(
+        _named(mask),
+        f"{_spell(source.column, rights)} is masked, and an expression over it would show more",
+        "select the column itself: it comes back masked",
+    )
+
+
+def _check_scanned(source: Source, scan: Scan, rights: Rights) -> None:
+    if source.how is How.DERIVED:
+        raise _Refused(
+            _named(scan),
+            f"{_spell(source.column, rights)} is scanned, and what is computed from it could "
+            "defeat the detectors",
+            "select the column itself, or a whole part of a document (->, ->>)",
+        )
+
+
+def _constant(name: str) -> Mask:
+    return Mask(name, (), Method("redact"))
+
+
+def _rules(column: Column, rights: Rights) -> Iterable[Mask | Scan]:
+    protection = rights.shown(column)
+    return (*protection.masks, *protection.scans)
+
+
+def _named(rule: Mask | Scan) -> str:
+    return f"{'masks' if isinstance(rule, Mask) else 'scans'}.{rule.name}"
+
+
+def _spell(column: Column, rights: Rights) -> str:
+    relation = rights.catalog.relations[column[0]]
+    name = next((c.name for c in relation.columns if c.attnum == column[1]), "?")
+    return f"{relation.qualified}.{name}"

@@ -1,0 +1,133 @@
+"""What a set of groups may do in a catalog: a policy, joined with the relations there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tracewall.policy.model import Denial, Glob, Grant, Mask, Policy, Scan
+from tracewall.sql.catalog import Catalog, Relation
+from tracewall.sql.flow import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """The masks and scans that lie on a column."""
+
+    masks: tuple[Mask, ...] = ()
+    scans: tuple[Scan, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the rules."""
+        return frozenset(rule.name for rule in (*self.masks, *self.scans))
+
+
+BARE = Protection()
+"""No protection at all."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """A policy seen by the members of `groups`, over the relations of `catalog`.
+
+    Answers are remembered, so that a second look costs a dictionary look-up.
+    """
+
+    policy: Policy
+    catalog: Catalog
+    groups: frozenset[str]
+    _verdicts: dict[tuple[str, int, int], Grant | Denial | None] = field(default_factory=dict)
+    _shown: dict[Column, Protection] = field(default_factory=dict)
+    _stored: dict[Column, Protection] = field(default_factory=dict)
+
+    def verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
+        """Give the rule that decides an access: a grant, a denial, or None (nothing grants it).
+
+        `attnum` 0 asks for the relation as such: any grant on any of its columns will do,
+        and only a denial of all its columns stands against it.
+        """
+        key = (action, oid, attnum)
+        if key not in self._verdicts:
+            self._verdicts[key] = self._verdict(action, oid, attnum)
+        return self._verdicts[key]
+
+    def shown(self, column: Column) -> Protection:
+        """Give what still protects a column from these groups, after grants lifted masks."""
+        if column not in self._shown:
+            self._shown[column] = self._protection(column, lifting=True)
+        return self._shown[column]
+
+    def stored(self, column: Column) -> Protection:
+        """Give what protects a column, whoever asks."""
+        if column not in self._stored:
+            self._stored[column] = self._protection(column, lifting=False)
+        return self._stored[column]
+
+    def readable(self, oid: int, action: str) -> list[str]:
+        """Give the names of a relation's columns on which these groups may do `action`."""
+        return [
+            column.name
+            for column in self.catalog.relations[oid].columns
+            if isinstance(self.verdict(action, oid, column.attnum), Grant)
+        ]
+
+    def _verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
+        relation = self.catalog.relations[oid]
+        name = _column_name(relation, attnum)
+        for denial in self.policy.denials:
+            stands = _covers(denial.columns, name) if attnum else _covers_all(denial.columns)
+            if stands and self._applies(denial, action, relation):
+                return denial
+        for grant in self.policy.grants:
+            if self._applies(grant, action, relation) and (
+                not attnum or _covers(grant.columns, name)
+            ):
+                return grant
+        return None
+
+    def _applies(self, rule: Grant | Denial, action: str, relation: Relation) -> bool:
+        return (
+            action in rule.actions
+            and any(glob.matches(group) for glob in rule.groups for group in self.groups)
+            and any(glob.matches(relation.qualified) for glob in rule.tables)
+        )
+
+    def _protection(self, column: Column, *, lifting: bool) -> Protection:
+        oid, attnum = column
+        relation = self.catalog.relations[oid]
+        name = _column_name(relation, attnum)
+        masks: dict[Mask, None] = {}
+        scans: dict[Scan, None] = {}
+        for kin in self.catalog.family[oid]:
+            lifted = self._lifted(kin, name) if lifting else frozenset()
+            full = f"{kin.qualified}.{name}"
+            masks.update((m, None) for m in self.policy.masks if _hits(m, full, lifted))
+            scans.update((s, None) for s in self.policy.scans if _hits(s, full, lifted))
+        return Protection(tuple(masks), tuple(scans)) if masks or scans else BARE
+
+    def _lifted(self, relation: Relation, name: str) -> frozenset[str]:
+        grants = (
+            grant
+            for grant in self.policy.grants
+            if grant.lifts
+            and self._applies(grant, "select", relation)
+            and _covers(grant.columns, name)
+        )
+        return frozenset().union(*(grant.lifts for grant in grants))
+
+
+def _hits(rule: Mask | Scan, column: str, lifted: frozenset[str]) -> bool:
+    return rule.name not in lifted and any(glob.matches(column) for glob in rule.columns)
+
+
+def _covers(columns: Iterable[Glob], name: str) -> bool:
+    return any(glob.matches(name) for glob in columns)
+
+
+def _covers_all(columns: Iterable[Glob]) -> bool:
+    return any(glob.text == "*" for glob in columns)
+
+
+def _column_name(relation: Relation, attnum: int) -> str:
+    return next((c.name for c in relation.columns if c.attnum == attnum), "")

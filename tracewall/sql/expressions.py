@@ -1,0 +1,394 @@
+"""The flow of an expression: which base columns its value comes from, and how.
+
+1. Every kind of node is listed; one that is not is refused.
+2. Functions and operators are listed too, and must not be shadowed by users' own.
+3. A comparison is recorded as a use, and its result carries only what the use told.
+4. Testing a column for NULL, or counting it, tells nothing that needs protection.
+5. Where a name may mean several columns, the flow is the union of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracewall.sql.catalog import Catalog
+from tracewall.sql.flow import NOTHING, UNKNOWN, Access, Flow, How, Use, Write, merged, through
+from tracewall.sql.functions import (
+    COMPARISONS,
+    EQUALITIES,
+    EXTRACTIONS,
+    FUNCTIONS,
+    OPERATORS,
+    ORDERING_AGGREGATES,
+)
+from tracewall.sql.grammar import Node
+from tracewall.sql.scope import Item, Named, Scope, Unknowable
+
+
+@dataclass
+class Reading:
+    """What reading one statement has found so far: the rights it needs, its uses, its writes."""
+
+    catalog: Catalog
+    query: Callable[[Node, Scope, Reading], tuple[Named, ...]]
+    accesses: dict[Access, None] = field(default_factory=dict)
+    uses: dict[Use, None] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    problem: str = ""
+
+    def need(self, action: str, relation: int, attnum: int, spelled: str) -> None:
+        """Record a right that the statement needs."""
+        self.accesses[Access(action, relation, attnum, spelled)] = None
+
+    def use(self, how: str, flow: Flow, other: Flow = NOTHING) -> None:
+        """Record a use of what `flow` carries, unless it carries nothing new."""
+        fresh = _uncompared(flow)
+        if fresh or _uncompared(other):
+            self.uses[Use(how, fresh, _uncompared(other))] = None
+
+    def refuse(self, reason: str) -> None:
+        """Note why the statement can't be judged; the first reason stays."""
+        self.problem = self.problem or reason
+
+
+def flow_of(node: Node | None, scope: Scope, log: Reading) -> Flow:
+    """Give the flow of an expression, recording what it reads and compares."""
+    if not node:
+        return NOTHING
+    ((kind, body),) = node.items()
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise Unknowable(f"{kind} is not understood")
+    return reader(body, scope, log)
+
+
+def flows(nodes: list[Node] | None, scope: Scope, log: Reading) -> list[Flow]:
+    """Give the flow of each expression of a list."""
+    return [flow_of(node, scope, log) for node in nodes or []]
+
+
+def condition(node: Node | None, scope: Scope, log: Reading) -> None:
+    """Read a condition: what it uses beyond recorded comparisons is a comparison itself."""
+    log.use("compare", flow_of(node, scope, log))
+
+
+def compared(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:
+    """Read expressions that rows are ordered, grouped or told apart by."""
+    for flow in flows(nodes, scope, log):
+        log.use("compare", flow)
+
+
+def read_columns(columns: tuple[Named, ...], spelled: str, log: Reading) -> None:
+    """Record that base columns are read, by their name or by a star."""
+    for column in columns:
+        if column.base:
+            log.need("select", *column.base, spelled or column.name)
+
+
+def string(node: Node) -> str:
+    """Give the text of a String node, refusing any other."""
+    if "String" not in node:
+        raise Unknowable("a name is not understood")
+    text: str = node["String"].get("sval", "")
+    return text
+
+
+def _uncompared(flow: Flow) -> Flow:
+    return frozenset(source for source in flow if source.how is not How.COMPARED)
+
+
+def _column(body: Node, scope: Scope, log: Reading) -> Flow:
+    fields = body["fields"]
+    if any("A_Star" in part for part in fields):
+        raise Unknowable("a star stands where one value is expected")
+    names = [string(part) for part in fields]
+    if len(names) == 1:
+        return _bare(names[0], scope, log)
+    item = _qualifier(names[:-1], scope)
+    return _of_table(item, names[-1], log)
+
+
+def _bare(name: str, scope: Scope, log: Reading) -> Flow:
+    found = scope.columns_named(name)
+    if found:
+        read_columns(tuple(found), "", log)
+        return NOTHING.union(*(column.flow for column in found))
+    row = scope.table_named(name)
+    if row is not None:
+        return _whole_row(row, log)
+    if scope.phantom() is None:
+        log.need("select", 0, UNKNOWN, name)
+    return NOTHING
+
+
+def _qualifier(names: list[str], scope: Scope) -> Item:
+    item = scope.table_named(names[-1]) if len(names) <= 2 else None
+    if item is None:
+        raise Unknowable("a column's table is not among those the statement reads")
+    if len(names) == 2 and not (item.phantom or _in_schema(item, names[0])):
+        raise Unknowable("a column's table is not among those the statement reads")
+    return item
+
+
+def _in_schema(item: Item, schema: str) -> bool:
+    return item.relation is not None and item.relation.schema == schema
+
+
+def _of_table(item: Item, name: str, log: Reading) -> Flow:
+    found = tuple(column for column in item.columns if column.name == name)
+    if not found and not item.phantom:
+        # What is no column could be a function over the row, f(t) written t.f.
+        log.need("select", 0, UNKNOWN, name)
+    read_columns(found, "", log)
+    return NOTHING.union(*(column.flow for column in found))
+
+
+def _whole_row(item: Item, log: Reading) -> Flow:
+    read_columns(item.columns, "*", log)
+    return merged((column.flow for column in item.columns), How.DERIVED)
+
+
+def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
+    return NOTHING
+
+
+def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
+    kind, name = body["kind"], _operator_name(body, log)
+    left, right = _operand(body.get("lexpr"), scope, log), _operand(body.get("rexpr"), scope, log)
+    if kind in _COMPARING or (kind in _PLAIN and name in COMPARISONS):
+        return _comparison(kind, name, left, right, log)
+    if kind == "AEXPR_NULLIF":
+        _comparison(kind, "=", left, right, log)
+        return through(left, How.PART)
+    if name in EXTRACTIONS:
+        return through(left, How.PART) | through(right, How.DERIVED)
+    return merged([left, right], How.DERIVED)
+
+
+_PLAIN = frozenset({"AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_OP_ALL"})
+_COMPARING = frozenset({"AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT", "AEXPR_IN", "AEXPR_LIKE"}) | {
+    "AEXPR_ILIKE", "AEXPR_SIMILAR", "AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN", "AEXPR_BETWEEN_SYM",
+    "AEXPR_NOT_BETWEEN_SYM",
+}  # fmt: skip
+_NAMED_BY_KIND = frozenset(kind for kind in _COMPARING if "BETWEEN" in kind)
+
+
+def _operator_name(body: Node, log: Reading) -> str:
+    kind, names = body["kind"], [string(part) for part in body["name"]]
+    if kind not in _PLAIN | _COMPARING | {"AEXPR_NULLIF"}:
+        raise Unknowable("an operator is not understood")
+    if kind in _NAMED_BY_KIND:
+        # BETWEEN is made of these, which users can define for their own types.
+        shadowed = {"<=", ">=", "<", ">"} & log.catalog.operators
+    else:
+        shadowed = {names[-1]} & log.catalog.operators
+        if names[-1] not in OPERATORS:
+            raise Unknowable("an operator is not on the list of those that may be used")
+    if shadowed or (len(names) > 1 and names[:-1] != ["pg_catalog"]):
+        raise Unknowable("an operator of a user's own is used or may be meant")
+    return names[-1]
+
+
+def _operand(node: Node | None, scope: Scope, log: Reading) -> Flow:
+    if node and "List" in node:
+        return merged(flows(node["List"].get("items"), scope, log), How.EXACT)
+    return flow_of(node, scope, log)
+
+
+def _comparison(kind: str, name: str, left: Flow, right: Flow, log: Reading) -> Flow:
+    plain = name in EQUALITIES and kind != "AEXPR_OP_ALL" and "BETWEEN" not in kind
+    exact = all(source.how is How.EXACT for source in _uncompared(left | right))
+    if not (plain and exact):
+        log.use("compare", left | right)
+    elif left and right:
+        log.use("join", left, right)
+    else:
+        log.use("equality", left | right)
+    return through(left | right, How.COMPARED)
+
+
+def _all_or_any(body: Node, scope: Scope, log: Reading) -> Flow:
+    return merged(flows(body["args"], scope, log), How.PART)
+
+
+def _null_test(body: Node, scope: Scope, log: Reading) -> Flow:
+    flow = flow_of(body["arg"], scope, log)
+    known = frozenset(source for source in flow if source.how is How.EXACT)
+    log.use("compare", flow - known)
+    return through(flow - known, How.COMPARED)
+
+
+def _truth_test(body: Node, scope: Scope, log: Reading) -> Flow:
+    flow = flow_of(body["arg"], scope, log)
+    log.use("compare", flow)
+    return through(flow, How.COMPARED)
+
+
+def _cast(body: Node, scope: Scope, log: Reading) -> Flow:
+    names = type_names(body["typeName"], log)
+    flow = flow_of(body["arg"], scope, log)
+    whole = names[-1] in _TEXTUAL and "typmods" not in body["typeName"]
+    return through(flow, How.PART if whole else How.DERIVED)
+
+
+_TEXTUAL = frozenset({"text", "varchar", "json", "jsonb"})
+_SYSTEM_TYPES = frozenset({"regclass", "regproc", "regprocedure", "regoper", "regoperator"}) | {
+    "regrole", "regnamespace", "regtype", "regconfig", "regdictionary", "regcollation", "xml",
+}  # fmt: skip
+
+
+def type_names(body: Node, log: Reading) -> list[str]:
+    """Give a TypeName's parts, refusing users' own types and those that look things up."""
+    names = [string(part) for part in body.get("names", [])]
+    if not names or body.get("setof") or body.get("pct_type"):
+        raise Unknowable("a type is not understood")
+    own = len(names) > 1 and names[:-1] != ["pg_catalog"]
+    if own or names[-1] in log.catalog.types or names[-1] in _SYSTEM_TYPES:
+        raise Unknowable("a cast to this type is not allowed")
+    return names
+
+
+def _function(body: Node, scope: Scope, log: Reading) -> Flow:
+    name = function_name(body["funcname"], log)
+    arguments = flows(body.get("args"), scope, log)
+    condition(body.get("agg_filter"), scope, log)
+    order = [entry["SortBy"]["node"] for entry in body.get("agg_order", [])]
+    within = flows(order, scope, log)
+    for flow in within:
+        log.use("compare", flow)
+    if body.get("agg_distinct"):
+        log.use("compare", merged(arguments, How.EXACT))
+    window(body.get("over"), scope, log)
+    if name == "count":
+        return _counted(arguments, log)
+    if name in ORDERING_AGGREGATES:
+        log.use("compare", merged(arguments, How.EXACT))
+        return merged(arguments, How.PART)
+    ordered_set = within if body.get("agg_within_group") else []
+    return merged(arguments + ordered_set, FUNCTIONS[name])
+
+
+def _counted(arguments: list[Flow], log: Reading) -> Flow:
+    flow = merged(arguments, How.EXACT)
+    computed = frozenset(source for source in flow if source.how is not How.EXACT)
+    log.use("compare", computed)
+    return through(computed, How.COMPARED)
+
+
+def function_name(parts: list[Node], log: Reading) -> str:
+    """Give the name of a built-in function, refusing any that is not listed or shadowed."""
+    names = [string(part) for part in parts]
+    name = names[-1]
+    if len(names) > 1 and names[:-1] != ["pg_catalog"]:
+        raise Unknowable("a function of a user's own is called")
+    if name not in FUNCTIONS and name not in ORDERING_AGGREGATES and name != "count":
+        raise Unknowable(f"the function {name}() is not on the list of those that may be called")
+    if len(names) == 1 and name in log.catalog.functions:
+        raise Unknowable(f"a function of a user's own may be meant by {name}()")
+    return name
+
+
+def window(body: Node | None, scope: Scope, log: Reading) -> None:
+    """Read a window's definition: it compares what it partitions and orders by."""
+    if not body:
+        return
+    compared(body.get("partitionClause"), scope, log)
+    compared([entry["SortBy"]["node"] for entry in body.get("orderClause", [])], scope, log)
+    compared([body[edge] for edge in ("startOffset", "endOffset") if edge in body], scope, log)
+
+
+def _named_argument(body: Node, scope: Scope, log: Reading) -> Flow:
+    return flow_of(body["arg"], scope, log)
+
+
+def _chosen(body: Node, scope: Scope, log: Reading) -> Flow:
+    return merged(flows(body["args"], scope, log), How.PART)
+
+
+def _extreme(body: Node, scope: Scope, log: Reading) -> Flow:
+    flow = merged(flows(body["args"], scope, log), How.EXACT)
+    log.use("compare", flow)
+    return through(flow, How.PART)
+
+
+def _case(body: Node, scope: Scope, log: Reading) -> Flow:
+    tested = flow_of(body.get("arg"), scope, log)
+    results = [flow_of(body.get("defresult"), scope, log)]
+    for entry in body["args"]:
+        branch = entry["CaseWhen"]
+        tests = flow_of(branch["expr"], scope, log)
+        if "arg" in body:
+            _comparison("AEXPR_OP", "=", tested, tests, log)
+        else:
+            log.use("compare", tests)
+        results.append(flow_of(branch["result"], scope, log))
+    return merged(results, How.PART)
+
+
+def _computed_from(key: str) -> Callable[[Node, Scope, Reading], Flow]:
+    def read(body: Node, scope: Scope, log: Reading) -> Flow:
+        return merged(flows(body.get(key), scope, log), How.DERIVED)
+
+    return read
+
+
+def _collation(body: Node, scope: Scope, log: Reading) -> Flow:
+    return through(flow_of(body["arg"], scope, log), How.PART)
+
+
+def _indirection(body: Node, scope: Scope, log: Reading) -> Flow:
+    flow = flow_of(body["arg"], scope, log)
+    whole = True
+    for step in body["indirection"]:
+        if "A_Indices" in step:
+            edges = [step["A_Indices"][edge] for edge in ("lidx", "uidx") if edge in step["A_Indices"]]
+            compared(edges, scope, log)
+        elif "String" in step:
+            whole = False
+        else:
+            raise Unknowable("a star stands where one value is expected")
+    return through(flow, How.PART if whole else How.DERIVED)
+
+
+def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
+    columns = log.query(body["subselect"], scope.inner(), log)
+    flow = NOTHING.union(*(column.flow for column in columns))
+    kind = body["subLinkType"]
+    if kind == "EXISTS_SUBLINK":
+        return NOTHING
+    if kind == "EXPR_SUBLINK":
+        return flow
+    if kind == "ARRAY_SUBLINK":
+        return through(flow, How.PART)
+    if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
+        names = body.get("operName") or [{"String": {"sval": "="}}]
+        name = _operator_name({"kind": "AEXPR_OP", "name": names}, log)
+        return _comparison("AEXPR_OP", name, _operand(body["testexpr"], scope, log), flow, log)
+    raise Unknowable("a subquery is not understood")
+
+
+_READERS: Mapping[str, Callable[[Any, Scope, Reading], Flow]] = {
+    "ColumnRef": _column,
+    "A_Const": _constant,
+    "ParamRef": _constant,
+    "SQLValueFunction": _constant,
+    "SetToDefault": _constant,
+    "A_Expr": _operator,
+    "BoolExpr": _all_or_any,
+    "NullTest": _null_test,
+    "BooleanTest": _truth_test,
+    "TypeCast": _cast,
+    "FuncCall": _function,
+    "NamedArgExpr": _named_argument,
+    "CoalesceExpr": _chosen,
+    "MinMaxExpr": _extreme,
+    "CaseExpr": _case,
+    "A_ArrayExpr": _computed_from("elements"),
+    "RowExpr": _computed_from("args"),
+    "CollateClause": _collation,
+    "A_Indirection": _indirection,
+    "SubLink": _subquery,
+}
+

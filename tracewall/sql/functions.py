@@ -1,0 +1,104 @@
+"""Which built-in functions and operators may be used, and what they do to a flow.
+
+Only what is listed may be called. A listed name still means PostgreSQL's own function
+only while no user-defined one of that name is visible; the reader checks that.
+"""
+
+from __future__ import annotations
+
+from tracewall.sql.flow import How
+
+_MEASURES = """
+    length char_length character_length octet_length bit_length pg_column_size
+    jsonb_array_length json_array_length array_length cardinality array_ndims
+    array_lower array_upper jsonb_typeof json_typeof
+"""
+
+_PARTS = """
+    coalesce jsonb_extract_path jsonb_extract_path_text json_extract_path
+    json_extract_path_text to_jsonb to_json any_value first_value last_value nth_value
+    lag lead array_agg jsonb_agg json_agg unnest jsonb_array_elements
+    jsonb_array_elements_text json_array_elements json_array_elements_text
+"""
+
+_COMPUTED = """
+    abs ceil ceiling floor round trunc sign sqrt cbrt exp ln log log10 mod power div gcd lcm
+    degrees radians sin cos tan asin acos atan atan2 pi width_bucket scale min_scale
+    trim_scale random greatest least
+    sum avg stddev stddev_pop stddev_samp variance var_pop var_samp corr covar_pop
+    covar_samp regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx
+    regr_sxy regr_syy bool_and bool_or every bit_and bit_or bit_xor mode percentile_cont
+    percentile_disc
+    row_number rank dense_rank percent_rank cume_dist ntile
+    lower upper initcap btrim ltrim rtrim trim lpad rpad repeat reverse replace translate
+    overlay left right substr substring split_part strpos position concat concat_ws format
+    md5 sha224 sha256 sha384 sha512 encode decode to_hex ascii chr quote_literal
+    quote_ident quote_nullable starts_with string_to_array array_to_string string_agg
+    regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace
+    regexp_split_to_array regexp_split_to_table regexp_substr like ilike notlike similar_escape
+    like_escape normalize unistr convert_from convert_to to_char to_number to_ascii
+    now current_timestamp statement_timestamp transaction_timestamp clock_timestamp
+    localtime localtimestamp age date_part date_trunc date_bin extract isfinite
+    justify_days justify_hours justify_interval make_date make_time make_timestamp
+    make_timestamptz make_interval to_date to_timestamp timezone timeofday date_add
+    date_subtract overlaps
+    array_append array_cat array_prepend array_position array_positions array_remove
+    array_replace array_fill array_to_json trim_array array_sample array_shuffle
+    jsonb_build_object jsonb_build_array json_build_object json_build_array jsonb_object
+    json_object jsonb_object_agg json_object_agg jsonb_strip_nulls json_strip_nulls
+    jsonb_set jsonb_set_lax jsonb_insert jsonb_pretty jsonb_path_exists jsonb_path_match
+    jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_contains
+    jsonb_exists jsonb_object_keys json_object_keys
+    gen_random_uuid uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7
+    host family masklen netmask network broadcast hostmask abbrev set_masklen inet_merge
+    inet_same_family
+    lower_inc upper_inc lower_inf upper_inf isempty range_merge int4range int8range
+    numrange tsrange tstzrange daterange
+    to_tsvector to_tsquery plainto_tsquery phraseto_tsquery websearch_to_tsquery ts_rank
+    ts_rank_cd ts_headline numnode querytree setweight strip tsvector_to_array
+    num_nulls num_nonnulls generate_series generate_subscripts current_database
+    current_schema version pg_typeof
+"""
+
+FUNCTIONS: dict[str, How] = {
+    **dict.fromkeys(_MEASURES.split(), How.MEASURED),
+    **dict.fromkeys(_PARTS.split(), How.PART),
+    **dict.fromkeys(_COMPUTED.split(), How.DERIVED),
+}
+"""Allowed function names and what they do to the flow of their arguments."""
+
+ORDERING_AGGREGATES = frozenset({"min", "max"})
+"""Aggregates that hand out one of their values unchanged, chosen by comparing them all."""
+
+COMPARISONS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*"}) | {
+    "~", "~*", "!~", "!~*", "@>", "<@", "?", "?|", "?&", "&&", "@?", "@@", "@@@", "^@",
+    "~<~", "~<=~", "~>~", "~>=~", "<<", ">>", "<<=", ">>=", "-|-", "&<", "&>",
+}  # fmt: skip
+"""Operators that answer with a truth value about their operands."""
+
+EQUALITIES = frozenset({"=", "<>", "!="})
+"""Operators that tell no more than whether two values are equal."""
+
+EXTRACTIONS = frozenset({"->", "->>", "#>", "#>>"})
+"""Operators that take an unchanged part out of a JSON document."""
+
+ARITHMETIC = frozenset(
+    {"+", "-", "*", "/", "%", "^", "|/", "||/", "@", "&", "|", "#", "~", "||", "#-", "!!", "<->"}
+)
+"""Operators that compute something new."""
+
+OPERATORS = COMPARISONS | EXTRACTIONS | ARITHMETIC
+"""Every operator that may be used."""
+
+TABLE_FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "generate_series": (),
+    "generate_subscripts": (),
+    "unnest": (),
+    "jsonb_array_elements": ("value",),
+    "jsonb_array_elements_text": ("value",),
+    "json_array_elements": ("value",),
+    "json_array_elements_text": ("value",),
+    "string_to_table": (),
+    "regexp_split_to_table": (),
+}
+"""Functions allowed in FROM and their columns' names (empty: one, named after the alias)."""

@@ -1,0 +1,218 @@
+"""What a statement reads, compares, writes and gives back, read from PostgreSQL's own tree.
+
+1. SELECT, INSERT, UPDATE and DELETE are read; any other statement is refused.
+2. Every FROM item is a table, a CTE, a subquery, a join, or a listed function.
+3. Each relation needs every action that is done to it; each column that is named, or
+   that a star stands for, needs to be readable.
+4. Each output position knows which base columns can show there, and how.
+5. What orders, groups, joins or filters rows is a use of the columns it looks at.
+6. A name that is unknown is no error here: it becomes a right that nobody has.
+7. What is not understood is refused; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from tracewall.sql.expressions import (
+    Reading,
+    compared,
+    condition,
+    flow_of,
+    read_columns,
+    string,
+    window,
+)
+from tracewall.sql.flow import NOTHING, Flow
+from tracewall.sql.grammar import Node
+from tracewall.sql.naming import output_name
+from tracewall.sql.relations import from_clause
+from tracewall.sql.scope import Item, Named, Scope, Unknowable, derived
+
+
+def select(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    if "intoClause" in body:
+        raise Unknowable("SELECT INTO makes a table")
+    scope = with_clause(body, scope, log)
+    if "valuesLists" in body:
+        columns = _values(body["valuesLists"], scope, log)
+    elif body.get("op", "SETOP_NONE") != "SETOP_NONE":
+        columns = _set_operation(body, scope, log)
+    else:
+        return _plain_select(body, scope, log)
+    _order_by_output(body.get("sortClause"), columns, scope.inner(), log)
+    _limits(body, scope, log)
+    return columns
+
+
+def _plain_select(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    scope = from_clause(body.get("fromClause"), scope, log)
+    condition(body.get("whereClause"), scope, log)
+    columns = targets_of(body.get("targetList"), scope, log)
+    _grouping(body.get("groupClause"), columns, scope, log)
+    condition(body.get("havingClause"), scope, log)
+    for entry in body.get("windowClause", []):
+        window(entry["WindowDef"], scope, log)
+    _order_by_output(body.get("sortClause"), columns, scope, log)
+    _distinct(body.get("distinctClause"), columns, scope, log)
+    _limits(body, scope, log)
+    _locks(body.get("lockingClause"), scope, log)
+    return columns
+
+
+def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    columns: list[Named] = []
+    for entry in targets or []:
+        target = entry["ResTarget"]
+        star = _star(target.get("val"), scope, log)
+        if star is not None:
+            read_columns(star, "*", log)
+            columns += (Named(column.name, column.flow) for column in star)
+        else:
+            columns.append(Named(output_name(target), flow_of(target["val"], scope, log)))
+    return tuple(columns)
+
+
+def _star(value: Node | None, scope: Scope, log: Reading) -> tuple[Named, ...] | None:
+    fields = value.get("ColumnRef", {}).get("fields", []) if value else []
+    if not fields or "A_Star" not in fields[-1]:
+        return None
+    if len(fields) == 1:
+        return scope.star
+    names = [string(part) for part in fields[:-1]]
+    item = scope.table_named(names[-1])
+    schema_fits = item is not None and (
+        len(names) == 1
+        or (len(names) == 2 and item.relation is not None and item.relation.schema == names[0])
+    )
+    if item is None or not (schema_fits or item.phantom):
+        raise Unknowable("a star's table is not among those the statement reads")
+    return item.columns
+
+
+def _grouping(nodes: list[Node] | None, columns: tuple[Named, ...], scope: Scope, log: Reading) -> None:
+    for node in nodes or []:
+        if "GroupingSet" in node:
+            _grouping(node["GroupingSet"].get("content"), columns, scope, log)
+        elif "RowExpr" in node:
+            _grouping(node["RowExpr"].get("args"), columns, scope, log)
+        else:
+            # GROUP BY prefers an input column's name to an output's.
+            bare = _bare_name(node)
+            known = bare is not None and bool(scope.columns_named(bare))
+            log.use("compare", _output_or_flow(node, () if known else columns, columns, scope, log))
+
+
+def _order_by_output(
+    nodes: list[Node] | None, columns: tuple[Named, ...], scope: Scope, log: Reading
+) -> None:
+    for node in nodes or []:
+        by = node["SortBy"]
+        if by.get("useOp"):
+            raise Unknowable("ORDER BY USING is not understood")
+        log.use("compare", _output_or_flow(by["node"], columns, columns, scope, log))
+
+
+def _output_or_flow(
+    node: Node, named: tuple[Named, ...], numbered: tuple[Named, ...], scope: Scope, log: Reading
+) -> Flow:
+    constant = node.get("A_Const", {})
+    if "ival" in constant:
+        position = constant["ival"].get("ival", 0)
+        if not 0 < position <= len(numbered):
+            raise Unknowable("a position in ORDER BY or GROUP BY is out of range")
+        return numbered[position - 1].flow
+    bare = _bare_name(node)
+    found = [column.flow for column in named if column.name == bare]
+    return NOTHING.union(*found) if found else flow_of(node, scope, log)
+
+
+def _bare_name(node: Node) -> str | None:
+    fields = node.get("ColumnRef", {}).get("fields", [])
+    return string(fields[0]) if len(fields) == 1 and "String" in fields[0] else None
+
+
+def _distinct(
+    nodes: list[Node] | None, columns: tuple[Named, ...], scope: Scope, log: Reading
+) -> None:
+    for node in nodes or []:
+        if node:
+            log.use("compare", _output_or_flow(node, columns, columns, scope, log))
+        else:
+            # A plain DISTINCT is a list of one empty node: it compares every output.
+            log.use("compare", NOTHING.union(*(column.flow for column in columns)))
+
+
+def _limits(body: Node, scope: Scope, log: Reading) -> None:
+    compared([body[key] for key in ("limitCount", "limitOffset") if key in body], scope, log)
+
+
+def _locks(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:
+    for node in nodes or []:
+        clause = node["LockingClause"]
+        named = [entry["RangeVar"]["relname"] for entry in clause.get("lockedRels", [])]
+        for item in scope.items:
+            for name, locked in item.tables.items():
+                if not named or name in named:
+                    _lock(locked, log)
+
+
+def _lock(item: Item, log: Reading) -> None:
+    # A lock reaches through a subquery to the tables in it.
+    if item.relation is None and not item.phantom:
+        raise Unknowable("it locks the rows of a subquery")
+    if item.relation:
+        log.need("update", item.relation.oid, 0, item.spelled)
+
+
+def _values(rows: list[Node], scope: Scope, log: Reading) -> tuple[Named, ...]:
+    read = [[flow_of(cell, scope, log) for cell in row["List"]["items"]] for row in rows]
+    if len({len(row) for row in read}) != 1:
+        raise Unknowable("the rows of VALUES differ in length")
+    return tuple(
+        Named(f"column{at}", NOTHING.union(*cells))
+        for at, cells in enumerate(zip(*read, strict=True), start=1)
+    )
+
+
+def _set_operation(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    left = select(body["larg"], scope.inner(), log)
+    right = select(body["rarg"], scope.inner(), log)
+    if len(left) != len(right):
+        raise Unknowable("the sides of a set operation differ in their number of columns")
+    columns = tuple(Named(a.name, a.flow | b.flow) for a, b in zip(left, right, strict=True))
+    if body["op"] != "SETOP_UNION" or not body.get("all"):
+        log.use("compare", NOTHING.union(*(column.flow for column in columns)))
+    return columns
+
+
+def with_clause(body: Node, scope: Scope, log: Reading) -> Scope:
+    clause = body.get("withClause")
+    if not clause:
+        return scope
+    for entry in clause["ctes"]:
+        cte = entry["CommonTableExpr"]
+        if "search_clause" in cte or "cycle_clause" in cte:
+            raise Unknowable("SEARCH and CYCLE are not understood")
+        scope = scope.knowing(cte["ctename"], _cte(cte, bool(clause.get("recursive")), scope, log))
+    return scope
+
+
+def _cte(cte: Node, recursive: bool, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    aliases = [string(part) for part in cte.get("aliascolnames", [])]
+    select = cte["ctequery"].get("SelectStmt", {})
+    if not (recursive and select.get("op") == "SETOP_UNION"):
+        return derived(log.query(cte["ctequery"], scope.inner(), log), aliases)
+    known = derived(_first_term(select, scope, log), aliases)
+    while True:
+        # Each round can only add sources, of which there are finitely many.
+        around = scope.knowing(cte["ctename"], known).inner()
+        again = derived(log.query(cte["ctequery"], around, log), aliases)
+        grown = tuple(
+            Named(a.name, a.flow | b.flow) for a, b in zip(known, again, strict=True)
+        )
+        if grown == known:
+            return known
+        known = grown
+
+
+def _first_term(term: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    return select(term["larg"], with_clause(term, scope, log).inner(), log)

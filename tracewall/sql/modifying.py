@@ -1,0 +1,132 @@
+"""INSERT, UPDATE and DELETE: what is written where, and what RETURNING gives back."""
+
+from __future__ import annotations
+
+from tracewall.sql.expressions import Reading, compared, condition, flow_of
+from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Write, merged
+from tracewall.sql.grammar import Node
+from tracewall.sql.lineage import targets_of, with_clause
+from tracewall.sql.relations import base_relation, from_item
+from tracewall.sql.scope import Item, Named, Scope, Unknowable, under
+
+
+def insert(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    scope = with_clause(body, scope, log)
+    target = _target(body["relation"], "insert", log)
+    places = _insert_columns(body, target, log)
+    values = log.query(body["selectStmt"], scope.inner(), log) if "selectStmt" in body else ()
+    if places is not None and len(values) > len(places):
+        raise Unknowable("INSERT has more values than columns")
+    for place, value in zip(places or (), values, strict=False):
+        _write(place, value.flow, "insert", log)
+    level = scope.inner().beside(target)
+    _on_conflict(body.get("onConflictClause"), places or [], target, level, log)
+    return _returning(body, target, level, log)
+
+
+def _insert_columns(body: Node, target: Item, log: Reading) -> list[Named] | None:
+    if target.phantom:
+        return None
+    if "cols" not in body:
+        return list(target.columns)
+    return [_place(entry["ResTarget"], target, "insert", log) for entry in body["cols"]]
+
+
+def _place(entry: Node, target: Item, action: str, log: Reading) -> Named:
+    found = next((column for column in target.columns if column.name == entry["name"]), None)
+    if found is None:
+        if not target.phantom:
+            log.need(action, 0, UNKNOWN, entry["name"])
+        return Named(entry["name"], NOTHING)
+    return found
+
+
+def _write(place: Named, flow: Flow, action: str, log: Reading) -> None:
+    if place.base:
+        log.need(action, *place.base, place.name)
+        log.writes.append(Write(place.base, flow))
+
+
+def _on_conflict(
+    clause: Node | None, places: list[Named], target: Item, level: Scope, log: Reading
+) -> None:
+    if not clause:
+        return
+    # Whether a row was in the way tells whether a value is there.
+    log.use("equality", NOTHING.union(*(place.flow for place in places)))
+    infer = clause.get("infer", {})
+    for entry in infer.get("indexElems", []):
+        element = entry["IndexElem"]
+        node = element.get("expr") or {"ColumnRef": {"fields": [{"String": {"sval": element["name"]}}]}}
+        log.use("equality", flow_of(node, level, log))
+    condition(infer.get("whereClause"), level, log)
+    if clause["action"] == "ONCONFLICT_UPDATE":
+        excluded = under(Item(target.columns, {}, target.relation, target.spelled), "excluded")
+        _assignments(clause["targetList"], target, level.beside(_hidden(excluded)), log)
+        condition(clause.get("whereClause"), level.beside(_hidden(excluded)), log)
+
+
+def _hidden(item: Item) -> Item:
+    """Give the same item, seen by its table's name only."""
+    return Item((), item.tables)
+
+
+def update(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    scope = with_clause(body, scope, log)
+    target = _target(body["relation"], "update", log)
+    level = _beside_target(body.get("fromClause"), target, scope, log)
+    _assignments(body["targetList"], target, level, log)
+    condition(body.get("whereClause"), level, log)
+    return _returning(body, target, level, log)
+
+
+def delete(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    scope = with_clause(body, scope, log)
+    target = _target(body["relation"], "delete", log)
+    level = _beside_target(body.get("usingClause"), target, scope, log)
+    condition(body.get("whereClause"), level, log)
+    return _returning(body, target, level, log)
+
+
+def _target(body: Node, action: str, log: Reading) -> Item:
+    item = base_relation(body, action, log)
+    return under(item, body.get("alias", {}).get("aliasname", body["relname"]))
+
+
+def _beside_target(nodes: list[Node] | None, target: Item, scope: Scope, log: Reading) -> Scope:
+    level = scope.inner().beside(target)
+    for node in nodes or []:
+        level = level.beside(from_item(node, level, log))
+    return level
+
+
+def _assignments(targets: list[Node], target: Item, level: Scope, log: Reading) -> None:
+    for entry in targets:
+        place = _place(entry["ResTarget"], target, "update", log)
+        compared(_indices(entry["ResTarget"]), level, log)
+        _write(place, _assigned(entry["ResTarget"]["val"], level, log), "update", log)
+
+
+def _indices(target: Node) -> list[Node]:
+    steps = [step["A_Indices"] for step in target.get("indirection", []) if "A_Indices" in step]
+    return [step[edge] for step in steps for edge in ("lidx", "uidx") if edge in step]
+
+
+def _assigned(value: Node, level: Scope, log: Reading) -> Flow:
+    if "MultiAssignRef" not in value:
+        return flow_of(value, level, log)
+    source, at = value["MultiAssignRef"]["source"], value["MultiAssignRef"]["colno"]
+    if "RowExpr" in source:
+        return flow_of(source["RowExpr"]["args"][at - 1], level, log)
+    return merged([flow_of(source, level, log)], How.DERIVED)
+
+
+def _returning(body: Node, target: Item, level: Scope, log: Reading) -> tuple[Named, ...]:
+    clause = body.get("returningClause")
+    if not clause:
+        return ()
+    if "options" in clause:
+        raise Unknowable("RETURNING WITH is not understood")
+    own = Item(target.columns, {}, target.relation, target.spelled, target.phantom)
+    both = Item((), {"old": own, "new": own})
+    return targets_of(clause["exprs"], level.beside(both), log)

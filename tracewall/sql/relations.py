@@ -1,0 +1,141 @@
+"""FROM: the tables, CTEs, subqueries, joins and listed functions that a level reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tracewall.sql.expressions import (
+    Reading,
+    condition,
+    flow_of,
+    function_name,
+    read_columns,
+    string,
+)
+from tracewall.sql.flow import NOTHING, How, through
+from tracewall.sql.functions import FUNCTIONS, TABLE_FUNCTIONS
+from tracewall.sql.grammar import Node
+from tracewall.sql.scope import (
+    Item,
+    Named,
+    Scope,
+    Unknowable,
+    column_names,
+    derived,
+    joined,
+    table,
+    under,
+)
+
+READABLE_KINDS = frozenset({"r", "p"})
+"""Kinds of relation (pg_class.relkind) that are read: tables and partitioned tables."""
+
+
+def from_clause(nodes: list[Node] | None, scope: Scope, log: Reading) -> Scope:
+    level = scope.inner()
+    for node in nodes or []:
+        level = level.beside(from_item(node, level, log))
+    return level
+
+
+def from_item(node: Node, level: Scope, log: Reading) -> Item:
+    ((kind, body),) = node.items()
+    reader = _FROM.get(kind)
+    if reader is None:
+        raise Unknowable(f"{kind} in FROM is not understood")
+    return reader(body, level, log)
+
+
+def _range_table(body: Node, level: Scope, log: Reading) -> Item:
+    name, alias = body["relname"], body.get("alias", {})
+    if "schemaname" not in body and name in level.ctes:
+        columns = derived(level.ctes[name], column_names(alias))
+        return under(Item(columns), alias.get("aliasname", name))
+    return under(base_relation(body, "select", log), alias.get("aliasname", name))
+
+
+def base_relation(body: Node, action: str, log: Reading) -> Item:
+    spelled = ".".join(body[key] for key in ("schemaname", "relname") if key in body)
+    aliases = column_names(body.get("alias", {}))
+    relation = None if "catalogname" in body else _find(body, log.catalog)
+    if relation is None:
+        log.need(action, 0, 0, spelled)
+        return Item((), spelled=spelled, phantom=True)
+    if relation.kind not in READABLE_KINDS or relation.rules:
+        log.refuse("it uses a view, a foreign table, or a table with rules")
+    log.need(action, relation.oid, 0, spelled)
+    return table(relation, spelled, aliases)
+
+
+def _find(body: Node, catalog: Catalog) -> Relation | None:
+    return catalog.find(body.get("schemaname"), body["relname"])
+
+
+def _range_subquery(body: Node, level: Scope, log: Reading) -> Item:
+    around = level.inner() if body.get("lateral") else Scope((), level.ctes, level.outer)
+    alias = body.get("alias", {})
+    columns = derived(log.query(body["subquery"], around, log), column_names(alias))
+    item = Item(columns)
+    return under(item, alias["aliasname"]) if alias else item
+
+
+def _join(body: Node, level: Scope, log: Reading) -> Item:
+    left = from_item(body["larg"], level, log)
+    right = from_item(body["rarg"], level.beside(left), log)
+    using = [string(part) for part in body.get("usingClause", [])]
+    item = joined(left, right, using, bool(body.get("isNatural")))
+    shared = using or ([c.name for c in item.columns] if body.get("isNatural") else [])
+    for name in shared:
+        _join_columns(name, left, right, log)
+    condition(body.get("quals"), level.beside(item), log)
+    return _join_alias(body, item, using)
+
+
+def _join_columns(name: str, left: Item, right: Item, log: Reading) -> None:
+    sides = [tuple(c for c in side.columns if c.name == name) for side in (left, right)]
+    if not all(sides):
+        return
+    for found in sides:
+        read_columns(found, "", log)
+    first, second = (NOTHING.union(*(c.flow for c in found)) for found in sides)
+    exact = all(source.how is How.EXACT for source in first | second)
+    log.use("join" if exact else "compare", first, second)
+
+
+def _join_alias(body: Node, item: Item, using: list[str]) -> Item:
+    alias = body.get("alias")
+    if alias:
+        return under(Item(derived(item.columns, column_names(alias))), alias["aliasname"])
+    merged_alias = body.get("join_using_alias")
+    if merged_alias:
+        own = Item(item.columns[: len(using)])
+        return Item(item.columns, {**item.tables, merged_alias["aliasname"]: own})
+    return item
+
+
+def _range_function(body: Node, level: Scope, log: Reading) -> Item:
+    listed = body["functions"]
+    if body.get("is_rowsfrom") or body.get("coldeflist") or len(listed) != 1:
+        raise Unknowable("ROWS FROM and column definitions are not understood")
+    call = listed[0]["List"]["items"][0]
+    if "FuncCall" not in call:
+        raise Unknowable("an expression in FROM is not understood")
+    name = function_name(call["FuncCall"]["funcname"], log)
+    if name not in TABLE_FUNCTIONS or (name == "unnest" and len(call["FuncCall"].get("args", [])) != 1):
+        raise Unknowable(f"the function {name}() is not on the list of those allowed in FROM")
+    flow = through(flow_of(call, level.inner(), log), FUNCTIONS[name])
+    alias = body.get("alias", {})
+    called = alias.get("aliasname", name)
+    columns = [Named(label, flow) for label in TABLE_FUNCTIONS[name] or (called,)]
+    if body.get("ordinality"):
+        columns.append(Named("ordinality", NOTHING))
+    return under(Item(derived(tuple(columns), column_names(alias))), called)
+
+
+_FROM: Mapping[str, Callable[[Any, Scope, Reading], Item]] = {
+    "RangeVar": _range_table,
+    "RangeSubselect": _range_subquery,
+    "JoinExpr": _join,
+    "RangeFunction": _range_function,
+}

@@ -1,0 +1,162 @@
+"""Which names a statement can see where: FROM items, their columns, and what a name means.
+
+Name look-up follows PostgreSQL (parse_relation.c): a bare name is a column of the
+innermost level that has one; only then may it be a whole row. Where more than one column
+answers, the union of their flows does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tracewall.sql.catalog import Relation
+from tracewall.sql.flow import NOTHING, Column, Flow, How, Source
+
+
+class Unknowable(Exception):
+    """The reader met something that it does not understand; the statement is refused.
+
+    ``reason`` is one sentence that holds no literal.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A column that a FROM item or a subquery offers: its name and its flow.
+
+    ``base`` is the base column it names directly, None for computed ones.
+    """
+
+    name: str
+    flow: Flow
+    base: Column | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A FROM item: the columns that bare names and ``*`` see, and its tables by name.
+
+    ``phantom`` is true for a relation that is unknown: it answers to every name, so that
+    what does not exist is refused where and how a forbidden relation is.
+    """
+
+    columns: tuple[Named, ...]
+    tables: Mapping[str, Item] = field(default_factory=dict)
+    relation: Relation | None = None
+    spelled: str = ""
+    phantom: bool = False
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The FROM items of one query level, the CTEs it can name, and the level around it."""
+
+    items: tuple[Item, ...] = ()
+    ctes: Mapping[str, tuple[Named, ...]] = field(default_factory=dict)
+    outer: Scope | None = None
+
+    def inner(self) -> Scope:
+        """Give a level inside this one, without items of its own."""
+        return Scope((), self.ctes, self)
+
+    def beside(self, item: Item) -> Scope:
+        """Give this level with one more FROM item."""
+        return Scope((*self.items, item), self.ctes, self.outer)
+
+    def knowing(self, name: str, columns: tuple[Named, ...]) -> Scope:
+        """Give this level with one more CTE."""
+        return Scope(self.items, {**self.ctes, name: columns}, self.outer)
+
+    def columns_named(self, name: str) -> list[Named]:
+        """Give the columns a bare name means: of the innermost level that has any."""
+        level: Scope | None = self
+        while level is not None:
+            found = [c for item in level.items for c in item.columns if c.name == name]
+            if found:
+                return found
+            level = level.outer
+        return []
+
+    def table_named(self, name: str) -> Item | None:
+        """Give the FROM item of that name, looked up from the innermost level out."""
+        level: Scope | None = self
+        while level is not None:
+            for item in level.items:
+                if name in item.tables:
+                    return item.tables[name]
+            level = level.outer
+        return None
+
+    def phantom(self) -> Item | None:
+        """Give an unknown relation that a bare name may be a column of, if there is one."""
+        level: Scope | None = self
+        while level is not None:
+            for item in level.items:
+                if any(table.phantom for table in item.tables.values()):
+                    return item
+            level = level.outer
+        return None
+
+    @property
+    def star(self) -> tuple[Named, ...]:
+        """What ``*`` expands to on this level."""
+        return tuple(column for item in self.items for column in item.columns)
+
+
+def table(relation: Relation, spelled: str, aliases: list[str]) -> Item:
+    """Give the FROM item of a base relation, its first columns renamed by `aliases`."""
+    if len(aliases) > len(relation.columns):
+        raise Unknowable("it names more columns than the relation has")
+    names = aliases + [column.name for column in relation.columns[len(aliases) :]]
+    columns = []
+    for name, column in zip(names, relation.columns, strict=True):
+        base = (relation.oid, column.attnum)
+        flow = {Source(base, How.EXACT)}
+        # A generated column shows what it is computed from.
+        flow |= {Source((relation.oid, used), How.DERIVED) for used in column.uses}
+        columns.append(Named(name, frozenset(flow), base))
+    return Item(tuple(columns), relation=relation, spelled=spelled)
+
+
+def derived(columns: tuple[Named, ...], aliases: list[str]) -> tuple[Named, ...]:
+    """Give a subquery's columns, the first ones renamed by `aliases`."""
+    if len(aliases) > len(columns):
+        raise Unknowable("it names more columns than there are")
+    renamed = tuple(
+        Named(alias, column.flow, column.base)
+        for alias, column in zip(aliases, columns, strict=False)
+    )
+    return renamed + columns[len(aliases) :]
+
+
+def under(item: Item, name: str) -> Item:
+    """Give the same item, known as the table `name`."""
+    own = Item(item.columns, {}, item.relation, item.spelled, item.phantom)
+    return Item(item.columns, {name: own}, item.relation, item.spelled, item.phantom)
+
+
+def joined(left: Item, right: Item, using: list[str], natural: bool) -> Item:
+    """Give the FROM item that joins two, with the columns of USING or NATURAL merged first."""
+    if natural:
+        theirs = {column.name for column in right.columns}
+        using = [column.name for column in left.columns if column.name in theirs]
+    both = tuple(_both(left, right, name) for name in using)
+    rest = [c for side in (left, right) for c in side.columns if c.name not in using]
+    return Item(both + tuple(rest), {**left.tables, **right.tables})
+
+
+def _both(left: Item, right: Item, name: str) -> Named:
+    flows = [column.flow for side in (left, right) for column in side.columns if column.name == name]
+    return Named(name, NOTHING.union(*flows))
+
+
+def column_names(node: Mapping[str, object]) -> list[str]:
+    """Give the column aliases of an Alias node."""
+    found = node.get("colnames") or []
+    assert isinstance(found, list)
+    return [entry["String"]["sval"] for entry in found]

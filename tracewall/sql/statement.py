@@ -1,0 +1,154 @@
+"""A statement as it was understood, or why it was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tracewall.sql import grammar
+from tracewall.sql.catalog import Catalog
+from tracewall.sql.expressions import Reading
+from tracewall.sql.flow import Access, Flow, Use, Write
+from tracewall.sql.grammar import Node
+from tracewall.sql.lineage import select
+from tracewall.sql.modifying import delete, insert, update
+from tracewall.sql.scope import Named, Scope, Unknowable
+from tracewall.sql.second_opinion import second_opinion
+
+SUMMARY_LENGTH = 255
+"""The longest summary (characters), as OpenTelemetry's conventions have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a statement does.
+
+    ``kind`` is ``select``, ``insert``, ``update``, ``delete`` or ``empty``; ``accesses``
+    are the rights it needs, in order of appearance; ``uses`` what it compares, ``writes``
+    what it stores where; ``columns`` are its output positions, each a name and a flow.
+    ``summary`` (``SELECT traces.runs``) and ``text`` (literal-free) are fit for logs.
+    """
+
+    kind: str
+    summary: str
+    text: str
+    accesses: tuple[Access, ...] = ()
+    uses: tuple[Use, ...] = ()
+    writes: tuple[Write, ...] = ()
+    columns: tuple[tuple[str, Flow], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Misunderstood:
+    """Why a statement can't be judged: ``reason`` is one sentence without literals."""
+
+    reason: str
+    summary: str = "unreadable"
+    text: str = ""
+
+
+Understanding: TypeAlias = Statement | Misunderstood
+
+
+def understand(sql: bytes, catalog: Catalog, *, strict: bool = False) -> Understanding:
+    """Read a statement as PostgreSQL would, and say what it does.
+
+    Args:
+        sql: the exact bytes for the wire.
+        catalog: what the server's catalog says.
+        strict: refuse what the second parser can't read.
+    """
+    if not sql.strip():
+        return Statement("empty", "", "")
+    try:
+        return _understand(sql, catalog, strict)
+    except grammar.Unparsable as ex:
+        return Misunderstood(ex.reason)
+    except Unknowable as ex:
+        return Misunderstood(ex.reason, text=_text(sql))
+    except (KeyError, ValueError, AssertionError, RecursionError):
+        # The tree has a shape that the reader does not expect: it is not understood.
+        return Misunderstood("its shape is not understood", text=_text(sql))
+
+
+def _understand(sql: bytes, catalog: Catalog, strict: bool) -> Statement:
+    tree = grammar.parse(sql)
+    kind = next(iter(tree), "").removesuffix("Stmt").lower()
+    log, columns = _read(tree, catalog)
+    opinion = second_opinion(sql.decode(), kind, _names(tree))
+    if opinion == "contradicts" or (strict and opinion == "silent"):
+        raise Unknowable("the second parser reads it otherwise")
+    return Statement(
+        kind,
+        _summary(kind, log),
+        grammar.without_literals(sql),
+        tuple(log.accesses),
+        tuple(log.uses),
+        tuple(log.writes),
+        tuple((column.name, column.flow) for column in columns),
+    )
+
+
+def _read(tree: Node, catalog: Catalog) -> tuple[Reading, tuple[Named, ...]]:
+    log = Reading(catalog, _query)
+    columns = _query(tree, Scope(), log)
+    if log.problem:
+        raise Unknowable(log.problem)
+    return log, columns
+
+
+def _query(tree: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    ((kind, body),) = tree.items()
+    reader = _STATEMENTS.get(kind)
+    if reader is None:
+        raise Unknowable(f"{_spoken(kind)} is not among the statements that may be sent")
+    return reader(body, scope, log)
+
+
+def _spoken(kind: str) -> str:
+    """Give a statement node's name as SQL spells it: ``DropStmt`` is ``DROP``."""
+    bare = kind.removesuffix("Stmt")
+    words = "".join(f" {letter}" if letter.isupper() else letter for letter in bare).split()
+    return _SPOKEN.get(bare, " ".join(words).upper())
+
+
+def _names(tree: Any) -> frozenset[str]:
+    """Give every relation's, CTE's and function's name in a tree."""
+    found: set[str] = set()
+    queue = [tree]
+    while queue:
+        node = queue.pop()
+        if isinstance(node, dict):
+            found |= {node[key] for key in ("relname", "ctename") if key in node}
+            if "funcname" in node:
+                found.add(node["funcname"][-1]["String"].get("sval", ""))
+            queue += node.values()
+        elif isinstance(node, list):
+            queue += node
+    return frozenset(found)
+
+
+def _summary(kind: str, log: Reading) -> str:
+    relations = {
+        log.catalog.relations[access.relation].qualified: None
+        for access in log.accesses
+        if access.relation
+    }
+    return " ".join([kind.upper(), *relations])[:SUMMARY_LENGTH]
+
+
+def _text(sql: bytes) -> str:
+    try:
+        return grammar.without_literals(sql)
+    except grammar.Unparsable:
+        return ""
+
+
+_SPOKEN = {"VariableSet": "SET", "VariableShow": "SHOW", "Transaction": "BEGIN or COMMIT"}
+_STATEMENTS: Mapping[str, Callable[[Any, Scope, Reading], tuple[Named, ...]]] = {
+    "SelectStmt": select,
+    "InsertStmt": insert,
+    "UpdateStmt": update,
+    "DeleteStmt": delete,
+}
