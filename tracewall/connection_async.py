@@ -1,0 +1,127 @@
+"""The guarded asynchronous connection."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import psycopg
+from psycopg import errors as e
+from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
+from psycopg.rows import AsyncRowFactory, Row
+
+from tracewall.connection_base import GuardedConnection, login
+from tracewall.cursor_async import AsyncCursor, AsyncServerCursor
+from tracewall.session import Session
+from tracewall.wall import Wall
+
+if True:  # ASYNC
+    import asyncio
+
+WAIT_INTERVAL = 0.1
+"""Seconds between two looks at signals while waiting, as psycopg's own."""
+
+
+class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
+    """A guarded `psycopg.AsyncConnection`: every statement is judged, every result masked."""
+
+    def __init__(self, pgconn: Any, row_factory: Any = psycopg.rows.tuple_row) -> None:
+        super().__init__(pgconn, row_factory)
+        self.cursor_factory = AsyncCursor
+        self.server_cursor_factory = AsyncServerCursor
+
+    @classmethod
+    async def connect(
+        cls,
+        conninfo: str = "",
+        *,
+        wall: Wall | None = None,
+        token: str | None = None,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: AsyncRowFactory[Row] | None = None,
+        cursor_factory: type[psycopg.AsyncCursor[Row]] | None = None,
+        **kwargs: ConnParam,
+    ) -> Self:
+        """Log in with the wall's credential, and guard the connection.
+
+        Args:
+            conninfo: a libpq connection string; only what `CALLERS_OPTIONS` lists may
+                differ from the wall's own.
+            wall: the wall that guards; by default the one that ``TRACEWALL_CONFIG`` names.
+            token: the caller's OIDC token; None: whoever `Wall.acting_as` says at each
+                statement.
+            autocommit: as in psycopg; so are the options below.
+            prepare_threshold: see psycopg.
+            context: see psycopg.
+            row_factory: see psycopg.
+            cursor_factory: see psycopg; a class that is not guarded is taken in.
+            **kwargs: connection options, as in psycopg.
+
+        Raises:
+            TokenRejected: the token is refused; no connection was made.
+            Forbidden: a connection option is not the caller's to set.
+            PolicyError: there is no wall, or its policy does not fit the catalog.
+        """
+        wall = wall or Wall.from_environment()
+        params = login(wall, conninfo, dict(kwargs))
+        session = Session(wall, token)
+        if session.stale():
+            if True:  # ASYNC
+                await asyncio.to_thread(session.refresh)
+            else:
+                session.refresh()
+        if token is not None:
+            session.principal()
+        failure: e.Error | None = None
+        try:
+            rv = await super().connect(
+                "",
+                autocommit=autocommit,
+                prepare_threshold=prepare_threshold,
+                context=context,
+                row_factory=row_factory,
+                **params,
+            )
+        except e.Error as ex:
+            # A failed log-in's error holds the connection, and that the password.
+            failure = type(ex)(*ex.args)
+        if failure is not None:
+            raise failure
+        await rv._settle(session)
+        if cursor_factory:
+            rv.cursor_factory = cursor_factory
+        return rv
+
+    async def _settle(self, session: Session) -> None:
+        try:
+            self._guard(session)
+            await self.wait(self._settle_gen())
+        except BaseException:
+            await self.close()
+            raise
+
+    async def wait(
+        self, gen: PQGen[RV], interval: float = WAIT_INTERVAL, timeout: float | None = None
+    ) -> RV:
+        """Consume a generator operating on the connection; errors come out scrubbed."""
+        session = self._session
+        if session is not None and session.stale():
+            if True:  # ASYNC
+                await asyncio.to_thread(session.refresh)
+            else:
+                session.refresh()
+        try:
+            if timeout is None:
+                return await super().wait(gen, interval)
+            return await super().wait(gen, interval, timeout)
+        except e.Error as ex:
+            failure = self._scrubbed(ex)
+        # Outside the except block, so that the raw error is nobody's context.
+        raise failure
+
+    async def close(self) -> None:
+        """Close the connection, after what the audit log still holds back is written."""
+        if self._session is not None and not self.closed:
+            self._session.close()
+        await super().close()

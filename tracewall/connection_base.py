@@ -1,0 +1,175 @@
+"""What every guarded connection does, in either colour: log in for the caller, then guard.
+
+1. The wall logs in; the caller chooses neither where nor as whom, and never sees the
+   credential.
+2. Nothing but guarded cursors, and psycopg's own transaction commands, sends anything.
+3. What the server says in errors and notices is scrubbed before the caller sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
+
+from psycopg import errors as e
+from psycopg._connection_base import BaseConnection
+from psycopg.abc import ConnDict, PQGen, QueryNoTemplate
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Format
+from psycopg.rows import Row
+from psycopg.sql import Composable
+
+from tracewall.cursor_base import adopted
+from tracewall.errors import Forbidden
+from tracewall.info import GuardedInfo
+from tracewall.scrubbing import scrubbed, scrubbed_notice
+from tracewall.session import Session
+from tracewall.sql.catalog import QUERIES
+from tracewall.wall import Wall
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
+
+CALLERS_OPTIONS = frozenset(
+    "application_name fallback_application_name connect_timeout keepalives keepalives_idle "
+    "keepalives_interval keepalives_count tcp_user_timeout".split()
+)
+"""The connection options that are the caller's to choose; all others are the wall's."""
+
+# psycopg's own commands, as it composes them (_connection_base.py, transaction.py,
+# _server_cursor_base.py). Names are quoted by psycopg; nothing else fits.
+_NAME = rb'"(?:[^"]|"")*"'
+_TEXT = rb"(?:'(?:[^']|'')*'| ?E'(?:[^'\\]|''|\\.)*')"
+_COMMANDS = re.compile(
+    rb"BEGIN(?: ISOLATION LEVEL (?:READ UNCOMMITTED|READ COMMITTED|REPEATABLE READ|SERIALIZABLE))?"
+    rb"(?: READ (?:ONLY|WRITE))?(?: (?:NOT )?DEFERRABLE)?"
+    rb"|COMMIT|ROLLBACK|DEALLOCATE ALL|DEALLOCATE _pg3_\d+"
+    rb"|(?:SAVEPOINT|RELEASE|ROLLBACK TO|CLOSE) " + _NAME + rb"|PREPARE TRANSACTION " + _TEXT
+    + rb"|(?:COMMIT|ROLLBACK) PREPARED " + _TEXT
+    + rb"|SELECT 1 FROM pg_catalog\.pg_cursors WHERE name = " + _TEXT
+)  # fmt: skip
+
+
+def login(wall: Wall, conninfo: str, options: dict[str, Any]) -> ConnDict:
+    """Give the parameters to log in with: the wall's own, and the harmless ones of the caller.
+
+    Raises:
+        Forbidden: the caller asks for another server, database or role, or brings a
+            password.
+        PolicyError: the wall's password can't be had.
+    """
+    asked = conninfo_to_dict(conninfo, **options)
+    params = conninfo_to_dict(wall.policy.database.conninfo)
+    for name, value in asked.items():
+        if name in CALLERS_OPTIONS:
+            params[name] = value
+        elif name == "password":
+            raise Forbidden("the wall logs in: leave the password out of the connection options")
+        elif str(params.get(name, "")) != str(value):
+            raise Forbidden(f"the wall logs in: the connection option {name} is not yours to set")
+    password = wall.password()
+    if password:
+        params["password"] = password
+    params["client_encoding"] = "utf8"
+    return params
+
+
+class GuardedConnection(BaseConnection[Row]):
+    """The guard of a connection class; put it before psycopg's own in the list of bases."""
+
+    _session: Session | None = None
+    _entrance: bool = False
+
+    def __init__(self, pgconn: PGconn, *rest: Any, **options: Any) -> None:
+        super().__init__(pgconn, *rest, **options)
+        pgconn.notice_handler = partial(_take_notice, ref(self))
+
+    @property
+    def cursor_factory(self) -> Any:
+        """The class of new cursors; another class is taken in, guarded."""
+        return self._cursor_factory
+
+    @cursor_factory.setter
+    def cursor_factory(self, kind: Any) -> None:
+        self._cursor_factory = adopted(kind)
+
+    @property
+    def server_cursor_factory(self) -> Any:
+        """The class of new server-side cursors; another class is taken in, guarded."""
+        return self._server_cursor_factory
+
+    @server_cursor_factory.setter
+    def server_cursor_factory(self, kind: Any) -> None:
+        self._server_cursor_factory = adopted(kind)
+
+    @property
+    def info(self) -> GuardedInfo:
+        """What may be known of the connection; it holds no credential."""
+        return GuardedInfo(self.pgconn)
+
+    def _guard(self, session: Session) -> None:
+        info = self.info
+        session.locate(info.host, info.port)
+        self._session = session
+
+    def _let_in(self) -> None:
+        """Tell that a guarded cursor is about to start a query."""
+        self._entrance = True
+
+    def _start_query(self) -> PQGen[None]:
+        entered, self._entrance = self._entrance, False
+        if not entered:
+            raise Forbidden("this cursor is not guarded; use the connection's cursor()")
+        yield from super()._start_query()
+
+    def _exec_command(
+        self, command: QueryNoTemplate, result_format: Format = Format.TEXT
+    ) -> PQGen[PGresult | None]:
+        if isinstance(command, Composable):
+            command = command.as_bytes(self)
+        elif isinstance(command, str):
+            command = command.encode()
+        command = bytes(memoryview(command))
+        if not _COMMANDS.fullmatch(command):
+            raise Forbidden("a command was about to leave that was not judged")
+        return (yield from super()._exec_command(command, result_format))
+
+    def _learn_gen(self) -> PQGen[None]:
+        """Ask the server what judging needs to know, over this connection and as its role."""
+        assert self._session is not None
+        answers = []
+        for question in QUERIES:
+            result = yield from super()._exec_command(question)
+            answer = result.get_value(0, 0) if result is not None else None
+            if answer is None:
+                raise e.OperationalError("the server did not answer what its catalog holds")
+            answers.append(bytes(answer))
+        self._session.know(answers)
+
+    def _settle_gen(self) -> PQGen[None]:
+        """Pin what judging depends on, then read the catalog."""
+        assert self._session is not None
+        timeout = self._session.wall.policy.limits.statement_timeout
+        pinned = [b"SET standard_conforming_strings = on"]
+        if timeout:
+            pinned.append(b"SET statement_timeout = %d" % max(1, round(timeout * 1000)))
+        for command in pinned:
+            yield from super()._exec_command(command)
+        yield from self._learn_gen()
+
+    def _scrubbed(self, error: e.Error) -> e.Error:
+        return scrubbed(error, self._session.catalog if self._session else None)
+
+
+def _take_notice(weak: ReferenceType[GuardedConnection[Any]], result: PGresult) -> None:
+    connection = weak()
+    if connection is None or not connection._notice_handlers:
+        return
+    session = connection._session
+    told = scrubbed_notice(
+        e.Diagnostic(result, connection.pgconn._encoding), session.catalog if session else None
+    )
+    for callback in connection._notice_handlers:
+        callback(told)

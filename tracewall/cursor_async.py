@@ -1,0 +1,79 @@
+"""The guarded cursors of an `AsyncConnection`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+from typing import Any
+
+import psycopg
+from psycopg.abc import Params, Query
+from psycopg.rows import Row
+
+from tracewall.cursor_base import GUARD_SLOTS, GuardedCursor
+
+
+class AsyncDoors(GuardedCursor[Row]):
+    """The doors whose outcome is known only after more than one step."""
+
+    __slots__ = ()
+
+    async def executemany(
+        self, query: Query, params_seq: Iterable[Params], *, returning: bool = False
+    ) -> None:
+        """Execute the same command with a sequence of input data; judged and recorded once."""
+        try:
+            await super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]
+        except BaseException as ex:
+            self._done(ex)
+            raise
+        self._done()
+
+    async def stream(
+        self,
+        query: Query,
+        params: Params | None = None,
+        *,
+        binary: bool | None = None,
+        size: int = 1,
+    ) -> AsyncIterator[Row]:
+        """Iterate row by row on a result, masked as it comes."""
+        rows: Any = super().stream(query, params, binary=binary, size=size)  # type: ignore[misc]
+        try:
+            async with aclosing(rows):
+                async for row in rows:
+                    yield row
+        except BaseException as ex:
+            self._done(ex)
+            raise
+        self._done()
+
+
+class AsyncCursor(AsyncDoors[Row], psycopg.AsyncCursor[Row]):
+    """A guarded `psycopg.AsyncCursor`."""
+
+    __slots__ = GUARD_SLOTS
+
+
+class AsyncClientCursor(AsyncDoors[Row], psycopg.AsyncClientCursor[Row]):
+    """A guarded `psycopg.AsyncClientCursor`: what it binds is judged after binding."""
+
+    __slots__ = GUARD_SLOTS
+
+
+class AsyncRawCursor(AsyncDoors[Row], psycopg.AsyncRawCursor[Row]):
+    """A guarded `psycopg.AsyncRawCursor`."""
+
+    __slots__ = GUARD_SLOTS
+
+
+class AsyncServerCursor(GuardedCursor[Row], psycopg.AsyncServerCursor[Row]):
+    """A guarded `psycopg.AsyncServerCursor`; DECLARE is refused by the judge for now."""
+
+    __slots__ = GUARD_SLOTS
+
+
+class AsyncRawServerCursor(GuardedCursor[Row], psycopg.AsyncRawServerCursor[Row]):
+    """A guarded `psycopg.AsyncRawServerCursor`; DECLARE is refused by the judge for now."""
+
+    __slots__ = GUARD_SLOTS

@@ -1,0 +1,74 @@
+"""The frozen values an audit record is made of.
+
+`Who` is made once per principal and connection, `What` once per decision and
+connection, so that a log can encode each once and a statement costs two short records.
+None of them ever holds a literal, a parameter, a row value or a token.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Who(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=True):
+    """A principal on a connection.
+
+    ``session`` is the random id of the guarded connection; ``database`` and ``role``
+    are the server's names of the database and of the role tracewall logged in as.
+    """
+
+    issuer: str
+    subject: str
+    session: str
+    database: str
+    role: str
+    token_id: str = ""
+    actor: str = ""
+    purpose: str = ""
+
+
+class What(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=True):
+    """A judged statement.
+
+    ``text`` is literal-free, ``sha256`` the hash of the exact bytes; ``relations`` maps
+    each relation touched to the actions done to it; ``masked`` maps output positions
+    (from 0) to the mask's name.
+    """
+
+    summary: str
+    text: str
+    sha256: str
+    decision: str
+    rule: str
+    policy: str
+    reason: str = ""
+    relations: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    masked: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How a statement ended.
+
+    ``status`` is ``ok``, ``error``, ``refused`` (never sent), ``withheld``, ``abandoned``
+    (recorded but not sent, for the record could not be kept) or ``unknown``; ``rows`` how many rows the server returned or changed (-1: none told); ``masked``
+    how many of the columns handed out were masked; ``seconds`` from intent to end.
+    """
+
+    status: str
+    sqlstate: str = ""
+    rows: int = -1
+    masked: int = 0
+    seconds: float = 0.0
+
+
+class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Anything else that the record keeps: a token refused, a policy loaded, a mismatch.
+
+    ``kind`` is a stable name (``token_rejected``, ``policy_loaded``, ``connected``,
+    ``mismatch``, ``identity_changed``); ``detail`` one sentence without any value.
+    """
+
+    kind: str
+    detail: str = ""
+    who: Who | None = None
+    policy: str = ""

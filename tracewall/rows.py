@@ -1,0 +1,164 @@
+"""Masking on the way in: what a cursor loads values with, chosen once per result, by position.
+
+psycopg's row factories are here too, for programs that say ``import tracewall as psycopg``.
+
+A masked column gets a loader of ours, made of psycopg's own loader for the column's type
+and the column's veil: neither loaders nor callbacks that the caller registered ever see
+the raw value. Clear columns keep psycopg's loaders; NULL reaches no loader at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from psycopg import postgres
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.abc import Loader as AnyLoader
+from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.pq import Format
+from psycopg.pq.abc import PGresult
+from psycopg.rows import AsyncRowFactory as AsyncRowFactory
+from psycopg.rows import BaseRowFactory as BaseRowFactory
+from psycopg.rows import DictRow as DictRow
+from psycopg.rows import Row as Row
+from psycopg.rows import RowFactory as RowFactory
+from psycopg.rows import RowMaker as RowMaker
+from psycopg.rows import TupleRow as TupleRow
+from psycopg.rows import args_row as args_row
+from psycopg.rows import class_row as class_row
+from psycopg.rows import dict_row as dict_row
+from psycopg.rows import kwargs_row as kwargs_row
+from psycopg.rows import namedtuple_row as namedtuple_row
+from psycopg.rows import scalar_row as scalar_row
+from psycopg.rows import tuple_row as tuple_row
+
+from tracewall.errors import Withheld
+from tracewall.session import Admission, Session
+from tracewall.shield import Veil
+
+PRISTINE = AdaptersMap(postgres.adapters)
+"""psycopg's own adapters as they were when tracewall was imported."""
+
+_TEXT_OIDS = frozenset({18, 19, 25, 1042, 1043})
+"""Types that load as str: "char", name, text, bpchar, varchar (pg_type.dat)."""
+
+_FIRST_PSEUDO_OID = 0xF000_0000
+
+
+class _Own(NamedTuple):
+    """An adaptation context of ours, so that our loaders are nobody else's to replace."""
+
+    adapters: AdaptersMap
+    connection: Any
+
+
+class GuardedTransformer(Transformer):
+    """A cursor's `Transformer` that shows only what was judged, masked as it was judged.
+
+    Made with a session and an admission it loads that statement's results; made without
+    an admission it loads no result at all.
+    """
+
+    def __init__(self, context: AdaptContext | None = None) -> None:
+        self.session: Session | None = None
+        self.admission: Admission | None = None
+        self.own: AdaptersMap | None = None
+
+    def set_pgresult(
+        self,
+        result: PGresult | None,
+        *,
+        set_loaders: bool = True,
+        format: Format | None = None,
+    ) -> None:
+        """Take a result to load rows from, after checking it against the judgement."""
+        if result is None or not (fields := result.nfields) or not set_loaders:
+            super().set_pgresult(result, set_loaders=set_loaders, format=format)
+            return
+        super().set_pgresult(None)
+        session = self.session
+        if session is None:
+            raise Withheld("a result came on a cursor that no session guards")
+        table, column = result.ftable, result.ftablecol
+        origins = [(table(at), column(at)) for at in range(fields)]
+        judged = session.observe(self.admission, origins)
+        super().set_pgresult(result, set_loaders=set_loaders, format=format)
+        if judged.veils:
+            self._mask(result, judged.veils, result.fformat(0) if format is None else format)
+
+    def _mask(self, result: PGresult, veils: Any, format: Any) -> None:
+        assert self.own is not None
+        oids = [result.ftype(at) for at in range(result.nfields)]
+        for at, veil in veils.items():
+            pseudo = _FIRST_PSEUDO_OID + at
+            self.own.register_loader(pseudo, _loader(veil, oids[at], Format(format)))
+            oids[at] = pseudo
+        self.set_loader_types(oids, format)
+
+
+def transformer(cursor: Any, session: Session | None, admission: Admission | None) -> GuardedTransformer:
+    """Give the transformer that loads an admitted statement's results for a cursor."""
+    if admission is not None and admission.judged.veils:
+        own = AdaptersMap(cursor.adapters)
+        made = GuardedTransformer(_Own(own, cursor.connection))
+        made.own = own
+    else:
+        made = GuardedTransformer(cursor)
+    made.session, made.admission = session, admission
+    return made
+
+
+_LOADERS: dict[tuple[Veil, int, Format], type[AnyLoader]] = {}
+_MOST_LOADERS = 10_000
+
+
+def _loader(veil: Veil, oid: int, format: Format) -> type[AnyLoader]:
+    key = (veil, oid, format)
+    found = _LOADERS.get(key)
+    if found is None:
+        if len(_LOADERS) >= _MOST_LOADERS:
+            _LOADERS.clear()
+        found = _LOADERS[key] = _masked_loader(veil, oid, format)
+    return found
+
+
+def _masked_loader(veil: Veil, oid: int, wire: Format) -> type[AnyLoader]:
+    base = PRISTINE.get_loader(oid, wire) or PRISTINE.get_loader(0, wire)
+    assert base is not None
+    hide, known = veil.hide, base
+
+    class MaskedLoader(Loader):
+        """Loads a value as psycopg does and gives what may be shown instead."""
+
+        format = wire
+
+        def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
+            super().__init__(pseudo, context)
+            self._base = known(oid, _Own(PRISTINE, context.connection if context else None)).load
+
+        def load(self, data: Buffer) -> Any:
+            try:
+                return hide(self._base(data))
+            except Exception:
+                raise Withheld(
+                    f"a value could not be masked, so the rows are withheld (rule {veil.rule})"
+                ) from None
+
+    if veil.constant and oid in _TEXT_OIDS:
+        return _constant_loader(hide(""), hide("text"), wire) or MaskedLoader
+    return MaskedLoader
+
+
+def _constant_loader(empty: object, shown: object, wire: Format) -> type[AnyLoader] | None:
+    if empty != shown:
+        return None
+
+    class ConstantLoader(Loader):
+        """Gives the same for every value, without looking at it."""
+
+        format = wire
+
+        def load(self, data: Buffer) -> Any:
+            return shown
+
+    return ConstantLoader

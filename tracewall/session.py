@@ -1,0 +1,309 @@
+"""One principal on one connection: the only room that lets a statement through or refuses it.
+
+1. Without a verified token nothing is judged; the token is re-checked at every statement.
+2. What is judged is the exact bytes for the wire; the door sends those and no others.
+3. The intent is recorded before anything is sent; without a record nothing is sent.
+4. A refusal is recorded too, then raised; nothing was sent, so the transaction is whole.
+5. A result is looked at before any of it is handed out: it must have the columns that
+   were judged, from the tables that were judged, and no more rows than allowed.
+6. Every intent gets one outcome, however the statement ends.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from tracewall.errors import Forbidden, TokenRejected, Unreadable, Withheld
+from tracewall.events import Ended, Incident, What, Who
+from tracewall.identity.principal import Principal, Rejection
+from tracewall.policy.model import Decision
+from tracewall.sql.catalog import Catalog
+from tracewall.telemetry import Labels, Span, labels
+from tracewall.wall import Bearer, Judge, Judged, Wall
+
+_NOBODY = frozenset[str]()
+_MOST_LABELS = 4_096
+_OLD_CATALOG_SECONDS = 1.0
+
+
+class Admission:
+    """A statement that was let through, until its outcome is recorded.
+
+    ``sql`` is what was judged, and all that may leave; ``rows`` how many rows were seen.
+    """
+
+    __slots__ = ("ended", "intent", "judged", "labels", "rows", "span", "sql", "started")
+
+    def __init__(
+        self, sql: bytes, judged: Judged, intent: int, labels: Labels, span: Span | None, started: float
+    ) -> None:
+        self.sql = sql
+        self.judged = judged
+        self.intent = intent
+        self.labels = labels
+        self.span = span
+        self.started = started
+        self.rows = -1
+        self.ended = False
+
+
+class Session:
+    """Guards one connection: who acts on it, what they may send, what comes back.
+
+    Args:
+        wall: whose policy holds.
+        token: the connection's own token; None: whoever `Wall.acting_as` says.
+    """
+
+    def __init__(self, wall: Wall, token: str | None) -> None:
+        self.wall = wall
+        self.id = uuid.uuid4().hex
+        self.catalog: Catalog | None = None
+        self._learned = 0.0
+        self._own = Bearer(wall, token) if token is not None else None
+        self._where = ("", 0)
+        self._bearer: Bearer | None = None
+        self._principal: Principal | None = None
+        self._who: Who | None = None
+        self._judge: Judge | None = None
+        self._labels: dict[What, Labels] = {}
+
+    def locate(self, address: str, port: int) -> None:
+        """Take the server's host name (or socket directory) and port, for spans."""
+        self._where = (address, port)
+
+    # --- who ------------------------------------------------------------------------
+
+    def stale(self) -> bool:
+        """Tell whether keys should be read again before the next statement."""
+        if self.wall.verifier.needs_refresh():
+            return True
+        bearer = self._own or self.wall.acting()
+        if bearer is None or bearer is self._bearer:
+            return False
+        found = self.wall.identify(bearer)
+        return isinstance(found, Rejection) and found.unknown_key
+
+    def refresh(self) -> None:
+        """Read the issuers' keys again where that is due or wanted; blocks."""
+        self.wall.verifier.refresh()
+
+    def principal(self) -> Principal:
+        """Give who acts on the connection now.
+
+        Raises:
+            TokenRejected: nobody does, or their token is refused.
+        """
+        bearer = self._own or self.wall.acting()
+        if bearer is None:
+            raise self._reject(
+                Rejection("missing", "No token: pass token= to connect, or use wall.acting_as().")
+            )
+        if bearer is self._bearer and self._principal is not None:
+            rejected = self.wall.verifier.still_valid(self._principal, self.wall.clock())
+            if rejected is not None:
+                raise self._reject(rejected)
+            return self._principal
+        found = self.wall.identify(bearer)
+        if isinstance(found, Rejection):
+            raise self._reject(found)
+        self._become(bearer, found)
+        return found
+
+    def _become(self, bearer: Bearer, principal: Principal) -> None:
+        self._bearer, self._principal = bearer, principal
+        self._who, self._judge = None, None
+        self._labels.clear()
+
+    def _reject(self, rejection: Rejection) -> TokenRejected:
+        self._bearer = self._principal = self._who = self._judge = None
+        detail = f"{rejection.reason}: {rejection.message}"
+        self.wall.audit.incident(Incident(kind="token_rejected", detail=detail))
+        return TokenRejected(rejection.message, reason=rejection.reason)
+
+    # --- in -------------------------------------------------------------------------
+
+    def know(self, answers: Sequence[bytes]) -> None:
+        """Take the server's answers about its catalog.
+
+        Raises:
+            PolicyError: a pattern of the policy matches nothing in it.
+        """
+        catalog = self.wall.know(tuple(answers))
+        self._learned = time.monotonic()
+        if catalog is not self.catalog:
+            self.catalog = catalog
+            self._who = self._judge = None
+            self._labels.clear()
+
+    def may_learn(self, refused: Forbidden) -> bool:
+        """Tell whether a refusal may be due to a catalog read too long ago."""
+        decision = refused.decision
+        unknown = isinstance(decision, Decision) and decision.unknown
+        return unknown and time.monotonic() - self._learned > _OLD_CATALOG_SECONDS
+
+    def admit(self, sql: bytes) -> Admission:
+        """Judge a statement and record the intent to send it.
+
+        Args:
+            sql: the exact bytes for the wire.
+
+        Raises:
+            TokenRejected: nobody acts, or their token is refused.
+            Forbidden: the policy does not allow it; nothing may be sent.
+            AuditUnavailable: the intent can't be recorded.
+        """
+        started = time.perf_counter()
+        if sql.strip():
+            self.principal()
+        who, judge = self._who, self._judge
+        if who is None or judge is None:
+            who, judge = self._ready()
+        judged = judge.judge(sql)
+        shown = self._labels.get(judged.what) or self._label(judged)
+        intent = self.wall.audit.intent(who, judged.what)
+        span = self.wall.telemetry.start(shown)
+        admission = Admission(sql, judged, intent, shown, span, started)
+        if not judged.decision.allowed:
+            self._end(admission, "refused", error_type="Forbidden")
+            raise refusal(judged.decision)
+        return admission
+
+    def _ready(self) -> tuple[Who, Judge]:
+        if self.catalog is None:
+            raise Forbidden("the connection's catalog is not known; nothing can be judged")
+        principal = self._principal
+        judge = self.wall.judge_for(self.catalog, principal.groups if principal else _NOBODY)
+        who = Who(
+            issuer=principal.issuer if principal else "",
+            subject=principal.subject if principal else "",
+            token_id=principal.token_id if principal else "",
+            purpose=(principal.purpose or "") if principal else "",
+            session=self.id,
+            database=self.catalog.database,
+            role=self.catalog.role,
+        )
+        if principal is not None:
+            self._who, self._judge = who, judge
+        return who, judge
+
+    def _label(self, judged: Judged) -> Labels:
+        decision = judged.decision
+        made = labels(
+            summary=decision.summary,
+            text=decision.text,
+            namespace=self.catalog.database if self.catalog else "",
+            address=self._where[0],
+            port=self._where[1],
+            decision=decision.outcome,
+            rule=decision.rule,
+            policy=decision.policy_hash,
+            session=self.id,
+        )
+        if len(self._labels) >= _MOST_LABELS:
+            self._labels.clear()
+        self._labels[judged.what] = made
+        return made
+
+    # --- out ------------------------------------------------------------------------
+
+    def observe(self, admission: Admission | None, origins: Sequence[tuple[int, int]]) -> Judged:
+        """Check a result's columns against the judgement, before any of it is handed out.
+
+        Args:
+            admission: what the result belongs to; None: nothing that was judged.
+            origins: for each column its table's oid and attribute number as the server
+                tells them (RowDescription), 0 where it tells none.
+
+        Raises:
+            Withheld: the result is not what was judged.
+        """
+        if admission is None:
+            raise Withheld("a result came that belongs to no judged statement")
+        columns = admission.judged.decision.columns
+        if len(columns) != len(origins):
+            raise self._mismatch(admission, "it has another number of columns")
+        for column, origin in zip(columns, origins, strict=True):
+            if origin[0] and origin not in column.sources:
+                raise self._mismatch(admission, "a column comes from elsewhere")
+        return admission.judged
+
+    def count(self, admission: Admission, rows: int) -> None:
+        """Count rows that came back; beyond the limit the result is withheld.
+
+        Raises:
+            Withheld: there are more rows than the policy allows.
+        """
+        admission.rows = max(admission.rows, 0) + rows
+        limit = admission.judged.decision.row_limit
+        if limit and admission.rows > limit and admission.judged.decision.columns:
+            raise Withheld(
+                f"the result has more than {limit} rows, which is the policy's limit; "
+                "nothing of it is handed out (rule limits.rows)",
+                decision=admission.judged.decision,
+            )
+
+    def finish(self, admission: Admission) -> None:
+        """Record that a statement ended well."""
+        self._end(admission, "ok")
+
+    def fail(self, admission: Admission, error: BaseException) -> None:
+        """Record that a statement ended by an error."""
+        if isinstance(error, GeneratorExit):
+            # An early break out of a stream is a normal end.
+            self._end(admission, "ok")
+            return
+        sqlstate = str(getattr(error, "sqlstate", None) or "")
+        status = "withheld" if isinstance(error, Withheld) else "error" if sqlstate else "unknown"
+        self._end(admission, status, sqlstate, type(error).__name__)
+
+    def close(self) -> None:
+        """Write what the audit log still holds back."""
+        self.wall.audit.flush()
+
+    def _end(
+        self, admission: Admission, status: str, sqlstate: str = "", error_type: str = ""
+    ) -> None:
+        if admission.ended:
+            return
+        admission.ended = True
+        masked = len(admission.judged.veils)
+        ended = Ended(
+            status=status,
+            sqlstate=sqlstate,
+            rows=admission.rows,
+            masked=masked,
+            seconds=time.perf_counter() - admission.started,
+        )
+        self.wall.audit.outcome(admission.intent, ended)
+        self.wall.telemetry.finish(
+            admission.span,
+            admission.labels,
+            started=admission.started,
+            sqlstate=sqlstate,
+            error_type=error_type,
+            rows=admission.rows,
+            masked=masked,
+        )
+
+    def _mismatch(self, admission: Admission, how: str) -> Withheld:
+        # The catalog may have changed since it was read: it has to be read again.
+        self.catalog = None
+        self._who = self._judge = None
+        detail = f"the result is not what was judged: {how}"
+        self.wall.audit.incident(
+            Incident(kind="mismatch", detail=detail, policy=admission.judged.what.policy)
+        )
+        return Withheld(
+            f"{detail}; nothing of it is handed out", decision=admission.judged.decision
+        )
+
+
+def refusal(decision: Decision) -> Forbidden:
+    """Give the error that a decision against a statement is raised as."""
+    kind = Unreadable if decision.unreadable else Forbidden
+    reason = f"the statement is refused: {decision.reason}" if decision.unreadable else decision.reason
+    hint = f"\nHINT:  {decision.hint}" if decision.hint else ""
+    return kind(f"{reason} (rule {decision.rule}){hint}", decision=decision)

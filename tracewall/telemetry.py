@@ -1,0 +1,212 @@
+"""OpenTelemetry spans and the duration metric, after the stable database client conventions.
+
+Span: kind CLIENT, name ``db.query.summary``. Attributes of the conventions:
+``db.system.name``, ``db.namespace``, ``db.query.summary``, ``db.query.text`` (literal-free),
+``server.address``, ``server.port``, ``db.operation.batch.size``,
+``db.response.status_code`` (SQLSTATE), ``error.type``. Our own:
+
+- ``tracewall.decision``: ``allowed``, ``asks``, ``forbidden``
+- ``tracewall.rule``: the rule that decided
+- ``tracewall.policy``: the policy's hash
+- ``tracewall.session``: the random id of the guarded connection
+- ``tracewall.masked``: how many columns handed out were masked
+- ``tracewall.rows``: how many rows the server returned or changed
+
+Metric: ``db.client.operation.duration`` in seconds. No value, literal, parameter or
+server message has a place in either. A failing exporter never fails a statement.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+import msgspec
+from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider, get_tracer
+
+from tracewall.version import __version__
+
+__all__ = ["BUCKETS", "LONGEST_NAME", "Labels", "Span", "Telemetry", "labels"]
+
+LONGEST_NAME: Final = 255
+BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+
+_SCOPE: Final = "tracewall"
+_SCHEMA: Final = "https://opentelemetry.io/schemas/1.33.0"
+_SYSTEM: Final = "postgresql"
+_SUCCESS_CLASSES: Final = ("00", "01", "02")
+_log: Final = logging.getLogger("tracewall.telemetry")
+
+_Attributes: TypeAlias = Mapping[str, str | int]
+
+
+class Labels(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What stays the same for every run of one decision on one connection; see `labels`."""
+
+    name: str
+    span: _Attributes
+    metric: _Attributes
+
+
+def labels(
+    *,
+    summary: str,
+    text: str = "",
+    namespace: str = "",
+    address: str = "",
+    port: int = 0,
+    decision: str = "",
+    rule: str = "",
+    policy: str = "",
+    session: str = "",
+) -> Labels:
+    """Make the labels of a decision on a connection, once, for `Telemetry.start` and `finish`.
+
+    Args:
+        summary: as ``SELECT traces.runs``; the span's name, cut to 255 characters.
+        text: the statement without any literal.
+        namespace: the database's name.
+        address: the server's host name or socket directory.
+        port: the server's port; 0: not told.
+        decision: ``allowed``, ``asks`` or ``forbidden``.
+        rule: the rule that decided.
+        policy: the policy's hash.
+        session: the id of the guarded connection.
+    """
+    name = summary[:LONGEST_NAME] or _SYSTEM
+    where: dict[str, str | int] = {
+        "db.system.name": _SYSTEM,
+        "db.namespace": namespace,
+        "server.address": address,
+        "server.port": port,
+    }
+    span = where | {
+        "db.query.summary": summary[:LONGEST_NAME],
+        "db.query.text": text,
+        "tracewall.decision": decision,
+        "tracewall.rule": rule,
+        "tracewall.policy": policy,
+        "tracewall.session": session,
+    }
+    # Whoever is refused may write any name into a statement: a time series for each of
+    # them would let an intruder fill the metric's store.
+    metric = where | {"db.query.summary": name if decision == "allowed" else ""}
+    return Labels(name=name, span=_told(span), metric=_told(metric))
+
+
+def _told(attributes: _Attributes) -> _Attributes:
+    return MappingProxyType({name: value for name, value in attributes.items() if value})
+
+
+class Telemetry:
+    """Reports statements to OpenTelemetry; costs next to nothing where no SDK is set up.
+
+    Args:
+        tracer_provider: whose tracer is used; None: the global one, also if it is set later.
+        meter_provider: whose meter is used; None: the global one, also if it is set later.
+    """
+
+    __slots__ = ("_complained", "_duration", "_tracer")
+
+    def __init__(
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        self._tracer = get_tracer(_SCOPE, __version__, tracer_provider, _SCHEMA)
+        self._duration = get_meter(_SCOPE, __version__, meter_provider, _SCHEMA).create_histogram(
+            "db.client.operation.duration",
+            unit="s",
+            description="Duration of database client operations.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
+        )
+        self._complained = False
+
+    def start(self, labels: Labels, *, batch: int = 0) -> Span | None:
+        """Start a span below the caller's current one; None when nobody would record it.
+
+        ``batch`` is how many times a batch runs the statement; below 2 it is not told.
+        """
+        try:
+            span = self._tracer.start_span(
+                labels.name, kind=SpanKind.CLIENT, attributes=labels.span
+            )
+            if not span.is_recording():
+                return None
+            if batch > 1:
+                span.set_attribute("db.operation.batch.size", batch)
+            return span
+        except Exception as error:
+            self._complain(error)
+            return None
+
+    def finish(
+        self,
+        span: Span | None,
+        labels: Labels,
+        *,
+        started: float,
+        sqlstate: str = "",
+        error_type: str = "",
+        rows: int = -1,
+        masked: int = 0,
+    ) -> None:
+        """End the span, if there is one, and record the duration. Never raises.
+
+        Args:
+            span: what `start` returned.
+            labels: what `start` was given.
+            started: the value of ``time.perf_counter()`` when the statement began.
+            sqlstate: the server's five characters, if it told any.
+            error_type: the class of the error, as ``Forbidden``; without it a SQLSTATE
+                of an error class stands in.
+            rows: how many rows the server returned or changed; -1: none told.
+            masked: how many columns handed out were masked.
+        """
+        seconds = time.perf_counter() - started
+        if not error_type and sqlstate and not sqlstate.startswith(_SUCCESS_CLASSES):
+            error_type = sqlstate
+        try:
+            if error_type:
+                failure = _failure(sqlstate, error_type)
+                self._duration.record(seconds, {**labels.metric, **failure})
+            else:
+                failure = None
+                self._duration.record(seconds, labels.metric)
+        except Exception as error:
+            self._complain(error)
+        if span is not None:
+            try:
+                _end(span, sqlstate, error_type, rows, masked)
+            except Exception as error:
+                self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Say once that telemetry fails; the error's text may hold anything, its class may not."""
+        if not self._complained:
+            self._complained = True
+            _log.warning("telemetry failed with %s; statements go on", type(error).__name__)
+
+
+def _failure(sqlstate: str, error_type: str) -> dict[str, str | int]:
+    told: dict[str, str | int] = {"error.type": error_type}
+    if sqlstate:
+        told["db.response.status_code"] = sqlstate
+    return told
+
+
+def _end(span: Span, sqlstate: str, error_type: str, rows: int, masked: int) -> None:
+    try:
+        if error_type:
+            span.set_attributes(_failure(sqlstate, error_type))
+            span.set_status(StatusCode.ERROR)
+        if rows >= 0:
+            span.set_attribute("tracewall.rows", rows)
+        if masked:
+            span.set_attribute("tracewall.masked", masked)
+    finally:
+        span.end()

@@ -1,0 +1,353 @@
+"""The wall: a policy with everything that enforces it, wired once and passed explicitly.
+
+A `Wall` is shared by all connections that it guards, and safe to use from many threads.
+What it remembers (principals, judgements) only saves work; it never widens access.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from tracewall.audit.log import FileLog
+from tracewall.audit.store import AuditLog
+from tracewall.errors import PolicyError
+from tracewall.events import Incident, What
+from tracewall.identity.principal import Principal, Rejection
+from tracewall.identity.tokens import TrustedIssuer, Verifier
+from tracewall.policy.decide import decide
+from tracewall.policy.load import load
+from tracewall.policy.match import unmatched
+from tracewall.policy.model import Decision, OutputColumn, Policy
+from tracewall.policy.rights import Rights
+from tracewall.shield import Shield, Veil
+from tracewall.sql.catalog import Catalog, read
+from tracewall.sql.statement import understand
+from tracewall.telemetry import Telemetry
+
+CONFIG_VARIABLE = "TRACEWALL_CONFIG"
+"""The environment variable that names the policy file when no wall is passed."""
+
+MASK_KEY_VARIABLE = "TRACEWALL_MASK_KEY"
+"""The environment variable that holds the key of ``hash`` masks (at least 16 characters)."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_REMEMBERED_STATEMENTS = 10_000
+_REMEMBERED_TOKENS = 4_096
+_REMEMBERED_GROUPS = 1_024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bearer:
+    """A token that is acted under, and what for."""
+
+    wall: Wall
+    token: str
+    purpose: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Bearer purpose={self.purpose!r}>"
+
+
+_ACTING: ContextVar[Bearer | None] = ContextVar("tracewall_acting", default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A decision, with what is recorded of it and the veils over its masked columns.
+
+    ``veils`` maps output positions (from 0) to what hides them.
+    """
+
+    decision: Decision
+    what: What
+    veils: Mapping[int, Veil]
+
+
+class Judge:
+    """Judges statements for one set of groups in one catalog, remembering what it said."""
+
+    __slots__ = ("_policy", "_rights", "_said", "_shield")
+
+    def __init__(self, policy: Policy, catalog: Catalog, groups: frozenset[str], shield: Shield) -> None:
+        self._policy = policy
+        self._rights = Rights(policy, catalog, groups)
+        self._shield = shield
+        self._said: dict[bytes, Judged] = {}
+
+    def judge(self, sql: bytes) -> Judged:
+        """Give the judgement of a statement (the exact bytes for the wire)."""
+        judged = self._said.get(sql)
+        if judged is None:
+            judged = self._judge(sql)
+            _remember(self._said, sql, judged, _REMEMBERED_STATEMENTS)
+        return judged
+
+    def _judge(self, sql: bytes) -> Judged:
+        understood = understand(sql, self._rights.catalog, strict=self._policy.strict)
+        decision = decide(understood, self._rights)
+        masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
+        return Judged(decision, _what(sql, decision, masked), self._shield.veils(masked))
+
+
+@dataclass(frozen=True, eq=False)
+class Wall:
+    """A policy, and what enforces it: the drop-in's only source of configuration.
+
+    Make one with `Wall.load`; close it when the program ends. It is also a context
+    manager that closes itself.
+    """
+
+    policy: Policy
+    verifier: Verifier
+    audit: AuditLog
+    telemetry: Telemetry
+    clock: Callable[[], float] = time.time
+    _password: Callable[[], str] | None = field(default=None, repr=False)
+    _mask_key: bytes = field(default=b"", repr=False)
+    _catalogs: dict[int, Catalog] = field(default_factory=dict, repr=False)
+    _judges: dict[tuple[int, frozenset[str]], Judge] = field(default_factory=dict, repr=False)
+    _principals: dict[tuple[str, str | None], Principal] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        password: Callable[[], str] | None = None,
+        mask_key: bytes | None = None,
+        audit: AuditLog | None = None,
+        telemetry: Telemetry | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Wall:
+        """Read a policy file, and make the wall that enforces it.
+
+        Args:
+            path: the policy, in TOML.
+            password: gives the database password at each log-in, instead of the
+                policy's ``password_env`` or ``password_file``.
+            mask_key: the key of ``hash`` masks, at least 16 bytes; by default the
+                environment variable ``TRACEWALL_MASK_KEY``.
+            audit: where the record is kept, instead of files in the policy's directory.
+            telemetry: whose spans and metrics are used; by default the global ones.
+            clock: gives the time, in seconds since the epoch.
+
+        Raises:
+            PolicyError: the policy can't be held; the error says where and why.
+            AuditUnavailable: the record can't be kept.
+        """
+        policy = load(path)
+        verifier = _verifier(policy)
+        verifier.refresh()
+        key = mask_key or os.environ.get(MASK_KEY_VARIABLE, "").encode()
+        Shield(policy, key)
+        log = audit or FileLog(_beside(policy, policy.audit.directory), durability=policy.audit.durability)
+        log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
+        return cls(policy, verifier, log, telemetry or Telemetry(), clock, password, key)
+
+    @classmethod
+    def from_environment(cls) -> Wall:
+        """Load the wall that ``TRACEWALL_CONFIG`` names; one for each file and process.
+
+        Raises:
+            PolicyError: the variable is not set, or its policy can't be held.
+        """
+        path = os.environ.get(CONFIG_VARIABLE)
+        if not path:
+            raise PolicyError(
+                "no wall: there is no unguarded mode",
+                path=CONFIG_VARIABLE,
+                help=f"pass wall=Wall.load(...) or name a policy file in {CONFIG_VARIABLE}",
+            )
+        key = str(Path(path).resolve())
+        if key not in _LOADED:
+            _LOADED[key] = cls.load(key)
+        return _LOADED[key]
+
+    def acting_as(self, token: str, purpose: str | None = None) -> Acting:
+        """Act under a token in this context, on every connection of this wall without its own.
+
+        Use as a context manager. It holds for the current task or thread, as context
+        variables do; a connection's own token wins over it.
+
+        Example:
+            with wall.acting_as(request_token, purpose="support case"):
+                with pool.connection() as conn:
+                    conn.execute("SELECT ...")
+        """
+        return Acting(Bearer(self, token, purpose))
+
+    def acting(self) -> Bearer | None:
+        """Give the bearer that this context acts under, if it acts under this wall."""
+        bearer = _ACTING.get()
+        return bearer if bearer is not None and bearer.wall is self else None
+
+    def identify(self, bearer: Bearer) -> Principal | Rejection:
+        """Verify a bearer's token, or give why not. Never blocks."""
+        key = (bearer.token, bearer.purpose)
+        known = self._principals.get(key) if isinstance(bearer.token, str) else None
+        if known is not None:
+            return self.verifier.still_valid(known, self.clock()) or known
+        found = self.verifier.verify(bearer.token, self.clock(), bearer.purpose)
+        if isinstance(found, Principal):
+            _remember(self._principals, key, found, _REMEMBERED_TOKENS)
+        return found
+
+    def know(self, answers: tuple[bytes, ...]) -> Catalog:
+        """Give the catalog that the answers describe, shared by all that got the same.
+
+        Raises:
+            PolicyError: a pattern of the policy matches nothing in it.
+        """
+        catalog = read(answers)
+        shared = self._catalogs.get(catalog.version)
+        if shared is not None:
+            return shared
+        complaint = unmatched(self.policy, _column_names(catalog))
+        if complaint is not None:
+            raise complaint
+        _remember(self._catalogs, catalog.version, catalog, 64)
+        return catalog
+
+    def judge_for(self, catalog: Catalog, groups: frozenset[str]) -> Judge:
+        """Give the judge of a set of groups in a catalog."""
+        key = (catalog.version, groups)
+        judge = self._judges.get(key)
+        if judge is None:
+            judge = Judge(self.policy, catalog, groups, Shield(self.policy, self._mask_key))
+            _remember(self._judges, key, judge, _REMEMBERED_GROUPS)
+        return judge
+
+    def password(self) -> str:
+        """Give the database password, or an empty string where the policy names none.
+
+        Raises:
+            PolicyError: the place that the policy names holds none.
+        """
+        database = self.policy.database
+        if self._password is not None:
+            return self._password()
+        if database.password_env:
+            return _from_variable(database.password_env)
+        if database.password_file:
+            return _from_file(_beside(self.policy, database.password_file))
+        return ""
+
+    def close(self) -> None:
+        """End the audit log; connections of this wall can't send statements after that."""
+        self.audit.close()
+
+    def __enter__(self) -> Wall:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Acting:
+    """Holds a bearer for the length of a ``with`` block; made by `Wall.acting_as`."""
+
+    __slots__ = ("_bearer", "_resets")
+
+    def __init__(self, bearer: Bearer) -> None:
+        self._bearer = bearer
+        self._resets: list[Token[Bearer | None]] = []
+
+    def __enter__(self) -> None:
+        self._resets.append(_ACTING.set(self._bearer))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _ACTING.reset(self._resets.pop())
+
+
+_LOADED: dict[str, Wall] = {}
+
+
+def _remember(memory: dict[Key, Value], key: Key, value: Value, most: int) -> None:
+    while len(memory) >= most:
+        # The oldest goes first; another thread may have been quicker to take it.
+        memory.pop(next(iter(memory)), None)
+    memory[key] = value
+
+
+def _what(sql: bytes, decision: Decision, masked: Mapping[int, OutputColumn]) -> What:
+    return What(
+        summary=decision.summary,
+        text=decision.text,
+        sha256=hashlib.sha256(sql).hexdigest(),
+        decision=decision.outcome,
+        rule=decision.rule,
+        policy=decision.policy_hash,
+        reason=decision.reason,
+        relations={name: list(actions) for name, actions in decision.relations},
+        masked={str(at): column.rule for at, column in masked.items()},
+    )
+
+
+def _verifier(policy: Policy) -> Verifier:
+    trusted = [
+        TrustedIssuer(
+            name=issuer.name,
+            issuer=issuer.issuer,
+            audiences=issuer.audiences,
+            keys=issuer.keys if "://" in issuer.keys else str(_beside(policy, issuer.keys)),
+            algorithms=issuer.algorithms,
+            groups_claim=issuer.groups_claim,
+            token_type=issuer.token_type,
+            leeway=issuer.leeway,
+            max_lifetime=issuer.max_lifetime,
+        )
+        for issuer in policy.issuers
+    ]
+    try:
+        return Verifier(trusted)
+    except ValueError as ex:
+        raise PolicyError(str(ex), path=policy.path) from None
+
+
+def _beside(policy: Policy, name: str) -> Path:
+    return Path(policy.path).parent / name if policy.path else Path(name)
+
+
+def _column_names(catalog: Catalog) -> dict[str, list[str]]:
+    return {
+        relation.qualified: [column.name for column in relation.columns]
+        for relation in catalog.relations.values()
+    }
+
+
+def _from_variable(name: str) -> str:
+    found = os.environ.get(name)
+    if not found:
+        raise PolicyError(
+            "the database password is missing", path=name, help="set this environment variable"
+        )
+    return found
+
+
+def _from_file(path: Path) -> str:
+    try:
+        return path.read_text().rstrip("\r\n")
+    except OSError as ex:
+        raise PolicyError(
+            f"the database password can't be read: {ex.strerror}", path=str(path)
+        ) from None
