@@ -11,9 +11,6 @@ Say ``import tracewall as psycopg`` and connect with the caller's token:
 All of psycopg's public names are here; what talks to the server is guarded.
 """
 
-from tracewall import _clash as _clash
-
-
 from psycopg import (
     BINARY,
     DATETIME,
@@ -65,6 +62,7 @@ from psycopg import (
     types,
 )
 
+from tracewall import _clash as _clash
 from tracewall import connection, connection_async, cursor, cursor_async, errors, rows, sql
 from tracewall.connection import Connection
 from tracewall.connection_async import AsyncConnection

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import psycopg
 from psycopg import errors as e
@@ -31,7 +31,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         self.server_cursor_factory = ServerCursor
 
     @classmethod
-    def connect(
+    def connect(  # type: ignore[override]  # two options more than psycopg's
         cls,
         conninfo: str = "",
         *,
@@ -79,7 +79,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
                 prepare_threshold=prepare_threshold,
                 context=context,
                 row_factory=row_factory,
-                **params,
+                **cast(Any, params),
             )
         except e.Error as ex:
             # A failed log-in's error holds the connection, and that the password.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import psycopg
 from psycopg import errors as e
@@ -30,7 +30,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         self.server_cursor_factory = AsyncServerCursor
 
     @classmethod
-    async def connect(
+    async def connect(  # type: ignore[override]  # two options more than psycopg's
         cls,
         conninfo: str = "",
         *,
@@ -81,7 +81,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
                 prepare_threshold=prepare_threshold,
                 context=context,
                 row_factory=row_factory,
-                **params,
+                **cast(Any, params),
             )
         except e.Error as ex:
             # A failed log-in's error holds the connection, and that the password.

@@ -10,13 +10,11 @@ import psycopg
 from psycopg.abc import Params, Query
 from psycopg.rows import Row
 
-from tracewall.cursor_base import GUARD_SLOTS, GuardedCursor
+from tracewall.cursor_base import GuardedCursor, GuardedServerCursor
 
 
 class AsyncDoors(GuardedCursor[Row]):
     """The doors whose outcome is known only after more than one step."""
-
-    __slots__ = ()
 
     async def executemany(
         self, query: Query, params_seq: Iterable[Params], *, returning: bool = False
@@ -52,28 +50,18 @@ class AsyncDoors(GuardedCursor[Row]):
 class AsyncCursor(AsyncDoors[Row], psycopg.AsyncCursor[Row]):
     """A guarded `psycopg.AsyncCursor`."""
 
-    __slots__ = GUARD_SLOTS
-
 
 class AsyncClientCursor(AsyncDoors[Row], psycopg.AsyncClientCursor[Row]):
     """A guarded `psycopg.AsyncClientCursor`: what it binds is judged after binding."""
-
-    __slots__ = GUARD_SLOTS
 
 
 class AsyncRawCursor(AsyncDoors[Row], psycopg.AsyncRawCursor[Row]):
     """A guarded `psycopg.AsyncRawCursor`."""
 
-    __slots__ = GUARD_SLOTS
 
-
-class AsyncServerCursor(GuardedCursor[Row], psycopg.AsyncServerCursor[Row]):
+class AsyncServerCursor(GuardedServerCursor[Row], psycopg.AsyncServerCursor[Row]):
     """A guarded `psycopg.AsyncServerCursor`; DECLARE is refused by the judge for now."""
 
-    __slots__ = GUARD_SLOTS
 
-
-class AsyncRawServerCursor(GuardedCursor[Row], psycopg.AsyncRawServerCursor[Row]):
+class AsyncRawServerCursor(GuardedServerCursor[Row], psycopg.AsyncRawServerCursor[Row]):
     """A guarded `psycopg.AsyncRawServerCursor`; DECLARE is refused by the judge for now."""
-
-    __slots__ = GUARD_SLOTS

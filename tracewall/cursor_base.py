@@ -18,66 +18,40 @@ from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType
 
 from psycopg import errors as e
+from psycopg._connection_base import BaseConnection
 from psycopg._cursor_base import BaseCursor
 from psycopg.abc import Params, PQGen, Query
 from psycopg.rows import Row
 
 from tracewall.errors import Forbidden, Withheld
-from tracewall.rows import GuardedTransformer, transformer
+from tracewall.rows import GuardedTransformer, Transformer, transformer
 from tracewall.session import Admission, Session
+
+try:
+    from psycopg._server_cursor_base import ServerCursorMixin
+except ImportError:  # psycopg 3.2
+    from psycopg.server_cursor import ServerCursorMixin  # type: ignore[no-redef,attr-defined]
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
     from psycopg.pq.abc import PGresult
 
-GUARD_SLOTS = ("_admission", "_rendered", "_shown", "_waiting")
-"""The attributes that a guarded cursor class has to make room for."""
-
 
 class GuardedCursor(BaseCursor[Any, Row]):
     """The guard of a cursor class; put it before psycopg's own in the list of bases."""
 
-    __slots__ = ()
-
-    _admission: Admission | None
-    _rendered: PostgresQuery | None
-    _shown: GuardedTransformer | None
-    _waiting: deque[tuple[Any, Admission, GuardedTransformer]]
+    _admission: Admission | None = None
+    _rendered: PostgresQuery | None = None
+    _shown: Any = None
+    _waiting: deque[tuple[Any, Admission, Any]] | None = None
 
     def _guarded_by(self) -> Session:
-        session = getattr(self._conn, "_session", None)
-        if not isinstance(session, Session):
+        session: Session | None = self._conn._session
+        if session is None:
             raise Forbidden("this cursor's connection is not guarded by a wall")
         return session
 
     # --- in -------------------------------------------------------------------------
-
-    def _learn_gen(self) -> PQGen[None]:
-        """Read the catalog again if a mismatch has shown that it is not what it was."""
-        if self._guarded_by().catalog is None and not self._conn._pipeline:
-            yield from self._conn._learn_gen()
-
-    def _admit(self, query: Query, params: Params | None) -> Admission:
-        """Render a statement once, freeze it, and have it judged."""
-        if self._closed:
-            raise e.InterfaceError("the cursor is closed")
-        self._conn._check_connection_ok()
-        self._reset()
-        self._rendered = self._admission = None
-        self._tx = GuardedTransformer(self)
-        rendered = self._convert_query(query, params)
-        if type(rendered.query) is not bytes:
-            # A subclass of bytes may answer differently the next time; its buffer can't.
-            rendered.query = bytes(memoryview(rendered.query))
-        session = self._guarded_by()
-        admission = session.admit(rendered.query)
-        self._rendered, self._admission = rendered, admission
-        self._shown = transformer(self, session, admission)
-        return admission
-
-    def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
-        rendered, self._rendered = getattr(self, "_rendered", None), None
-        return rendered if rendered is not None else super()._convert_query(query, params)
 
     def _execute_gen(
         self,
@@ -87,22 +61,76 @@ class GuardedCursor(BaseCursor[Any, Row]):
         prepare: bool | None = None,
         binary: bool | None = None,
     ) -> PQGen[None]:
-        yield from self._learn_gen()
+        # This stands in for psycopg's own, which would render the query a second time.
+        conn = self._conn
+        session = self._guarded_by()
+        if session.catalog is None:
+            yield from self._learn_gen()
+        rendered = self._render(query, params)
         try:
-            admission = self._admit(query, params)
+            admission = self._admit(session, rendered)
         except Forbidden as refused:
-            if not self._guarded_by().may_learn(refused):
+            if not session.may_learn(refused):
                 raise
             # The catalog may have changed since it was read: look again, and judge anew.
-            yield from self._conn._learn_gen()
-            admission = self._admit(query, params)
+            yield from conn._learn_gen()
+            admission = self._admit(session, rendered)
         try:
-            yield from super()._execute_gen(query, params, prepare=prepare, binary=binary)
+            if not conn._autocommit:
+                yield from BaseConnection._start_query(conn)
+            yield from self._maybe_prepare_gen(rendered, prepare=prepare, binary=binary)
+            if conn._pipeline:
+                yield from conn._pipeline._communicate_gen()
+            else:
+                session.finish(admission)
         except BaseException as ex:
-            self._guarded_by().fail(admission, ex)
+            session.fail(admission, ex)
             raise
-        if not self._conn._pipeline:
-            self._guarded_by().finish(admission)
+        self._last_query = query
+        if conn._prepared._to_flush:
+            yield from conn._prepared.maintain_gen(conn)
+
+    def _render(self, query: Query, params: Params | None) -> PostgresQuery:
+        """Render a statement, once, and freeze it."""
+        if self._closed:
+            raise e.InterfaceError("the cursor is closed")
+        self._conn._check_connection_ok()
+        self._reset()
+        self._admission = None
+        if self._last_query is not query or self._shown is None:
+            self._last_query = None
+            self._shown = None
+            self._tx = Transformer(self)
+        rendered = super()._convert_query(query, params)
+        if type(rendered.query) is not bytes:
+            # A subclass of bytes may answer differently the next time; its buffer can't.
+            rendered.query = bytes(memoryview(rendered.query))
+        return rendered
+
+    def _admit(self, session: Session, rendered: PostgresQuery) -> Admission:
+        """Have a rendered statement judged, and choose what its results are loaded with."""
+        self._admission = admission = session.admit(rendered.query)
+        shown = self._shown
+        if shown is None or admission.judged.veils:
+            self._shown = self._tx = transformer(self, admission, self._tx)
+        return admission
+
+    def _admit_now(self, query: Query, params: Params | None) -> Admission:
+        """Render a statement and have it judged; what psycopg converts next is that."""
+        self._rendered = None
+        rendered = self._render(query, params)
+        admission = self._admit(self._guarded_by(), rendered)
+        self._rendered = rendered
+        return admission
+
+    def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
+        rendered, self._rendered = self._rendered, None
+        return rendered if rendered is not None else super()._convert_query(query, params)
+
+    def _learn_gen(self) -> PQGen[None]:
+        """Read the catalog again if a mismatch has shown that it is not what it was."""
+        if self._guarded_by().catalog is None and not self._conn._pipeline:
+            yield from self._conn._learn_gen()
 
     def _executemany_gen_pipeline(
         self, query: Query, params_seq: Iterable[Params], returning: bool
@@ -121,35 +149,29 @@ class GuardedCursor(BaseCursor[Any, Row]):
     def _admit_many(self, query: Query, params_seq: Iterable[Params]) -> Iterator[Params]:
         rest = iter(params_seq)
         for first in rest:
-            self._admit(query, first)
+            self._admit_now(query, first)
             return chain((first,), rest)
         self._admission = None
-        self._shown = transformer(self, None, None)
         return iter(())
 
     def _stream_send_gen(
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int
     ) -> PQGen[None]:
         yield from self._learn_gen()
-        self._admit(query, params)
+        self._admit_now(query, params)
         yield from super()._stream_send_gen(query, params, binary=binary, size=size)
 
-    def _declare_gen(
-        self, query: Query, params: Params | None = None, binary: bool | None = None
-    ) -> PQGen[None]:
-        yield from self._learn_gen()
-        self._admit(self._make_declare_statement(query), params)
-        yield from super()._declare_gen(query, params, binary)
-
     def _start_copy_gen(self, statement: Query, params: Params | None = None) -> PQGen[None]:
-        self._admit(statement, None)
+        yield from self._learn_gen()
+        self._admit_now(statement, None)
         yield from super()._start_copy_gen(statement, params)
 
     def _start_query(self, query: Query | None = None) -> PQGen[None]:
         self._conn._let_in()
         yield from super()._start_query(query)
         # psycopg has just made a transformer of its own, which masks nothing.
-        self._tx = getattr(self, "_shown", None) or transformer(self, None, None)
+        shown = self._shown if self._admission is not None else None
+        self._tx = shown if shown is not None else GuardedTransformer(self)
 
     # --- the low seam ---------------------------------------------------------------
 
@@ -170,20 +192,19 @@ class GuardedCursor(BaseCursor[Any, Row]):
         super()._send_query_prepared(name, pgq, binary=binary)
 
     def _check_leaving(self, query: PostgresQuery) -> None:
-        admission = getattr(self, "_admission", None)
+        admission = self._admission
         if admission is None or query.query != admission.sql:
             raise Withheld("the statement that was about to leave is not the one that was judged")
         if self._conn._pipeline:
-            waiting = getattr(self, "_waiting", None)
-            if waiting is None:
-                waiting = self._waiting = deque()
             assert self._shown is not None
-            waiting.append((self._conn._pipeline, admission, self._shown))
+            if self._waiting is None:
+                self._waiting = deque()
+            self._waiting.append((self._conn._pipeline, admission, self._shown))
 
     # --- out ------------------------------------------------------------------------
 
     def _check_results(self, results: list[PGresult]) -> None:
-        late = self._next_waiting()
+        late = self._next_waiting() if self._waiting else None
         try:
             super()._check_results(results)
         except BaseException as ex:
@@ -192,56 +213,54 @@ class GuardedCursor(BaseCursor[Any, Row]):
             raise
 
     def _next_waiting(self) -> Admission | None:
-        waiting = getattr(self, "_waiting", None)
-        while waiting:
-            pipeline, admission, shown = waiting.popleft()
+        while self._waiting:
+            pipeline, admission, shown = self._waiting.popleft()
             if pipeline is self._conn._pipeline:
                 self._admission, self._shown, self._tx = admission, shown, shown
-                found: Admission = admission
-                return found
+                return admission
         return None
 
     def _set_results(self, results: list[PGresult]) -> None:
-        admission = getattr(self, "_admission", None)
+        session, admission = self._guarded_by(), self._admission
         try:
-            if admission is None:
-                raise Withheld("a result came that belongs to no judged statement")
-            session = self._guarded_by()
             for result in results:
-                session.count(admission, _rows(result))
+                self._observe(session, admission, result)
             super()._set_results(results)
         except BaseException as ex:
             self._drop(admission, ex)
             raise
-        if self._conn._pipeline and self._execmany_returning is None:
+        if self._conn._pipeline and self._execmany_returning is None and admission is not None:
             session.finish(admission)
 
-    def _select_current_result(self, i: int, format: Any = None) -> None:
-        try:
-            super()._select_current_result(i, format)
-        except Forbidden:
-            self._drop(None, None)
-            raise
+    def _observe(self, session: Session, admission: Admission | None, result: PGresult) -> None:
+        """Check a result against the judgement and count its rows, before anything is shown."""
+        fields = result.nfields
+        if fields:
+            table, column = result.ftable, result.ftablecol
+            session.observe(admission, [(table(at), column(at)) for at in range(fields)])
+        if admission is None:
+            raise Withheld("a result came that belongs to no judged statement")
+        session.count(admission, result.ntuples if fields else result.command_tuples or 0)
 
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
-        try:
-            result = yield from super()._stream_fetchone_gen(first)
-            if result is not None and self._admission is not None:
-                self._guarded_by().count(self._admission, result.ntuples)
-        except Withheld as ex:
-            self._drop(self._admission, ex)
-            raise
+        result = yield from super()._stream_fetchone_gen(first)
+        if result is not None:
+            try:
+                self._observe(self._guarded_by(), self._admission, result)
+            except Forbidden as ex:
+                self._drop(self._admission, ex)
+                raise
         return result
 
-    def _drop(self, admission: Admission | None, error: BaseException | None) -> None:
+    def _drop(self, admission: Admission | None, error: BaseException) -> None:
         self._results = []
         self.pgresult = None
-        if admission is not None and error is not None:
+        if admission is not None:
             self._guarded_by().fail(admission, error)
 
     def _done(self, error: BaseException | None = None) -> None:
         """Record the outcome of what took more than one step (executemany, stream)."""
-        admission = getattr(self, "_admission", None)
+        admission = self._admission
         if admission is None:
             return
         if error is None:
@@ -256,20 +275,26 @@ class GuardedCursor(BaseCursor[Any, Row]):
         cursor = wself()
         if cursor is None:
             return
-        admission = getattr(cursor, "_admission", None)
-        session = cursor._guarded_by() if admission is not None else None
-        cursor._tx = cursor._shown = transformer(cursor, session, admission)
+        admission = cursor._admission
+        if admission is None:
+            cursor._shown, cursor._tx = None, GuardedTransformer(cursor)
+            return
+        cursor._shown = cursor._tx = transformer(cursor, admission, Transformer(cursor))
         position = cursor._pos
         if cursor._iresult < len(cursor._results):
             cursor._select_current_result(cursor._iresult)
             cursor._pos = position
 
 
-def _rows(result: PGresult) -> int:
-    if result.nfields:
-        return result.ntuples
-    changed = result.command_tuples
-    return changed if changed is not None else 0
+class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
+    """The guard of a server-side cursor class: its DECLARE is judged like any statement."""
+
+    def _declare_gen(
+        self, query: Query, params: Params | None = None, binary: bool | None = None
+    ) -> PQGen[None]:
+        yield from self._learn_gen()
+        self._admit_now(self._make_declare_statement(query), params)
+        yield from super()._declare_gen(query, params, binary)
 
 
 _ADOPTED: dict[type[Any], type[Any]] = {}
@@ -280,6 +305,7 @@ def adopted(kind: type[Any]) -> type[Any]:
     if issubclass(kind, GuardedCursor):
         return kind
     if kind not in _ADOPTED:
-        namespace = {"__slots__": GUARD_SLOTS, "__module__": kind.__module__, "__doc__": kind.__doc__}
-        _ADOPTED[kind] = type(kind.__name__, (GuardedCursor, kind), namespace)
+        namespace = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+        guard = GuardedServerCursor if issubclass(kind, ServerCursorMixin) else GuardedCursor
+        _ADOPTED[kind] = type(kind.__name__, (guard, kind), namespace)
     return _ADOPTED[kind]

@@ -50,8 +50,9 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How a statement ended.
 
     ``status`` is ``ok``, ``error``, ``refused`` (never sent), ``withheld``, ``abandoned``
-    (recorded but not sent, for the record could not be kept) or ``unknown``; ``rows`` how many rows the server returned or changed (-1: none told); ``masked``
-    how many of the columns handed out were masked; ``seconds`` from intent to end.
+    (not sent, for the record could not be kept) or ``unknown``; ``rows`` how many rows the
+    server returned or changed (-1: none told); ``masked`` how many of the columns handed
+    out were masked; ``seconds`` from intent to end.
     """
 
     status: str

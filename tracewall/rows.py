@@ -9,12 +9,13 @@ the raw value. Clear columns keep psycopg's loaders; NULL reaches no loader at a
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import postgres
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.abc import Loader as AnyLoader
-from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 from psycopg.rows import AsyncRowFactory as AsyncRowFactory
@@ -33,8 +34,14 @@ from psycopg.rows import scalar_row as scalar_row
 from psycopg.rows import tuple_row as tuple_row
 
 from tracewall.errors import Withheld
-from tracewall.session import Admission, Session
+from tracewall.session import Admission
 from tracewall.shield import Veil
+
+if TYPE_CHECKING:
+    # At run time the name is the C class where there is one.
+    from psycopg._py_transformer import Transformer as Transformer
+else:
+    from psycopg.adapt import Transformer as Transformer
 
 PRISTINE = AdaptersMap(postgres.adapters)
 """psycopg's own adapters as they were when tracewall was imported."""
@@ -53,15 +60,10 @@ class _Own(NamedTuple):
 
 
 class GuardedTransformer(Transformer):
-    """A cursor's `Transformer` that shows only what was judged, masked as it was judged.
-
-    Made with a session and an admission it loads that statement's results; made without
-    an admission it loads no result at all.
-    """
+    """Loads a masked statement's results; without an admission it loads no result at all."""
 
     def __init__(self, context: AdaptContext | None = None) -> None:
-        self.session: Session | None = None
-        self.admission: Admission | None = None
+        self.veils: Mapping[int, Veil] | None = None
         self.own: AdaptersMap | None = None
 
     def set_pgresult(
@@ -71,40 +73,33 @@ class GuardedTransformer(Transformer):
         set_loaders: bool = True,
         format: Format | None = None,
     ) -> None:
-        """Take a result to load rows from, after checking it against the judgement."""
-        if result is None or not (fields := result.nfields) or not set_loaders:
-            super().set_pgresult(result, set_loaders=set_loaders, format=format)
-            return
-        super().set_pgresult(None)
-        session = self.session
-        if session is None:
-            raise Withheld("a result came on a cursor that no session guards")
-        table, column = result.ftable, result.ftablecol
-        origins = [(table(at), column(at)) for at in range(fields)]
-        judged = session.observe(self.admission, origins)
+        """Take a result to load rows from, its masked columns by loaders of ours."""
+        shows_values = result is not None and result.nfields > 0
+        if shows_values and self.veils is None:
+            super().set_pgresult(None)
+            raise Withheld("a result came that belongs to no judged statement")
         super().set_pgresult(result, set_loaders=set_loaders, format=format)
-        if judged.veils:
-            self._mask(result, judged.veils, result.fformat(0) if format is None else format)
+        if result is not None and shows_values and set_loaders:
+            self._mask(result, Format(result.fformat(0) if format is None else format))
 
-    def _mask(self, result: PGresult, veils: Any, format: Any) -> None:
-        assert self.own is not None
+    def _mask(self, result: PGresult, wire: Format) -> None:
+        assert self.own is not None and self.veils is not None
         oids = [result.ftype(at) for at in range(result.nfields)]
-        for at, veil in veils.items():
+        for at, veil in self.veils.items():
             pseudo = _FIRST_PSEUDO_OID + at
-            self.own.register_loader(pseudo, _loader(veil, oids[at], Format(format)))
+            self.own.register_loader(pseudo, _loader(veil, oids[at], wire))
             oids[at] = pseudo
-        self.set_loader_types(oids, format)
+        self.set_loader_types(oids, wire)
 
 
-def transformer(cursor: Any, session: Session | None, admission: Admission | None) -> GuardedTransformer:
-    """Give the transformer that loads an admitted statement's results for a cursor."""
-    if admission is not None and admission.judged.veils:
-        own = AdaptersMap(cursor.adapters)
-        made = GuardedTransformer(_Own(own, cursor.connection))
-        made.own = own
-    else:
-        made = GuardedTransformer(cursor)
-    made.session, made.admission = session, admission
+def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
+    """Give what loads an admitted statement's results: `plain` where nothing is masked."""
+    veils = admission.judged.veils
+    if not veils:
+        return plain
+    own = AdaptersMap(cursor.adapters)
+    made = GuardedTransformer(_Own(own, cursor.connection))
+    made.own, made.veils = own, veils
     return made
 
 

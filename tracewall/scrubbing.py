@@ -16,7 +16,8 @@ from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected
 from tracewall.sql.catalog import Catalog
 
 _OURS = (Forbidden, TokenRejected, AuditUnavailable)
-_KEPT_SEVERITIES = frozenset({"ERROR", "FATAL", "PANIC", "WARNING", "NOTICE", "INFO", "LOG", "DEBUG"})
+_KEPT_SEVERITIES = frozenset("ERROR FATAL PANIC WARNING NOTICE INFO LOG DEBUG".split())
+_PLACE = ("schema_name", "table_name", "column_name")
 
 
 def scrubbed(error: e.Error, catalog: Catalog | None) -> e.Error:
@@ -28,17 +29,18 @@ def scrubbed(error: e.Error, catalog: Catalog | None) -> e.Error:
         return _without_connection(error)
     told = _told(error.diag, catalog)
     kind = type(error)
-    fields = {field: told.get(field.name.lower(), "").encode() or None for field in DiagnosticField}
-    fresh = kind(_message(kind, told), info=fields, encoding="utf-8")
-    return fresh
+    return kind(_message(kind, told), info=_fields(told), encoding="utf-8")
 
 
 def scrubbed_notice(diagnostic: Diagnostic, catalog: Catalog | None) -> Diagnostic:
     """Give a notice's diagnostic without the server's words."""
     told = _told(diagnostic, catalog)
     told["message_primary"] = "the server sent a notice; its words are withheld"
-    fields = {field: told.get(field.name.lower(), "").encode() or None for field in DiagnosticField}
-    return Diagnostic(fields, encoding="utf-8")
+    return Diagnostic(_fields(told), encoding="utf-8")
+
+
+def _fields(told: dict[str, str]) -> dict[int, bytes | None]:
+    return {int(at): told.get(at.name.lower(), "").encode() or None for at in DiagnosticField}
 
 
 def _without_connection(error: e.Error) -> e.Error:
@@ -86,7 +88,7 @@ def _names(diagnostic: Diagnostic, catalog: Catalog | None) -> dict[str, str]:
 
 def _message(kind: type[e.Error], told: dict[str, str]) -> str:
     words = "".join(f" {c.lower()}" if c.isupper() else c for c in kind.__name__).strip()
-    place = ".".join(told[key] for key in ("schema_name", "table_name", "column_name") if key in told)
+    place = ".".join(told[key] for key in _PLACE if key in told)
     named = f" on {place}" if place else ""
     constraint = told.get("constraint_name")
     rule = f', constraint "{constraint}"' if constraint else ""

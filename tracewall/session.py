@@ -26,6 +26,7 @@ from tracewall.wall import Bearer, Judge, Judged, Wall
 _NOBODY = frozenset[str]()
 _MOST_LABELS = 4_096
 _OLD_CATALOG_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 class Admission:
@@ -37,7 +38,13 @@ class Admission:
     __slots__ = ("ended", "intent", "judged", "labels", "rows", "span", "sql", "started")
 
     def __init__(
-        self, sql: bytes, judged: Judged, intent: int, labels: Labels, span: Span | None, started: float
+        self,
+        sql: bytes,
+        judged: Judged,
+        intent: int,
+        labels: Labels,
+        span: Span | None,
+        started: float,
     ) -> None:
         self.sql = sql
         self.judged = judged
@@ -61,7 +68,7 @@ class Session:
         self.wall = wall
         self.id = uuid.uuid4().hex
         self.catalog: Catalog | None = None
-        self._learned = 0.0
+        self._learned = self._look_again = 0.0
         self._own = Bearer(wall, token) if token is not None else None
         self._where = ("", 0)
         self._bearer: Bearer | None = None
@@ -78,12 +85,14 @@ class Session:
 
     def stale(self) -> bool:
         """Tell whether keys should be read again before the next statement."""
+        bearer = self._own or self.wall.acting()
+        now = time.monotonic()
+        if bearer is self._bearer and now < self._look_again:
+            return False
+        self._look_again = now + _LOOK_AGAIN_SECONDS
         if self.wall.verifier.needs_refresh():
             return True
-        bearer = self._own or self.wall.acting()
-        if bearer is None or bearer is self._bearer:
-            return False
-        found = self.wall.identify(bearer)
+        found = self.wall.identify(bearer) if bearer is not None else None
         return isinstance(found, Rejection) and found.unknown_key
 
     def refresh(self) -> None:
@@ -157,6 +166,7 @@ class Session:
         """
         started = time.perf_counter()
         if sql.strip():
+            # An empty statement is how pools look whether a connection is alive.
             self.principal()
         who, judge = self._who, self._judge
         if who is None or judge is None:
@@ -304,6 +314,7 @@ class Session:
 def refusal(decision: Decision) -> Forbidden:
     """Give the error that a decision against a statement is raised as."""
     kind = Unreadable if decision.unreadable else Forbidden
-    reason = f"the statement is refused: {decision.reason}" if decision.unreadable else decision.reason
+    prefix = "the statement is refused: " if decision.unreadable else ""
+    reason = f"{prefix}{decision.reason}"
     hint = f"\nHINT:  {decision.hint}" if decision.hint else ""
     return kind(f"{reason} (rule {decision.rule}){hint}", decision=decision)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tracewall.errors import PolicyError
 from tracewall.masking.detectors import Detectors, detectors
-from tracewall.masking.documents import mask_document
+from tracewall.masking.documents import is_secret, mask_document
 from tracewall.masking.methods import MaskFailed, masker
 from tracewall.policy.model import Mask, OutputColumn, Policy, Scan
 
@@ -16,7 +16,7 @@ Hide: TypeAlias = Callable[[object], object]
 """Takes a value as psycopg loads it, gives what may be shown instead."""
 
 _SHORTEST_KEY = 16
-_UNTOUCHED = (bool, int, float, complex)
+_OPAQUE = "an-opaque-text"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +29,11 @@ class Veil:
     rule: str
     hide: Hide
     constant: bool = False
+
+
+def hidden_member(key: str) -> bool:
+    """Tell whether masking a document hides what is under a key of that name."""
+    return is_secret(key, _OPAQUE) or is_secret(key, [])
 
 
 class Shield:
@@ -80,9 +85,8 @@ def scanned(found_by: Detectors) -> Hide:
     """
 
     def hide(value: object) -> object:
-        if isinstance(value, str):
-            return found_by.mask(value)[0]
-        if isinstance(value, dict | list | tuple):
+        if isinstance(value, str | dict | list | tuple):
+            # A text may hold a document too: the arguments of a tool call do.
             return mask_document(value, found_by.mask)[0]
         if isinstance(value, bytes | bytearray | memoryview):
             return None
@@ -113,4 +117,4 @@ def _no_key(mask: Mask, policy: Policy) -> PolicyError:
     )
 
 
-__all__ = ["Hide", "MaskFailed", "Shield", "Veil", "scanned"]
+__all__ = ["Hide", "MaskFailed", "Shield", "Veil", "hidden_member", "scanned"]

@@ -27,7 +27,7 @@ from tracewall.policy.load import load
 from tracewall.policy.match import unmatched
 from tracewall.policy.model import Decision, OutputColumn, Policy
 from tracewall.policy.rights import Rights
-from tracewall.shield import Shield, Veil
+from tracewall.shield import Shield, Veil, hidden_member
 from tracewall.sql.catalog import Catalog, read
 from tracewall.sql.statement import understand
 from tracewall.telemetry import Telemetry
@@ -78,7 +78,9 @@ class Judge:
 
     __slots__ = ("_policy", "_rights", "_said", "_shield")
 
-    def __init__(self, policy: Policy, catalog: Catalog, groups: frozenset[str], shield: Shield) -> None:
+    def __init__(
+        self, policy: Policy, catalog: Catalog, groups: frozenset[str], shield: Shield
+    ) -> None:
         self._policy = policy
         self._rights = Rights(policy, catalog, groups)
         self._shield = shield
@@ -93,7 +95,9 @@ class Judge:
         return judged
 
     def _judge(self, sql: bytes) -> Judged:
-        understood = understand(sql, self._rights.catalog, strict=self._policy.strict)
+        understood = understand(
+            sql, self._rights.catalog, strict=self._policy.strict, hides=hidden_member
+        )
         decision = decide(understood, self._rights)
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
         return Judged(decision, _what(sql, decision, masked), self._shield.veils(masked))
@@ -150,7 +154,8 @@ class Wall:
         verifier.refresh()
         key = mask_key or os.environ.get(MASK_KEY_VARIABLE, "").encode()
         Shield(policy, key)
-        log = audit or FileLog(_beside(policy, policy.audit.directory), durability=policy.audit.durability)
+        folder = _beside(policy, policy.audit.directory)
+        log = audit or FileLog(folder, durability=policy.audit.durability)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         return cls(policy, verifier, log, telemetry or Telemetry(), clock, password, key)
 
@@ -194,7 +199,7 @@ class Wall:
     def identify(self, bearer: Bearer) -> Principal | Rejection:
         """Verify a bearer's token, or give why not. Never blocks."""
         key = (bearer.token, bearer.purpose)
-        known = self._principals.get(key) if isinstance(bearer.token, str) else None
+        known = self._principals.get(key)
         if known is not None:
             return self.verifier.still_valid(known, self.clock()) or known
         found = self.verifier.verify(bearer.token, self.clock(), bearer.purpose)

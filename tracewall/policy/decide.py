@@ -137,7 +137,7 @@ def _check_use(use: Use, rights: Rights) -> None:
 
 _USE_HINTS: dict[Predicates, str] = {
     "none": "select it without filtering, sorting, grouping or joining by it",
-    "equality": "compare it with = or IN to a parameter, or join it to a column under the same mask",
+    "equality": "compare it by = or IN to a parameter, or join it to a column under the same mask",
     "any": "",
 }
 
@@ -151,15 +151,17 @@ def _may_use(use: Use, column: Column, rule: Mask | Scan, rights: Rights) -> boo
     if use.how == "equality":
         return True
     # A join tells which values are equal: the other side must be as protected.
-    return all(
-        rule.name in rights.shown(source.column).names for source in (*use.flow, *use.other)
-    )
+    return all(rule.name in rights.shown(source.column).names for source in (*use.flow, *use.other))
 
 
 def _check_write(write: Write, rights: Rights) -> None:
     held = rights.stored(write.target).names
     for source in write.flow:
-        for rule in (*rights.stored(source.column).masks, *_leaking_scans(source, rights)):
+        rules: tuple[Mask | Scan, ...] = (
+            *rights.stored(source.column).masks,
+            *_leaking_scans(source, rights),
+        )
+        for rule in rules:
             if rule.name not in held:
                 raise _Refused(
                     _named(rule),
@@ -189,7 +191,8 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
     mask = next(iter(masks))
     if len(masks) > 1 or scans:
         # The value may come from either: only what hides both will do.
-        mask = _constant("+".join(rule.name for rule in (*masks, *scans)))
+        rules: tuple[Mask | Scan, ...] = (*masks, *scans)
+        mask = _constant("+".join(rule.name for rule in rules))
     return OutputColumn(name, sources, mask)
 
 
@@ -220,8 +223,7 @@ def _constant(name: str) -> Mask:
 
 
 def _rules(column: Column, rights: Rights) -> Iterable[Mask | Scan]:
-    protection = rights.shown(column)
-    return (*protection.masks, *protection.scans)
+    return rights.shown(column).rules
 
 
 def _named(rule: Mask | Scan) -> str:

@@ -18,9 +18,14 @@ class Protection:
     scans: tuple[Scan, ...] = ()
 
     @property
+    def rules(self) -> tuple[Mask | Scan, ...]:
+        """All of them."""
+        return (*self.masks, *self.scans)
+
+    @property
     def names(self) -> frozenset[str]:
         """The names of the rules."""
-        return frozenset(rule.name for rule in (*self.masks, *self.scans))
+        return frozenset(rule.name for rule in self.rules)
 
 
 BARE = Protection()

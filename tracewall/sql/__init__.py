@@ -1,4 +1,4 @@
-"""Reading SQL as PostgreSQL reads it; psycopg's `sql` names too, so that both meanings of the name work.
+"""Reading SQL as PostgreSQL reads it, and psycopg's `sql` names.
 
 ``tracewall.sql.SQL``, ``Identifier`` and the others are psycopg's own composables, for
 programs that say ``import tracewall as psycopg``.

@@ -68,7 +68,10 @@ class Attribute(msgspec.Struct, frozen=True):
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """A table, view or the like: ``kind`` is pg_class.relkind, ``parents`` the oids it inherits from."""
+    """A table, view or the like.
+
+    ``kind`` is pg_class.relkind, ``parents`` are the oids of what it inherits from.
+    """
 
     oid: int
     schema: str

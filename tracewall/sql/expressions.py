@@ -22,8 +22,10 @@ from tracewall.sql.functions import (
     FUNCTIONS,
     OPERATORS,
     ORDERING_AGGREGATES,
+    PATHS,
 )
 from tracewall.sql.grammar import Node
+from tracewall.sql.paths import how_taken
 from tracewall.sql.scope import Item, Named, Scope, Unknowable
 
 
@@ -33,6 +35,7 @@ class Reading:
 
     catalog: Catalog
     query: Callable[[Node, Scope, Reading], tuple[Named, ...]]
+    hides: Callable[[str], bool]
     accesses: dict[Access, None] = field(default_factory=dict)
     uses: dict[Use, None] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
@@ -163,7 +166,8 @@ def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
         _comparison(kind, "=", left, right, log)
         return through(left, How.PART)
     if name in EXTRACTIONS:
-        return through(left, How.PART) | through(right, How.DERIVED)
+        taken = how_taken([body.get("rexpr")], log.hides)
+        return through(left, taken) | through(right, How.DERIVED)
     return merged([left, right], How.DERIVED)
 
 
@@ -266,6 +270,8 @@ def _function(body: Node, scope: Scope, log: Reading) -> Flow:
     if name in ORDERING_AGGREGATES:
         log.use("compare", merged(arguments, How.EXACT))
         return merged(arguments, How.PART)
+    if name in PATHS:
+        return merged(arguments, how_taken(body.get("args", [])[1:], log.hides))
     ordered_set = within if body.get("agg_within_group") else []
     return merged(arguments + ordered_set, FUNCTIONS[name])
 
@@ -343,8 +349,10 @@ def _indirection(body: Node, scope: Scope, log: Reading) -> Flow:
     whole = True
     for step in body["indirection"]:
         if "A_Indices" in step:
-            edges = [step["A_Indices"][edge] for edge in ("lidx", "uidx") if edge in step["A_Indices"]]
+            index = step["A_Indices"]
+            edges = [index[edge] for edge in ("lidx", "uidx") if edge in index]
             compared(edges, scope, log)
+            whole = whole and how_taken(edges, log.hides) is How.PART
         elif "String" in step:
             whole = False
         else:
@@ -391,4 +399,3 @@ _READERS: Mapping[str, Callable[[Any, Scope, Reading], Flow]] = {
     "A_Indirection": _indirection,
     "SubLink": _subquery,
 }
-

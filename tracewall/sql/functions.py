@@ -67,6 +67,16 @@ FUNCTIONS: dict[str, How] = {
 }
 """Allowed function names and what they do to the flow of their arguments."""
 
+PATHS = frozenset(
+    {
+        "jsonb_extract_path",
+        "jsonb_extract_path_text",
+        "json_extract_path",
+        "json_extract_path_text",
+    }
+)
+"""Functions that take an unchanged part out of a JSON document, by a path."""
+
 ORDERING_AGGREGATES = frozenset({"min", "max"})
 """Aggregates that hand out one of their values unchanged, chosen by comparing them all."""
 

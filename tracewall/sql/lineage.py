@@ -29,6 +29,7 @@ from tracewall.sql.scope import Item, Named, Scope, Unknowable, derived
 
 
 def select(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    """Read a SELECT, VALUES or set operation; give its output columns."""
     if "intoClause" in body:
         raise Unknowable("SELECT INTO makes a table")
     scope = with_clause(body, scope, log)
@@ -59,6 +60,7 @@ def _plain_select(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
 
 
 def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    """Read a list of outputs, its stars expanded."""
     columns: list[Named] = []
     for entry in targets or []:
         target = entry["ResTarget"]
@@ -88,7 +90,9 @@ def _star(value: Node | None, scope: Scope, log: Reading) -> tuple[Named, ...] |
     return item.columns
 
 
-def _grouping(nodes: list[Node] | None, columns: tuple[Named, ...], scope: Scope, log: Reading) -> None:
+def _grouping(
+    nodes: list[Node] | None, columns: tuple[Named, ...], scope: Scope, log: Reading
+) -> None:
     for node in nodes or []:
         if "GroupingSet" in node:
             _grouping(node["GroupingSet"].get("content"), columns, scope, log)
@@ -119,7 +123,8 @@ def _output_or_flow(
         position = constant["ival"].get("ival", 0)
         if not 0 < position <= len(numbered):
             raise Unknowable("a position in ORDER BY or GROUP BY is out of range")
-        return numbered[position - 1].flow
+        chosen: Flow = numbered[position - 1].flow
+        return chosen
     bare = _bare_name(node)
     found = [column.flow for column in named if column.name == bare]
     return NOTHING.union(*found) if found else flow_of(node, scope, log)
@@ -185,6 +190,7 @@ def _set_operation(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
 
 
 def with_clause(body: Node, scope: Scope, log: Reading) -> Scope:
+    """Read a WITH clause; give the scope that knows its CTEs."""
     clause = body.get("withClause")
     if not clause:
         return scope
@@ -206,9 +212,7 @@ def _cte(cte: Node, recursive: bool, scope: Scope, log: Reading) -> tuple[Named,
         # Each round can only add sources, of which there are finitely many.
         around = scope.knowing(cte["ctename"], known).inner()
         again = derived(log.query(cte["ctequery"], around, log), aliases)
-        grown = tuple(
-            Named(a.name, a.flow | b.flow) for a, b in zip(known, again, strict=True)
-        )
+        grown = tuple(Named(a.name, a.flow | b.flow) for a, b in zip(known, again, strict=True))
         if grown == known:
             return known
         known = grown

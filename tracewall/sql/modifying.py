@@ -11,6 +11,7 @@ from tracewall.sql.scope import Item, Named, Scope, Unknowable, under
 
 
 def insert(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    """Read an INSERT; give the columns of its RETURNING."""
     scope = with_clause(body, scope, log)
     target = _target(body["relation"], "insert", log)
     places = _insert_columns(body, target, log)
@@ -57,7 +58,8 @@ def _on_conflict(
     infer = clause.get("infer", {})
     for entry in infer.get("indexElems", []):
         element = entry["IndexElem"]
-        node = element.get("expr") or {"ColumnRef": {"fields": [{"String": {"sval": element["name"]}}]}}
+        named = {"ColumnRef": {"fields": [{"String": {"sval": element.get("name", "")}}]}}
+        node = element.get("expr") or named
         log.use("equality", flow_of(node, level, log))
     condition(infer.get("whereClause"), level, log)
     if clause["action"] == "ONCONFLICT_UPDATE":
@@ -72,6 +74,7 @@ def _hidden(item: Item) -> Item:
 
 
 def update(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    """Read an UPDATE; give the columns of its RETURNING."""
     scope = with_clause(body, scope, log)
     target = _target(body["relation"], "update", log)
     level = _beside_target(body.get("fromClause"), target, scope, log)
@@ -81,6 +84,7 @@ def update(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
 
 
 def delete(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
+    """Read a DELETE; give the columns of its RETURNING."""
     scope = with_clause(body, scope, log)
     target = _target(body["relation"], "delete", log)
     level = _beside_target(body.get("usingClause"), target, scope, log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.expressions import (
     Reading,
     condition,
@@ -33,6 +34,7 @@ READABLE_KINDS = frozenset({"r", "p"})
 
 
 def from_clause(nodes: list[Node] | None, scope: Scope, log: Reading) -> Scope:
+    """Read a FROM clause; give the level that sees its items."""
     level = scope.inner()
     for node in nodes or []:
         level = level.beside(from_item(node, level, log))
@@ -40,6 +42,7 @@ def from_clause(nodes: list[Node] | None, scope: Scope, log: Reading) -> Scope:
 
 
 def from_item(node: Node, level: Scope, log: Reading) -> Item:
+    """Read one item of a FROM clause."""
     ((kind, body),) = node.items()
     reader = _FROM.get(kind)
     if reader is None:
@@ -56,6 +59,7 @@ def _range_table(body: Node, level: Scope, log: Reading) -> Item:
 
 
 def base_relation(body: Node, action: str, log: Reading) -> Item:
+    """Give the item of a RangeVar that names a relation, recording the right it needs."""
     spelled = ".".join(body[key] for key in ("schemaname", "relname") if key in body)
     aliases = column_names(body.get("alias", {}))
     relation = None if "catalogname" in body else _find(body, log.catalog)
@@ -122,7 +126,8 @@ def _range_function(body: Node, level: Scope, log: Reading) -> Item:
     if "FuncCall" not in call:
         raise Unknowable("an expression in FROM is not understood")
     name = function_name(call["FuncCall"]["funcname"], log)
-    if name not in TABLE_FUNCTIONS or (name == "unnest" and len(call["FuncCall"].get("args", [])) != 1):
+    many = name == "unnest" and len(call["FuncCall"].get("args", [])) != 1
+    if name not in TABLE_FUNCTIONS or many:
         raise Unknowable(f"the function {name}() is not on the list of those allowed in FROM")
     flow = through(flow_of(call, level.inner(), log), FUNCTIONS[name])
     alias = body.get("alias", {})

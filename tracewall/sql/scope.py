@@ -151,7 +151,8 @@ def joined(left: Item, right: Item, using: list[str], natural: bool) -> Item:
 
 
 def _both(left: Item, right: Item, name: str) -> Named:
-    flows = [column.flow for side in (left, right) for column in side.columns if column.name == name]
+    sides = (*left.columns, *right.columns)
+    flows = [column.flow for column in sides if column.name == name]
     return Named(name, NOTHING.union(*flows))
 
 

@@ -51,18 +51,31 @@ class Misunderstood:
 Understanding: TypeAlias = Statement | Misunderstood
 
 
-def understand(sql: bytes, catalog: Catalog, *, strict: bool = False) -> Understanding:
+def nothing_hidden(key: str) -> bool:
+    """Say that no member of a document is hidden by its key."""
+    return False
+
+
+def understand(
+    sql: bytes,
+    catalog: Catalog,
+    *,
+    strict: bool = False,
+    hides: Callable[[str], bool] = nothing_hidden,
+) -> Understanding:
     """Read a statement as PostgreSQL would, and say what it does.
 
     Args:
         sql: the exact bytes for the wire.
         catalog: what the server's catalog says.
         strict: refuse what the second parser can't read.
+        hides: tells whether masking a document hides what is under a key; what such a
+            key takes out of a document counts as computed from it.
     """
     if not sql.strip():
         return Statement("empty", "", "")
     try:
-        return _understand(sql, catalog, strict)
+        return _understand(sql, catalog, strict, hides)
     except grammar.Unparsable as ex:
         return Misunderstood(ex.reason)
     except Unknowable as ex:
@@ -72,10 +85,12 @@ def understand(sql: bytes, catalog: Catalog, *, strict: bool = False) -> Underst
         return Misunderstood("its shape is not understood", text=_text(sql))
 
 
-def _understand(sql: bytes, catalog: Catalog, strict: bool) -> Statement:
+def _understand(
+    sql: bytes, catalog: Catalog, strict: bool, hides: Callable[[str], bool]
+) -> Statement:
     tree = grammar.parse(sql)
     kind = next(iter(tree), "").removesuffix("Stmt").lower()
-    log, columns = _read(tree, catalog)
+    log, columns = _read(tree, catalog, hides)
     opinion = second_opinion(sql.decode(), kind, _names(tree))
     if opinion == "contradicts" or (strict and opinion == "silent"):
         raise Unknowable("the second parser reads it otherwise")
@@ -90,8 +105,10 @@ def _understand(sql: bytes, catalog: Catalog, strict: bool) -> Statement:
     )
 
 
-def _read(tree: Node, catalog: Catalog) -> tuple[Reading, tuple[Named, ...]]:
-    log = Reading(catalog, _query)
+def _read(
+    tree: Node, catalog: Catalog, hides: Callable[[str], bool]
+) -> tuple[Reading, tuple[Named, ...]]:
+    log = Reading(catalog, _query, hides)
     columns = _query(tree, Scope(), log)
     if log.problem:
         raise Unknowable(log.problem)
