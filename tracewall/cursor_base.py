@@ -30,7 +30,9 @@ from tracewall.session import Admission, Session
 try:
     from psycopg._server_cursor_base import ServerCursorMixin
 except ImportError:  # psycopg 3.2
-    from psycopg.server_cursor import ServerCursorMixin  # type: ignore[no-redef,attr-defined]
+    from psycopg.server_cursor import (  # type: ignore[no-redef,import-not-found]
+        ServerCursorMixin,
+    )
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
@@ -244,11 +246,15 @@ class GuardedCursor(BaseCursor[Any, Row]):
 
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
         result = yield from super()._stream_fetchone_gen(first)
-        if result is not None:
+        admission = self._admission
+        if admission is not None and admission.ended:
+            # psycopg drains what was withheld: there is nothing more to show or to record.
+            self.pgresult = None
+        elif result is not None:
             try:
-                self._observe(self._guarded_by(), self._admission, result)
+                self._observe(self._guarded_by(), admission, result)
             except Forbidden as ex:
-                self._drop(self._admission, ex)
+                self._drop(admission, ex)
                 raise
         return result
 
