@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 from psycopg import errors as e
-from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
 from psycopg.rows import RowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, login
@@ -17,6 +16,9 @@ from tracewall.cursor import Cursor, ServerCursor
 from tracewall.session import Session
 from tracewall.wall import Wall
 
+
+if TYPE_CHECKING:
+    from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""

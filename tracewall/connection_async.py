@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 from psycopg import errors as e
-from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
 from psycopg.rows import AsyncRowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, login
@@ -16,6 +15,9 @@ from tracewall.wall import Wall
 
 if True:  # ASYNC
     import asyncio
+
+if TYPE_CHECKING:
+    from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""

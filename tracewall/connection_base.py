@@ -15,7 +15,6 @@ from weakref import ReferenceType, ref
 
 from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
-from psycopg.abc import ConnDict, PQGen, QueryNoTemplate
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from psycopg.rows import Row
@@ -30,6 +29,8 @@ from tracewall.sql.catalog import QUERIES
 from tracewall.wall import Wall
 
 if TYPE_CHECKING:
+    # Some of these names came with later releases of psycopg.
+    from psycopg.abc import ConnDict, PQGen, QueryNoTemplate
     from psycopg.pq.abc import PGconn, PGresult
 
 CALLERS_OPTIONS = frozenset(

@@ -26,6 +26,7 @@ from psycopg.rows import Row
 from tracewall.errors import Forbidden, Withheld
 from tracewall.rows import GuardedTransformer, Transformer, transformer
 from tracewall.session import Admission, Session
+from tracewall.waist import check, drift
 
 try:
     from psycopg._server_cursor_base import ServerCursorMixin
@@ -37,6 +38,9 @@ except ImportError:  # psycopg 3.2
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
     from psycopg.pq.abc import PGresult
+
+
+check(drift())
 
 
 class GuardedCursor(BaseCursor[Any, Row]):
@@ -226,23 +230,13 @@ class GuardedCursor(BaseCursor[Any, Row]):
         session, admission = self._guarded_by(), self._admission
         try:
             for result in results:
-                self._observe(session, admission, result)
+                session.observe(admission, result)
             super()._set_results(results)
         except BaseException as ex:
             self._drop(admission, ex)
             raise
         if self._conn._pipeline and self._execmany_returning is None and admission is not None:
             session.finish(admission)
-
-    def _observe(self, session: Session, admission: Admission | None, result: PGresult) -> None:
-        """Check a result against the judgement and count its rows, before anything is shown."""
-        fields = result.nfields
-        if fields:
-            table, column = result.ftable, result.ftablecol
-            session.observe(admission, [(table(at), column(at)) for at in range(fields)])
-        if admission is None:
-            raise Withheld("a result came that belongs to no judged statement")
-        session.count(admission, result.ntuples if fields else result.command_tuples or 0)
 
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
         result = yield from super()._stream_fetchone_gen(first)
@@ -252,7 +246,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
             self.pgresult = None
         elif result is not None:
             try:
-                self._observe(self._guarded_by(), admission, result)
+                self._guarded_by().observe(admission, result)
             except Forbidden as ex:
                 self._drop(admission, ex)
                 raise

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import postgres
+from psycopg import rows as _psycopg
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.abc import Loader as AnyLoader
 from psycopg.adapt import AdaptersMap, Loader
@@ -63,6 +64,9 @@ class GuardedTransformer(Transformer):
     """Loads a masked statement's results; without an admission it loads no result at all."""
 
     def __init__(self, context: AdaptContext | None = None) -> None:
+        if Transformer.__init__ is not object.__init__:
+            # psycopg's Python implementation; the C one is made before this is called.
+            super().__init__(context)
         self.veils: Mapping[int, Veil] | None = None
         self.own: AdaptersMap | None = None
 
@@ -157,3 +161,8 @@ def _constant_loader(empty: object, shown: object, wire: Format) -> type[AnyLoad
             return shown
 
     return ConstantLoader
+
+
+def __getattr__(name: str) -> Any:
+    """Give psycopg's names that not every release of it has."""
+    return getattr(_psycopg, name)

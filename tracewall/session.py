@@ -14,6 +14,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
 
 from tracewall.errors import Forbidden, TokenRejected, Unreadable, Withheld
 from tracewall.events import Ended, Incident, What, Who
@@ -29,31 +32,48 @@ _OLD_CATALOG_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 1.0
 
 
-class Admission:
+class Result(Protocol):
+    """What a session looks at in a result: libpq's PGresult, as psycopg shows it."""
+
+    @property
+    def nfields(self) -> int:
+        """How many columns there are; 0 where no rows can come."""
+        ...
+
+    @property
+    def ntuples(self) -> int:
+        """How many rows there are."""
+        ...
+
+    @property
+    def command_tuples(self) -> int | None:
+        """How many rows the command changed."""
+        ...
+
+    def ftable(self, column_number: int) -> int:
+        """Give the oid of the table that a column comes from, 0 where the server tells none."""
+        ...
+
+    def ftablecol(self, column_number: int) -> int:
+        """Give the attribute number of the column that a column comes from."""
+        ...
+
+
+class Admission(msgspec.Struct, eq=False):
     """A statement that was let through, until its outcome is recorded.
 
-    ``sql`` is what was judged, and all that may leave; ``rows`` how many rows were seen.
+    ``sql`` is what was judged, and all that may leave; ``rows`` how many rows were seen
+    (-1: none were told); ``ended`` is true when the outcome is recorded.
     """
 
-    __slots__ = ("ended", "intent", "judged", "labels", "rows", "span", "sql", "started")
-
-    def __init__(
-        self,
-        sql: bytes,
-        judged: Judged,
-        intent: int,
-        labels: Labels,
-        span: Span | None,
-        started: float,
-    ) -> None:
-        self.sql = sql
-        self.judged = judged
-        self.intent = intent
-        self.labels = labels
-        self.span = span
-        self.started = started
-        self.rows = -1
-        self.ended = False
+    sql: bytes
+    judged: Judged
+    intent: int
+    labels: Labels
+    span: Span | None
+    started: float
+    rows: int = -1
+    ended: bool = False
 
 
 class Session:
@@ -165,23 +185,31 @@ class Session:
             AuditUnavailable: the intent can't be recorded.
         """
         started = time.perf_counter()
-        if sql.strip():
-            # An empty statement is how pools look whether a connection is alive.
-            self.principal()
+        bearer = self._own or self.wall.acting()
         who, judge = self._who, self._judge
-        if who is None or judge is None:
-            who, judge = self._ready()
-        judged = judge.judge(sql)
+        if who is None or judge is None or bearer is not self._bearer:
+            who, judge = self._ready(sql)
+        elif rejected := self.wall.verifier.still_valid(self._known, self.wall.clock()):
+            raise self._reject(rejected)
+        judged = judge.said.get(sql) or judge.judge(sql)
         shown = self._labels.get(judged.what) or self._label(judged)
         intent = self.wall.audit.intent(who, judged.what)
         span = self.wall.telemetry.start(shown)
         admission = Admission(sql, judged, intent, shown, span, started)
-        if not judged.decision.allowed:
+        if judged.decision.outcome != "allowed":
             self._end(admission, "refused", error_type="Forbidden")
             raise refusal(judged.decision)
         return admission
 
-    def _ready(self) -> tuple[Who, Judge]:
+    @property
+    def _known(self) -> Principal:
+        assert self._principal is not None
+        return self._principal
+
+    def _ready(self, sql: bytes) -> tuple[Who, Judge]:
+        """Find out who acts; for an empty statement, which pools send, it may be nobody."""
+        if sql.strip():
+            self.principal()
         if self.catalog is None:
             raise Forbidden("the connection's catalog is not known; nothing can be judged")
         principal = self._principal
@@ -219,41 +247,39 @@ class Session:
 
     # --- out ------------------------------------------------------------------------
 
-    def observe(self, admission: Admission | None, origins: Sequence[tuple[int, int]]) -> Judged:
-        """Check a result's columns against the judgement, before any of it is handed out.
-
-        Args:
-            admission: what the result belongs to; None: nothing that was judged.
-            origins: for each column its table's oid and attribute number as the server
-                tells them (RowDescription), 0 where it tells none.
+    def observe(self, admission: Admission | None, result: Result) -> None:
+        """Check a result against the judgement and count its rows, before any is handed out.
 
         Raises:
-            Withheld: the result is not what was judged.
+            Withheld: the result is not what was judged, or has more rows than allowed.
         """
         if admission is None:
             raise Withheld("a result came that belongs to no judged statement")
-        columns = admission.judged.decision.columns
-        if len(columns) != len(origins):
-            raise self._mismatch(admission, "it has another number of columns")
-        for column, origin in zip(columns, origins, strict=True):
-            if origin[0] and origin not in column.sources:
-                raise self._mismatch(admission, "a column comes from elsewhere")
-        return admission.judged
-
-    def count(self, admission: Admission, rows: int) -> None:
-        """Count rows that came back; beyond the limit the result is withheld.
-
-        Raises:
-            Withheld: there are more rows than the policy allows.
-        """
-        admission.rows = max(admission.rows, 0) + rows
+        fields = result.nfields
+        if fields:
+            self._compare(admission, result, fields)
+            rows = result.ntuples
+        else:
+            rows = result.command_tuples or 0
+        admission.rows = seen = max(admission.rows, 0) + rows
         limit = admission.judged.decision.row_limit
-        if limit and admission.rows > limit and admission.judged.decision.columns:
+        if limit and fields and seen > limit:
             raise Withheld(
                 f"the result has more than {limit} rows, which is the policy's limit; "
                 "nothing of it is handed out (rule limits.rows)",
                 decision=admission.judged.decision,
             )
+
+    def _compare(self, admission: Admission, result: Result, fields: int) -> None:
+        sources = admission.judged.sources
+        if fields != len(sources):
+            raise self._mismatch(admission, "it has another number of columns")
+        table, column = result.ftable, result.ftablecol
+        for at, known in enumerate(sources):
+            oid = table(at)
+            # 0: the server tells no origin, as for expressions.
+            if oid and (oid, column(at)) not in known:
+                raise self._mismatch(admission, "a column comes from elsewhere")
 
     def finish(self, admission: Admission) -> None:
         """Record that a statement ended well."""

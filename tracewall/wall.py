@@ -65,18 +65,23 @@ _ACTING: ContextVar[Bearer | None] = ContextVar("tracewall_acting", default=None
 class Judged:
     """A decision, with what is recorded of it and the veils over its masked columns.
 
-    ``veils`` maps output positions (from 0) to what hides them.
+    ``veils`` maps output positions (from 0) to what hides them; ``sources`` has for each
+    position the base columns (table oid, attribute number) that it may come from.
     """
 
     decision: Decision
     what: What
     veils: Mapping[int, Veil]
+    sources: tuple[frozenset[tuple[int, int]], ...] = ()
 
 
 class Judge:
-    """Judges statements for one set of groups in one catalog, remembering what it said."""
+    """Judges statements for one set of groups in one catalog.
 
-    __slots__ = ("_policy", "_rights", "_said", "_shield")
+    ``said`` remembers the judgement of each statement, by its bytes.
+    """
+
+    __slots__ = ("_policy", "_rights", "_shield", "said")
 
     def __init__(
         self, policy: Policy, catalog: Catalog, groups: frozenset[str], shield: Shield
@@ -84,14 +89,14 @@ class Judge:
         self._policy = policy
         self._rights = Rights(policy, catalog, groups)
         self._shield = shield
-        self._said: dict[bytes, Judged] = {}
+        self.said: dict[bytes, Judged] = {}
 
     def judge(self, sql: bytes) -> Judged:
         """Give the judgement of a statement (the exact bytes for the wire)."""
-        judged = self._said.get(sql)
+        judged = self.said.get(sql)
         if judged is None:
             judged = self._judge(sql)
-            _remember(self._said, sql, judged, _REMEMBERED_STATEMENTS)
+            _remember(self.said, sql, judged, _REMEMBERED_STATEMENTS)
         return judged
 
     def _judge(self, sql: bytes) -> Judged:
@@ -100,7 +105,12 @@ class Judge:
         )
         decision = decide(understood, self._rights)
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
-        return Judged(decision, _what(sql, decision, masked), self._shield.veils(masked))
+        return Judged(
+            decision,
+            _what(sql, decision, masked),
+            self._shield.veils(masked),
+            tuple(column.sources for column in decision.columns),
+        )
 
 
 @dataclass(frozen=True, eq=False)

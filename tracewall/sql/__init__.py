@@ -4,6 +4,9 @@
 programs that say ``import tracewall as psycopg``.
 """
 
+from typing import Any
+
+from psycopg import sql as _psycopg
 from psycopg.sql import DEFAULT as DEFAULT
 from psycopg.sql import NULL as NULL
 from psycopg.sql import SQL as SQL
@@ -25,3 +28,8 @@ __all__ = [
     "Placeholder",
     "quote",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Give psycopg's names that not every release of it has."""
+    return getattr(_psycopg, name)

@@ -5,16 +5,17 @@
 3. A comparison is recorded as a use, and its result carries only what the use told.
 4. Testing a column for NULL, or counting it, tells nothing that needs protection.
 5. Where a name may mean several columns, the flow is the union of theirs.
+6. What can fail, or make more rows or fewer, is a use too, whether or not its value is
+   ever shown: the failure and the count would tell of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from tracewall.sql.catalog import Catalog
-from tracewall.sql.flow import NOTHING, UNKNOWN, Access, Flow, How, Use, Write, merged, through
+from tracewall.sql.comparing import Side, comparison, is_constant
+from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Source, among, merged, through
 from tracewall.sql.functions import (
     COMPARISONS,
     EQUALITIES,
@@ -23,37 +24,12 @@ from tracewall.sql.functions import (
     OPERATORS,
     ORDERING_AGGREGATES,
     PATHS,
+    TELLING,
 )
 from tracewall.sql.grammar import Node
 from tracewall.sql.paths import how_taken
+from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Item, Named, Scope, Unknowable
-
-
-@dataclass
-class Reading:
-    """What reading one statement has found so far: the rights it needs, its uses, its writes."""
-
-    catalog: Catalog
-    query: Callable[[Node, Scope, Reading], tuple[Named, ...]]
-    hides: Callable[[str], bool]
-    accesses: dict[Access, None] = field(default_factory=dict)
-    uses: dict[Use, None] = field(default_factory=dict)
-    writes: list[Write] = field(default_factory=list)
-    problem: str = ""
-
-    def need(self, action: str, relation: int, attnum: int, spelled: str) -> None:
-        """Record a right that the statement needs."""
-        self.accesses[Access(action, relation, attnum, spelled)] = None
-
-    def use(self, how: str, flow: Flow, other: Flow = NOTHING) -> None:
-        """Record a use of what `flow` carries, unless it carries nothing new."""
-        fresh = _uncompared(flow)
-        if fresh or _uncompared(other):
-            self.uses[Use(how, fresh, _uncompared(other))] = None
-
-    def refuse(self, reason: str) -> None:
-        """Note why the statement can't be judged; the first reason stays."""
-        self.problem = self.problem or reason
 
 
 def flow_of(node: Node | None, scope: Scope, log: Reading) -> Flow:
@@ -96,10 +72,6 @@ def string(node: Node) -> str:
         raise Unknowable("a name is not understood")
     text: str = node["String"].get("sval", "")
     return text
-
-
-def _uncompared(flow: Flow) -> Flow:
-    return frozenset(source for source in flow if source.how is not How.COMPARED)
 
 
 def _column(body: Node, scope: Scope, log: Reading) -> Flow:
@@ -150,7 +122,18 @@ def _of_table(item: Item, name: str, log: Reading) -> Flow:
 
 def _whole_row(item: Item, log: Reading) -> Flow:
     read_columns(item.columns, "*", log)
-    return merged((column.flow for column in item.columns), How.DERIVED)
+    if item.scalar:
+        return item.columns[0].flow
+    # The server tells of a table's whole row as of its column 0.
+    row = [frozenset({Source((item.relation.oid, 0), How.DERIVED)})] if item.relation else []
+    return merged([*row, *(column.flow for column in item.columns)], How.DERIVED)
+
+
+def computed(parts: list[Flow], log: Reading) -> Flow:
+    """Give the flow of what is computed from some flows, recording that it is."""
+    flow = merged(parts, How.DERIVED)
+    log.use("compute", NOTHING.union(*parts))
+    return flow
 
 
 def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
@@ -159,16 +142,17 @@ def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
 
 def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
     kind, name = body["kind"], _operator_name(body, log)
-    left, right = _operand(body.get("lexpr"), scope, log), _operand(body.get("rexpr"), scope, log)
+    left, right = _side(body.get("lexpr"), scope, log), _side(body.get("rexpr"), scope, log)
     if kind in _COMPARING or (kind in _PLAIN and name in COMPARISONS):
-        return _comparison(kind, name, left, right, log)
+        equality = name in EQUALITIES and kind != "AEXPR_OP_ALL" and "BETWEEN" not in kind
+        return comparison(equality, left, right, log)
     if kind == "AEXPR_NULLIF":
-        _comparison(kind, "=", left, right, log)
-        return through(left, How.PART)
+        comparison(True, left, right, log)
+        return through(left.flow, How.PART)
     if name in EXTRACTIONS:
         taken = how_taken([body.get("rexpr")], log.hides)
-        return through(left, taken) | through(right, How.DERIVED)
-    return merged([left, right], How.DERIVED)
+        return through(left.flow, taken) | computed([right.flow], log)
+    return computed([left.flow, right.flow], log)
 
 
 _PLAIN = frozenset({"AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_OP_ALL"})
@@ -195,22 +179,13 @@ def _operator_name(body: Node, log: Reading) -> str:
     return names[-1]
 
 
-def _operand(node: Node | None, scope: Scope, log: Reading) -> Flow:
-    if node and "List" in node:
-        return merged(flows(node["List"].get("items"), scope, log), How.EXACT)
-    return flow_of(node, scope, log)
-
-
-def _comparison(kind: str, name: str, left: Flow, right: Flow, log: Reading) -> Flow:
-    plain = name in EQUALITIES and kind != "AEXPR_OP_ALL" and "BETWEEN" not in kind
-    exact = all(source.how is How.EXACT for source in _uncompared(left | right))
-    if not (plain and exact):
-        log.use("compare", left | right)
-    elif left and right:
-        log.use("join", left, right)
-    else:
-        log.use("equality", left | right)
-    return through(left | right, How.COMPARED)
+def _side(node: Node | None, scope: Scope, log: Reading) -> Side:
+    if not node or "List" not in node:
+        return Side(flow_of(node, scope, log), is_constant(node))
+    items = node["List"].get("items", [])
+    read = [(flow_of(item, scope, log), is_constant(item)) for item in items]
+    # Constants among columns are literals still, but made-up values are not.
+    return Side(among([flow for flow, constant in read if not constant]), is_constant(node))
 
 
 def _all_or_any(body: Node, scope: Scope, log: Reading) -> Flow:
@@ -231,13 +206,19 @@ def _truth_test(body: Node, scope: Scope, log: Reading) -> Flow:
 
 
 def _cast(body: Node, scope: Scope, log: Reading) -> Flow:
-    names = type_names(body["typeName"], log)
+    target = body["typeName"]
+    name = type_names(target, log)[-1]
     flow = flow_of(body["arg"], scope, log)
-    whole = names[-1] in _TEXTUAL and "typmods" not in body["typeName"]
-    return through(flow, How.PART if whole else How.DERIVED)
+    if name in _TEXTUAL and not target.keys() & {"typmods", "arrayBounds"}:
+        return through(flow, How.PART)
+    if name in _DOCUMENTS and "arrayBounds" not in target:
+        log.use("compute", flow)
+        return through(flow, How.PART)
+    return computed([flow], log)
 
 
-_TEXTUAL = frozenset({"text", "varchar", "json", "jsonb"})
+_TEXTUAL = frozenset({"text", "varchar"})
+_DOCUMENTS = frozenset({"json", "jsonb"})
 _SYSTEM_TYPES = frozenset({"regclass", "regproc", "regprocedure", "regoper", "regoperator"}) | {
     "regrole", "regnamespace", "regtype", "regconfig", "regdictionary", "regcollation", "xml",
 }  # fmt: skip
@@ -270,10 +251,18 @@ def _function(body: Node, scope: Scope, log: Reading) -> Flow:
     if name in ORDERING_AGGREGATES:
         log.use("compare", merged(arguments, How.EXACT))
         return merged(arguments, How.PART)
-    if name in PATHS:
-        return merged(arguments, how_taken(body.get("args", [])[1:], log.hides))
     ordered_set = within if body.get("agg_within_group") else []
-    return merged(arguments + ordered_set, FUNCTIONS[name])
+    return _result(name, body.get("args", []), arguments + ordered_set, log)
+
+
+def _result(name: str, nodes: list[Node], arguments: list[Flow], log: Reading) -> Flow:
+    how = how_taken(nodes[1:], log.hides) if name in PATHS else FUNCTIONS[name]
+    if how is How.DERIVED and name not in PATHS:
+        return computed(arguments, log)
+    if name in TELLING:
+        log.use("compute", merged(arguments, How.EXACT))
+    # The other arguments choose what part it is: a path, an offset, a dimension.
+    return merged(arguments[:1], how) | computed(arguments[1:], log)
 
 
 def _counted(arguments: list[Flow], log: Reading) -> Flow:
@@ -320,24 +309,25 @@ def _extreme(body: Node, scope: Scope, log: Reading) -> Flow:
 
 
 def _case(body: Node, scope: Scope, log: Reading) -> Flow:
-    tested = flow_of(body.get("arg"), scope, log)
+    tested = _side(body.get("arg"), scope, log)
     results = [flow_of(body.get("defresult"), scope, log)]
     for entry in body["args"]:
         branch = entry["CaseWhen"]
-        tests = flow_of(branch["expr"], scope, log)
+        tests = _side(branch["expr"], scope, log)
         if "arg" in body:
-            _comparison("AEXPR_OP", "=", tested, tests, log)
+            comparison(True, tested, tests, log)
         else:
-            log.use("compare", tests)
+            log.use("compare", tests.flow)
         results.append(flow_of(branch["result"], scope, log))
     return merged(results, How.PART)
 
 
-def _computed_from(key: str) -> Callable[[Node, Scope, Reading], Flow]:
-    def read(body: Node, scope: Scope, log: Reading) -> Flow:
-        return merged(flows(body.get(key), scope, log), How.DERIVED)
+def _array(body: Node, scope: Scope, log: Reading) -> Flow:
+    return computed(flows(body.get("elements"), scope, log), log)
 
-    return read
+
+def _row(body: Node, scope: Scope, log: Reading) -> Flow:
+    return merged(flows(body.get("args"), scope, log), How.DERIVED)
 
 
 def _collation(body: Node, scope: Scope, log: Reading) -> Flow:
@@ -373,7 +363,8 @@ def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
     if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
         names = body.get("operName") or [{"String": {"sval": "="}}]
         name = _operator_name({"kind": "AEXPR_OP", "name": names}, log)
-        return _comparison("AEXPR_OP", name, _operand(body["testexpr"], scope, log), flow, log)
+        equality = kind == "ANY_SUBLINK" and name in EQUALITIES
+        return comparison(equality, _side(body["testexpr"], scope, log), Side(flow), log)
     raise Unknowable("a subquery is not understood")
 
 
@@ -393,8 +384,8 @@ _READERS: Mapping[str, Callable[[Any, Scope, Reading], Flow]] = {
     "CoalesceExpr": _chosen,
     "MinMaxExpr": _extreme,
     "CaseExpr": _case,
-    "A_ArrayExpr": _computed_from("elements"),
-    "RowExpr": _computed_from("args"),
+    "A_ArrayExpr": _array,
+    "RowExpr": _row,
     "CollateClause": _collation,
     "A_Indirection": _indirection,
     "SubLink": _subquery,

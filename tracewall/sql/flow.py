@@ -3,6 +3,8 @@
 A `Flow` is a set of sources; a source is a base column and how its value gets there:
 
 - ``EXACT``     the value itself, unchanged;
+- ``AMONG``     the value itself, among others that the statement makes up (``UNION``);
+- ``INHERITED`` what the server computed from it and keeps in a generated column;
 - ``PART``      an unchanged part of it, or one of several values (``doc->'k'``, ``CASE``);
 - ``MEASURED``  a number or truth about it that shows little of it (``length(x)``);
 - ``COMPARED``  only what recorded comparisons tell about it (``x = 'a'``);
@@ -11,7 +13,7 @@ A `Flow` is a set of sources; a source is a base column and how its value gets t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
@@ -23,10 +25,12 @@ class How(IntEnum):
     """How a base column's value gets where it is."""
 
     EXACT = 0
-    PART = 1
-    MEASURED = 2
-    COMPARED = 3
-    DERIVED = 4
+    AMONG = 1
+    INHERITED = 2
+    PART = 3
+    MEASURED = 4
+    COMPARED = 5
+    DERIVED = 6
 
 
 class Source(NamedTuple):
@@ -55,23 +59,41 @@ def merged(flows: Iterable[Flow], step: How) -> Flow:
     return through(union, step)
 
 
+def among(flows: Sequence[Flow]) -> Flow:
+    """Give the flow of a value that is one of several.
+
+    Where some of them come from columns and some are made up, equality of such a value
+    with a column would tell which of the made-up ones the column holds.
+    """
+    union: Flow = NOTHING.union(*flows)
+    return union if all(flows) else through(union, How.AMONG)
+
+
+def uncompared(flow: Flow) -> Flow:
+    """Give what a flow carries beyond what recorded comparisons tell."""
+    return frozenset(source for source in flow if source.how is not How.COMPARED)
+
+
 def _after(how: How, step: How) -> How:
-    # What is known only by recorded comparisons stays so whatever is computed from it,
-    # and arithmetic over a measure tells no more than the measure.
-    if how is How.COMPARED:
+    if How.COMPARED in (how, step):
+        # What is known only by recorded comparisons stays so whatever is computed from it.
+        return How.COMPARED
+    if step is How.AMONG:
+        return How.AMONG if how is How.EXACT else how
+    if how is How.MEASURED:
+        # Arithmetic over a measure tells no more than the measure.
         return how
-    if step is How.PART:
-        return how if how is not How.EXACT else How.PART
-    if step is How.DERIVED and how is How.MEASURED:
-        return how
-    return step
+    # A measure of what was computed can tell all of it: length(repeat('x', ascii(c))).
+    return How.DERIVED if how in (How.DERIVED, How.INHERITED) else step
 
 
 class Use(NamedTuple):
-    """A comparison, ordering or grouping that a statement makes.
+    """What a statement does with values besides giving them out.
 
-    ``how`` is ``equality`` (with a constant), ``join`` (equality of two columns) or
-    ``compare`` (anything else); ``flow`` is what is compared, ``other`` the other side.
+    ``how`` is ``equality`` (with a constant), ``join`` (equality of two columns),
+    ``compare`` (any other comparison, ordering or grouping) or ``compute`` (an expression
+    whose errors or number of rows can tell of the value); ``flow`` is what is used,
+    ``other`` a join's other side.
     """
 
     how: str

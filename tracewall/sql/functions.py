@@ -35,7 +35,8 @@ _COMPUTED = """
     md5 sha224 sha256 sha384 sha512 encode decode to_hex ascii chr quote_literal
     quote_ident quote_nullable starts_with string_to_array array_to_string string_agg
     regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace
-    regexp_split_to_array regexp_split_to_table regexp_substr like ilike notlike similar_escape
+    regexp_split_to_array regexp_split_to_table regexp_substr string_to_table like ilike notlike
+    similar_escape similar_to_escape
     like_escape normalize unistr convert_from convert_to to_char to_number to_ascii
     now current_timestamp statement_timestamp transaction_timestamp clock_timestamp
     localtime localtimestamp age date_part date_trunc date_bin extract isfinite
@@ -76,6 +77,24 @@ PATHS = frozenset(
     }
 )
 """Functions that take an unchanged part out of a JSON document, by a path."""
+
+TELLING = frozenset(
+    {
+        "json_array_length",
+        "jsonb_array_length",
+        "json_array_elements",
+        "json_array_elements_text",
+        "jsonb_array_elements",
+        "jsonb_array_elements_text",
+        "unnest",
+    }
+)
+"""Functions whose errors, or whose number of rows, tell of a value that they keep unchanged."""
+
+SINGLE_VALUED = frozenset(
+    "lower upper btrim ltrim rtrim concat md5 string_to_array now date_trunc to_timestamp".split()
+)
+"""Functions that make one constant of constants, the same for every row."""
 
 ORDERING_AGGREGATES = frozenset({"min", "max"})
 """Aggregates that hand out one of their values unchanged, chosen by comparing them all."""

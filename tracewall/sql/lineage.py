@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 from tracewall.sql.expressions import (
-    Reading,
     compared,
     condition,
     flow_of,
@@ -21,15 +20,17 @@ from tracewall.sql.expressions import (
     string,
     window,
 )
-from tracewall.sql.flow import NOTHING, Flow
+from tracewall.sql.flow import NOTHING, Flow, among
 from tracewall.sql.grammar import Node
 from tracewall.sql.naming import output_name
+from tracewall.sql.reading import Reading
 from tracewall.sql.relations import from_clause
 from tracewall.sql.scope import Item, Named, Scope, Unknowable, derived
 
 
 def select(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     """Read a SELECT, VALUES or set operation; give its output columns."""
+    log.enter_query()
     if "intoClause" in body:
         raise Unknowable("SELECT INTO makes a table")
     scope = with_clause(body, scope, log)
@@ -99,9 +100,9 @@ def _grouping(
         elif "RowExpr" in node:
             _grouping(node["RowExpr"].get("args"), columns, scope, log)
         else:
-            # GROUP BY prefers an input column's name to an output's.
+            # GROUP BY prefers an input column's name to an output's, on its own level.
             bare = _bare_name(node)
-            known = bare is not None and bool(scope.columns_named(bare))
+            known = bare is not None and bool(scope.own_columns_named(bare))
             log.use("compare", _output_or_flow(node, () if known else columns, columns, scope, log))
 
 
@@ -173,7 +174,7 @@ def _values(rows: list[Node], scope: Scope, log: Reading) -> tuple[Named, ...]:
     if len({len(row) for row in read}) != 1:
         raise Unknowable("the rows of VALUES differ in length")
     return tuple(
-        Named(f"column{at}", NOTHING.union(*cells))
+        Named(f"column{at}", among(cells))
         for at, cells in enumerate(zip(*read, strict=True), start=1)
     )
 
@@ -183,7 +184,7 @@ def _set_operation(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     right = select(body["rarg"], scope.inner(), log)
     if len(left) != len(right):
         raise Unknowable("the sides of a set operation differ in their number of columns")
-    columns = tuple(Named(a.name, a.flow | b.flow) for a, b in zip(left, right, strict=True))
+    columns = tuple(Named(a.name, among((a.flow, b.flow))) for a, b in zip(left, right, strict=True))
     if body["op"] != "SETOP_UNION" or not body.get("all"):
         log.use("compare", NOTHING.union(*(column.flow for column in columns)))
     return columns
@@ -194,11 +195,16 @@ def with_clause(body: Node, scope: Scope, log: Reading) -> Scope:
     clause = body.get("withClause")
     if not clause:
         return scope
-    for entry in clause["ctes"]:
-        cte = entry["CommonTableExpr"]
+    ctes = [entry["CommonTableExpr"] for entry in clause["ctes"]]
+    recursive = bool(clause.get("recursive"))
+    if recursive:
+        # All of them can be named in each of them.
+        for cte in ctes:
+            scope = scope.knowing(cte["ctename"], None)
+    for cte in ctes:
         if "search_clause" in cte or "cycle_clause" in cte:
             raise Unknowable("SEARCH and CYCLE are not understood")
-        scope = scope.knowing(cte["ctename"], _cte(cte, bool(clause.get("recursive")), scope, log))
+        scope = scope.knowing(cte["ctename"], _cte(cte, recursive, scope, log))
     return scope
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tracewall.sql.expressions import Reading, compared, condition, flow_of
+from tracewall.sql.comparing import is_constant
+from tracewall.sql.expressions import compared, condition, flow_of
 from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Write, merged
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import targets_of, with_clause
+from tracewall.sql.reading import Reading
 from tracewall.sql.relations import base_relation, from_item
 from tracewall.sql.scope import Item, Named, Scope, Unknowable, under
 
@@ -21,7 +23,8 @@ def insert(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     for place, value in zip(places or (), values, strict=False):
         _write(place, value.flow, "insert", log)
     level = scope.inner().beside(target)
-    _on_conflict(body.get("onConflictClause"), places or [], target, level, log)
+    known = _is_constant_source(body.get("selectStmt"))
+    _on_conflict(body.get("onConflictClause"), known, places or [], target, level, log)
     return _returning(body, target, level, log)
 
 
@@ -48,13 +51,25 @@ def _write(place: Named, flow: Flow, action: str, log: Reading) -> None:
         log.writes.append(Write(place.base, flow))
 
 
+def _is_constant_source(source: Node | None) -> bool:
+    rows = (source or {}).get("SelectStmt", {}).get("valuesLists", [])
+    cells = [cell for row in rows for cell in row["List"]["items"]]
+    return not source or (bool(cells) and all(is_constant(cell) for cell in cells))
+
+
 def _on_conflict(
-    clause: Node | None, places: list[Named], target: Item, level: Scope, log: Reading
+    clause: Node | None,
+    known: bool,
+    places: list[Named],
+    target: Item,
+    level: Scope,
+    log: Reading,
 ) -> None:
     if not clause:
         return
     # Whether a row was in the way tells whether a value is there.
-    log.use("equality", NOTHING.union(*(place.flow for place in places)))
+    how = "equality" if known else "compare"
+    log.use(how, NOTHING.union(*(place.flow for place in places)))
     infer = clause.get("infer", {})
     for entry in infer.get("indexElems", []):
         element = entry["IndexElem"]

@@ -6,17 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracewall.sql.catalog import Catalog, Relation
-from tracewall.sql.expressions import (
-    Reading,
-    condition,
-    flow_of,
-    function_name,
-    read_columns,
-    string,
-)
-from tracewall.sql.flow import NOTHING, How, through
-from tracewall.sql.functions import FUNCTIONS, TABLE_FUNCTIONS
+from tracewall.sql.comparing import Side, comparison
+from tracewall.sql.expressions import condition, flow_of, function_name, read_columns, string
+from tracewall.sql.flow import NOTHING
+from tracewall.sql.functions import TABLE_FUNCTIONS
 from tracewall.sql.grammar import Node
+from tracewall.sql.reading import Reading
 from tracewall.sql.scope import (
     Item,
     Named,
@@ -43,6 +38,7 @@ def from_clause(nodes: list[Node] | None, scope: Scope, log: Reading) -> Scope:
 
 def from_item(node: Node, level: Scope, log: Reading) -> Item:
     """Read one item of a FROM clause."""
+    log.enter_item()
     ((kind, body),) = node.items()
     reader = _FROM.get(kind)
     if reader is None:
@@ -53,8 +49,10 @@ def from_item(node: Node, level: Scope, log: Reading) -> Item:
 def _range_table(body: Node, level: Scope, log: Reading) -> Item:
     name, alias = body["relname"], body.get("alias", {})
     if "schemaname" not in body and name in level.ctes:
-        columns = derived(level.ctes[name], column_names(alias))
-        return under(Item(columns), alias.get("aliasname", name))
+        known = level.ctes[name]
+        if known is None:
+            raise Unknowable("it uses a CTE of WITH RECURSIVE before that is read")
+        return under(Item(derived(known, column_names(alias))), alias.get("aliasname", name))
     return under(base_relation(body, "select", log), alias.get("aliasname", name))
 
 
@@ -92,7 +90,8 @@ def _join(body: Node, level: Scope, log: Reading) -> Item:
     shared = using or ([c.name for c in item.columns] if body.get("isNatural") else [])
     for name in shared:
         _join_columns(name, left, right, log)
-    condition(body.get("quals"), level.beside(item), log)
+    # ON sees the two sides and what is around the level, but nothing beside the join.
+    condition(body.get("quals"), Scope((item,), level.ctes, level.outer), log)
     return _join_alias(body, item, using)
 
 
@@ -103,8 +102,7 @@ def _join_columns(name: str, left: Item, right: Item, log: Reading) -> None:
     for found in sides:
         read_columns(found, "", log)
     first, second = (NOTHING.union(*(c.flow for c in found)) for found in sides)
-    exact = all(source.how is How.EXACT for source in first | second)
-    log.use("join" if exact else "compare", first, second)
+    comparison(True, Side(first), Side(second), log)
 
 
 def _join_alias(body: Node, item: Item, using: list[str]) -> Item:
@@ -129,13 +127,14 @@ def _range_function(body: Node, level: Scope, log: Reading) -> Item:
     many = name == "unnest" and len(call["FuncCall"].get("args", [])) != 1
     if name not in TABLE_FUNCTIONS or many:
         raise Unknowable(f"the function {name}() is not on the list of those allowed in FROM")
-    flow = through(flow_of(call, level.inner(), log), FUNCTIONS[name])
+    flow = flow_of(call, level.inner(), log)
     alias = body.get("alias", {})
     called = alias.get("aliasname", name)
     columns = [Named(label, flow) for label in TABLE_FUNCTIONS[name] or (called,)]
     if body.get("ordinality"):
         columns.append(Named("ordinality", NOTHING))
-    return under(Item(derived(tuple(columns), column_names(alias))), called)
+    named = derived(tuple(columns), column_names(alias))
+    return under(Item(named, scalar=len(named) == 1), called)
 
 
 _FROM: Mapping[str, Callable[[Any, Scope, Reading], Item]] = {

@@ -8,10 +8,10 @@ answers, the union of their flows does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tracewall.sql.catalog import Relation
-from tracewall.sql.flow import NOTHING, Column, Flow, How, Source
+from tracewall.sql.flow import Column, Flow, How, Source, among
 
 
 class Unknowable(Exception):
@@ -42,7 +42,8 @@ class Item:
     """A FROM item: the columns that bare names and ``*`` see, and its tables by name.
 
     ``phantom`` is true for a relation that is unknown: it answers to every name, so that
-    what does not exist is refused where and how a forbidden relation is.
+    what does not exist is refused where and how a forbidden relation is. ``scalar`` is
+    true for a function's one column, which its name means too.
     """
 
     columns: tuple[Named, ...]
@@ -50,14 +51,18 @@ class Item:
     relation: Relation | None = None
     spelled: str = ""
     phantom: bool = False
+    scalar: bool = False
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The FROM items of one query level, the CTEs it can name, and the level around it."""
+    """The FROM items of one query level, the CTEs it can name, and the level around it.
+
+    A CTE that can be named but is not read yet is None.
+    """
 
     items: tuple[Item, ...] = ()
-    ctes: Mapping[str, tuple[Named, ...]] = field(default_factory=dict)
+    ctes: Mapping[str, tuple[Named, ...] | None] = field(default_factory=dict)
     outer: Scope | None = None
 
     def inner(self) -> Scope:
@@ -68,15 +73,19 @@ class Scope:
         """Give this level with one more FROM item."""
         return Scope((*self.items, item), self.ctes, self.outer)
 
-    def knowing(self, name: str, columns: tuple[Named, ...]) -> Scope:
+    def knowing(self, name: str, columns: tuple[Named, ...] | None) -> Scope:
         """Give this level with one more CTE."""
         return Scope(self.items, {**self.ctes, name: columns}, self.outer)
+
+    def own_columns_named(self, name: str) -> list[Named]:
+        """Give the columns of that name on this level alone."""
+        return [c for item in self.items for c in item.columns if c.name == name]
 
     def columns_named(self, name: str) -> list[Named]:
         """Give the columns a bare name means: of the innermost level that has any."""
         level: Scope | None = self
         while level is not None:
-            found = [c for item in level.items for c in item.columns if c.name == name]
+            found = level.own_columns_named(name)
             if found:
                 return found
             level = level.outer
@@ -118,7 +127,7 @@ def table(relation: Relation, spelled: str, aliases: list[str]) -> Item:
         base = (relation.oid, column.attnum)
         flow = {Source(base, How.EXACT)}
         # A generated column shows what it is computed from.
-        flow |= {Source((relation.oid, used), How.DERIVED) for used in column.uses}
+        flow |= {Source((relation.oid, used), How.INHERITED) for used in column.uses}
         columns.append(Named(name, frozenset(flow), base))
     return Item(tuple(columns), relation=relation, spelled=spelled)
 
@@ -136,8 +145,7 @@ def derived(columns: tuple[Named, ...], aliases: list[str]) -> tuple[Named, ...]
 
 def under(item: Item, name: str) -> Item:
     """Give the same item, known as the table `name`."""
-    own = Item(item.columns, {}, item.relation, item.spelled, item.phantom)
-    return Item(item.columns, {name: own}, item.relation, item.spelled, item.phantom)
+    return replace(item, tables={name: replace(item, tables={})})
 
 
 def joined(left: Item, right: Item, using: list[str], natural: bool) -> Item:
@@ -153,7 +161,7 @@ def joined(left: Item, right: Item, using: list[str], natural: bool) -> Item:
 def _both(left: Item, right: Item, name: str) -> Named:
     sides = (*left.columns, *right.columns)
     flows = [column.flow for column in sides if column.name == name]
-    return Named(name, NOTHING.union(*flows))
+    return Named(name, among(flows))
 
 
 def column_names(node: Mapping[str, object]) -> list[str]:

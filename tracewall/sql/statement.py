@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 
 from tracewall.sql import grammar
 from tracewall.sql.catalog import Catalog
-from tracewall.sql.expressions import Reading
 from tracewall.sql.flow import Access, Flow, Use, Write
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import select
 from tracewall.sql.modifying import delete, insert, update
+from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Named, Scope, Unknowable
 from tracewall.sql.second_opinion import second_opinion
 

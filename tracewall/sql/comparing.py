@@ -1,0 +1,73 @@
+"""What a comparison tells of the two sides that it compares.
+
+1. Equality with a constant tells whether a value is the one that the caller knows.
+2. Equality of two columns tells which rows share a value.
+3. Anything else, equality with what is neither among it, counts as a full comparison: a
+   column of made-up values (``generate_series``) would tell every value it is equal to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tracewall.sql.flow import Flow, How, through, uncompared
+from tracewall.sql.functions import SINGLE_VALUED
+from tracewall.sql.grammar import Node
+from tracewall.sql.reading import Reading
+
+
+class Side(NamedTuple):
+    """One side of a comparison: its flow, and whether it is one constant for all rows."""
+
+    flow: Flow
+    constant: bool = False
+
+
+def comparison(equality: bool, left: Side, right: Side, log: Reading) -> Flow:
+    """Record a comparison and give the flow of its result."""
+    how = _how(equality, left, right)
+    if how == "join":
+        log.use(how, left.flow, right.flow)
+    else:
+        log.use(how, left.flow | right.flow)
+    return through(left.flow | right.flow, How.COMPARED)
+
+
+def _how(equality: bool, left: Side, right: Side) -> str:
+    exact = all(source.how is How.EXACT for source in uncompared(left.flow | right.flow))
+    if not (equality and exact):
+        return "compare"
+    if uncompared(left.flow) and uncompared(right.flow):
+        return "join"
+    return "equality" if left.constant or right.constant else "compare"
+
+
+def is_constant(node: Node | None) -> bool:
+    """Tell whether an expression is made of literals and parameters alone, and not volatile."""
+    if not node:
+        return True
+    ((kind, body),) = node.items()
+    if kind in ("A_Const", "ParamRef", "SQLValueFunction", "SetToDefault"):
+        return True
+    if kind == "FuncCall":
+        return _is_constant_call(body)
+    return kind in _PARTS and all(is_constant(part) for part in _parts(body, _PARTS[kind]))
+
+
+_PARTS = {
+    "TypeCast": ("arg",),
+    "CollateClause": ("arg",),
+    "List": ("items",),
+    "A_ArrayExpr": ("elements",),
+    "A_Expr": ("lexpr", "rexpr"),
+}
+
+
+def _parts(body: Node, keys: tuple[str, ...]) -> list[Node]:
+    found: list[Any] = [body[key] for key in keys if key in body]
+    return [node for part in found for node in (part if isinstance(part, list) else [part])]
+
+
+def _is_constant_call(body: Node) -> bool:
+    name = body["funcname"][-1].get("String", {}).get("sval", "")
+    return name in SINGLE_VALUED and all(is_constant(part) for part in body.get("args", []))

@@ -1,0 +1,61 @@
+"""What reading one statement finds: the rights it needs, what it uses, what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tracewall.sql.catalog import Catalog
+from tracewall.sql.flow import NOTHING, Access, Flow, Use, Write, uncompared
+from tracewall.sql.grammar import Node
+from tracewall.sql.scope import Named, Scope, Unknowable
+
+MOST_QUERIES = 500
+"""How many queries, subqueries and rounds of recursion are read in one statement."""
+
+MOST_ITEMS = 1_000
+"""How many FROM items are read in one statement."""
+
+
+@dataclass
+class Reading:
+    """What reading one statement has found so far.
+
+    ``query`` reads a nested query, ``hides`` tells which keys hide members of documents.
+    """
+
+    catalog: Catalog
+    query: Callable[[Node, Scope, Reading], tuple[Named, ...]]
+    hides: Callable[[str], bool]
+    accesses: dict[Access, None] = field(default_factory=dict)
+    uses: dict[Use, None] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    problem: str = ""
+    queries: int = 0
+    items: int = 0
+
+    def need(self, action: str, relation: int, attnum: int, spelled: str) -> None:
+        """Record a right that the statement needs."""
+        self.accesses[Access(action, relation, attnum, spelled)] = None
+
+    def use(self, how: str, flow: Flow, other: Flow = NOTHING) -> None:
+        """Record a use of what `flow` carries, unless it carries nothing new."""
+        fresh, beside = uncompared(flow), uncompared(other)
+        if fresh or beside:
+            self.uses[Use(how, fresh, beside)] = None
+
+    def refuse(self, reason: str) -> None:
+        """Note why the statement can't be judged; the first reason stays."""
+        self.problem = self.problem or reason
+
+    def enter_query(self) -> None:
+        """Count a query; Unknowable is raised where there are too many."""
+        self.queries += 1
+        if self.queries > MOST_QUERIES:
+            raise Unknowable(f"it has more than {MOST_QUERIES} queries in it")
+
+    def enter_item(self) -> None:
+        """Count a FROM item; Unknowable is raised where there are too many."""
+        self.items += 1
+        if self.items > MOST_ITEMS:
+            raise Unknowable(f"it has more than {MOST_ITEMS} FROM items")
