@@ -119,6 +119,10 @@ class GuardedConnection(BaseConnection[Row]):
         """Tell that a guarded cursor is about to start a query."""
         self._entrance = True
 
+    def _shut(self) -> None:
+        """Take that back, whether or not the query started."""
+        self._entrance = False
+
     def _start_query(self) -> PQGen[None]:
         entered, self._entrance = self._entrance, False
         if not entered:

@@ -12,7 +12,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType
@@ -21,6 +22,7 @@ from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
 from psycopg._cursor_base import BaseCursor
 from psycopg.abc import Params, PQGen, Query
+from psycopg.client_cursor import ClientCursorMixin
 from psycopg.rows import Row
 
 from tracewall.errors import Forbidden, Withheld
@@ -37,7 +39,7 @@ except ImportError:  # psycopg 3.2
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
-    from psycopg.pq.abc import PGresult
+    from psycopg.pq.abc import PGconn, PGresult
 
 
 check(drift())
@@ -50,6 +52,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     _rendered: PostgresQuery | None = None
     _shown: Any = None
     _waiting: deque[tuple[Any, Admission, Any]] | None = None
+    _owners: list[tuple[PGresult, Admission, Any]] | None = None
 
     def _guarded_by(self) -> Session:
         session: Session | None = self._conn._session
@@ -102,12 +105,15 @@ class GuardedCursor(BaseCursor[Any, Row]):
             raise e.InterfaceError("the cursor is closed")
         self._conn._check_connection_ok()
         self._reset()
-        self._admission = None
+        self._admission = self._owners = None
         if self._last_query is not query or self._shown is None:
             self._last_query = None
             self._shown = None
             self._tx = Transformer(self)
         rendered = super()._convert_query(query, params)
+        if self._closed:
+            # A dumper of the caller's may do anything meanwhile.
+            raise e.InterfaceError("the cursor is closed")
         if type(rendered.query) is not bytes:
             # A subclass of bytes may answer differently the next time; its buffer can't.
             rendered.query = bytes(memoryview(rendered.query))
@@ -174,7 +180,10 @@ class GuardedCursor(BaseCursor[Any, Row]):
 
     def _start_query(self, query: Query | None = None) -> PQGen[None]:
         self._conn._let_in()
-        yield from super()._start_query(query)
+        try:
+            yield from super()._start_query(query)
+        finally:
+            self._conn._shut()
         # psycopg has just made a transformer of its own, which masks nothing.
         shown = self._shown if self._admission is not None else None
         self._tx = shown if shown is not None else GuardedTransformer(self)
@@ -186,26 +195,49 @@ class GuardedCursor(BaseCursor[Any, Row]):
     ) -> None:
         self._check_leaving(query)
         super()._execute_send(query, force_extended=True, binary=binary)
+        if self._conn._pipeline:
+            self._queued()
 
     def _send_prepare(self, name: bytes, query: PostgresQuery) -> None:
         self._check_leaving(query)
         super()._send_prepare(name, query)
+        if self._conn._pipeline:
+            self._make_sure()
 
     def _send_query_prepared(
         self, name: bytes, pgq: PostgresQuery, *, binary: bool | None = None
     ) -> None:
         self._check_leaving(pgq)
         super()._send_query_prepared(name, pgq, binary=binary)
+        if self._conn._pipeline:
+            self._queued()
 
     def _check_leaving(self, query: PostgresQuery) -> None:
         admission = self._admission
-        if admission is None or query.query != admission.sql:
+        if admission is not None and query.query == admission.sql:
+            return
+        if admission is None or not self._binds_again():
             raise Withheld("the statement that was about to leave is not the one that was judged")
-        if self._conn._pipeline:
-            assert self._shown is not None
-            if self._waiting is None:
-                self._waiting = deque()
-            self._waiting.append((self._conn._pipeline, admission, self._shown))
+        if not self._conn._pipeline:
+            self._guarded_by().finish(admission)
+        self._admit(self._guarded_by(), query)
+
+    def _binds_again(self) -> bool:
+        """Tell whether each row of an executemany is a text of its own, to be judged anew."""
+        return self._execmany_returning is not None and isinstance(self, ClientCursorMixin)
+
+    def _queued(self) -> None:
+        """Note which judgement the statement just queued in the pipeline belongs to."""
+        self._make_sure()
+        if self._waiting is None:
+            self._waiting = deque()
+        assert self._admission is not None
+        self._waiting.append((self._conn._pipeline, self._admission, self._shown))
+
+    def _make_sure(self) -> None:
+        # A command that fails to leave would shift every later result to another cursor.
+        queue = self._conn._pipeline.command_queue
+        queue.append(partial(_send_or_break, self._pgconn, queue.pop()))
 
     # --- out ------------------------------------------------------------------------
 
@@ -231,12 +263,25 @@ class GuardedCursor(BaseCursor[Any, Row]):
         try:
             for result in results:
                 session.observe(admission, result)
+            if self._conn._pipeline:
+                # Results of several statements may gather here, each shown in its own way.
+                self._owners = self._owners or []
+                assert admission is not None
+                self._owners += [(result, admission, self._shown) for result in results]
             super()._set_results(results)
         except BaseException as ex:
             self._drop(admission, ex)
             raise
-        if self._conn._pipeline and self._execmany_returning is None and admission is not None:
+        alone = self._execmany_returning is None or self._binds_again()
+        if admission is not None and alone and self._conn._pipeline:
             session.finish(admission)
+
+    def _select_current_result(self, i: int, format: Any = None) -> None:
+        if self._owners is not None:
+            chosen = self._results[i]
+            shown = [shown for result, _, shown in self._owners if result is chosen]
+            self._tx = shown[0] if shown else GuardedTransformer(self)
+        super()._select_current_result(i, format)
 
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
         result = yield from super()._stream_fetchone_gen(first)
@@ -279,11 +324,26 @@ class GuardedCursor(BaseCursor[Any, Row]):
         if admission is None:
             cursor._shown, cursor._tx = None, GuardedTransformer(cursor)
             return
+        if cursor.pgresult is not None and not cursor._results:
+            # In the middle of a stream the loaders stay those it began with.
+            return
+        cursor._owners = cursor._owners and [
+            (result, owner, transformer(cursor, owner, Transformer(cursor)))
+            for result, owner, _ in cursor._owners
+        ]
         cursor._shown = cursor._tx = transformer(cursor, admission, Transformer(cursor))
         position = cursor._pos
         if cursor._iresult < len(cursor._results):
             cursor._select_current_result(cursor._iresult)
             cursor._pos = position
+
+
+def _send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:
+    try:
+        command()
+    except BaseException:
+        pgconn.finish()
+        raise
 
 
 class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):

@@ -10,6 +10,7 @@ the raw value. Clear columns keep psycopg's loaders; NULL reaches no loader at a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import loads
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import postgres
@@ -33,6 +34,8 @@ from psycopg.rows import kwargs_row as kwargs_row
 from psycopg.rows import namedtuple_row as namedtuple_row
 from psycopg.rows import scalar_row as scalar_row
 from psycopg.rows import tuple_row as tuple_row
+from psycopg.types import TypesRegistry, json
+from psycopg.types.array import register_all_arrays
 
 from tracewall.errors import Withheld
 from tracewall.session import Admission
@@ -44,8 +47,27 @@ if TYPE_CHECKING:
 else:
     from psycopg.adapt import Transformer as Transformer
 
-PRISTINE = AdaptersMap(postgres.adapters)
-"""psycopg's own adapters as they were when tracewall was imported."""
+
+def _pristine() -> AdaptersMap:
+    """Make psycopg's default adapters anew, whatever the program has done to the shared ones."""
+    adapters = AdaptersMap(types=TypesRegistry())
+    postgres.register_default_types(adapters.types)
+    postgres.register_default_adapters(adapters)
+    register_all_arrays(adapters)
+    adapters.register_loader("json", _pinned(json.JsonLoader))
+    adapters.register_loader("json", _pinned(json.JsonBinaryLoader))
+    adapters.register_loader("jsonb", _pinned(json.JsonbLoader))
+    adapters.register_loader("jsonb", _pinned(json.JsonbBinaryLoader))
+    return adapters
+
+
+def _pinned(base: Any) -> Any:
+    # set_json_loads() replaces the function on psycopg's own classes.
+    return type(base.__name__, (base,), {"_loads": staticmethod(loads)})
+
+
+PRISTINE = _pristine()
+"""psycopg's own adapters, out of reach of what a program registers or replaces."""
 
 _TEXT_OIDS = frozenset({18, 19, 25, 1042, 1043})
 """Types that load as str: "char", name, text, bpchar, varchar (pg_type.dat)."""
@@ -139,9 +161,9 @@ def _masked_loader(veil: Veil, oid: int, wire: Format) -> type[AnyLoader]:
             try:
                 return hide(self._base(data))
             except Exception:
-                raise Withheld(
-                    f"a value could not be masked, so the rows are withheld (rule {veil.rule})"
-                ) from None
+                rule = veil.rule
+            # Raised out here, so that no context of the error holds the value.
+            raise Withheld(f"a value could not be masked, so the rows are withheld (rule {rule})")
 
     if veil.constant and oid in _TEXT_OIDS:
         return _constant_loader(hide(""), hide("text"), wire) or MaskedLoader
