@@ -170,6 +170,15 @@ def test_a_hash_mask_needs_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     wall_in(tmp_path, rules=HASH).close()
 
 
+def test_a_missing_key_file_is_told(tmp_path: Path) -> None:
+    """A policy whose key set is not there isn't loaded; the error says where it is named."""
+    wall_in(tmp_path).close()
+    (tmp_path / "jwks.json").unlink()
+    with pytest.raises(tracewall.PolicyError, match="keys of issuer") as wrong:
+        Wall.load(tmp_path / "tracewall.toml")
+    assert wrong.value.line > 0 and wrong.value.help
+
+
 def test_acting_nests_and_ends(tmp_path: Path) -> None:
     """`acting_as` holds for its block, the inner one first, and only on its own wall."""
     other = tmp_path / "other"

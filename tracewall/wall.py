@@ -162,6 +162,7 @@ class Wall:
         policy = load(path)
         verifier = _verifier(policy)
         verifier.refresh()
+        _check_key_files(policy, verifier)
         key = mask_key or os.environ.get(MASK_KEY_VARIABLE, "").encode()
         Shield(policy, key)
         folder = _beside(policy, policy.audit.directory)
@@ -337,6 +338,19 @@ def _verifier(policy: Policy) -> Verifier:
         return Verifier(trusted)
     except ValueError as ex:
         raise PolicyError(str(ex), path=policy.path) from None
+
+
+def _check_key_files(policy: Policy, verifier: Verifier) -> None:
+    # A URL may be out of reach for a while; a file that is missing is a mistake.
+    problems = verifier.problems()
+    for issuer in policy.issuers:
+        if issuer.name in problems and "://" not in issuer.keys:
+            raise PolicyError(
+                f"the keys of issuer {issuer.name!r} can't be had: {problems[issuer.name]}",
+                path=policy.path,
+                line=issuer.line,
+                help="keys = the path of a JSON Web Key Set, relative to this file, or a URL",
+            )
 
 
 def _beside(policy: Policy, name: str) -> Path:
