@@ -1,0 +1,1 @@
+"""The record: who asked what, what was decided, how it ended; chained and verifiable."""

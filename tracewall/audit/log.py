@@ -1,0 +1,316 @@
+"""The audit log in files: an intent before each statement, an outcome after it.
+
+Rules of this room:
+
+1. `FileLog.intent` returns only when the record is kept as strongly as configured.
+2. Whoever got a number for an intent finds it in the log, in one place only.
+3. What could not be written stays queued; until a write succeeds, each intent is refused.
+4. A process writes only to files it has created; the child of a fork starts its own.
+5. Outcomes wait for the next intent, so that a statement costs one write.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self, TypeAlias, get_args
+
+from tracewall.audit.file import AppendedFile, prepare
+from tracewall.audit.record import LONGEST, Head, body, plain
+from tracewall.audit.writer import Entry, Writer
+from tracewall.errors import AuditUnavailable
+from tracewall.events import Ended, Incident, What, Who
+
+Durability: TypeAlias = Literal["buffered", "written", "synced"]
+
+BATCH: Final = 64
+_OLDEST_SECONDS: Final = 1.0
+_CACHED: Final = 1024
+_CACHED_BYTES: Final = 4 << 20
+
+
+class FileLog:
+    """An append-only, hash-chained log with one file for each process that writes.
+
+    Args:
+        directory: where the files are; made with mode 0700 if it is missing.
+        durability: what an intent has reached when `intent` returns. ``buffered``: this
+            process's memory, whose death loses at most the last 64 records. ``written``:
+            the kernel, which outlives the process. ``synced``: the disk, which outlives
+            the machine. An outcome is always held back until the next intent, `flush` or
+            `close`, so the death of the process may lose outcomes with any setting; their
+            intents are there, and verification lists them as open.
+        clock: Unix time in seconds.
+
+    All methods may be called from any thread. After a fork the child opens a file of its
+    own on first use. The log closes itself at the end of the interpreter; a child that
+    ends by ``os._exit`` (as those of multiprocessing do) has to call `close`.
+
+    Raises:
+        AuditUnavailable: the first file can't be made.
+        ValueError: the durability is none of the three.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        durability: Durability = "written",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if durability not in get_args(Durability):
+            raise ValueError(f"durability must be one of {', '.join(get_args(Durability))}")
+        self._buffered = durability == "buffered"
+        self._synced = durability == "synced"
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._queue: list[Entry] = []
+        # Outcomes arrive here without a lock: a generator that the garbage collector ends in
+        # the middle of `intent` reports its outcome in the thread that holds the lock.
+        self._ended: list[Entry] = []
+        self._oldest = 0.0
+        self._failing = False
+        self._closed = False
+        self._fragments: dict[Who | What, bytes] = {}
+        self._fragment_bytes = 0
+        home = Path(directory).absolute()
+        self._writer = Writer(home, durability, clock)
+        try:
+            prepare(home, durable=self._synced)
+            self._writer.open()
+        except OSError as error:
+            raise _unavailable(error) from error
+        _follow_forks(self)
+        atexit.register(self.close)
+
+    def intent(self, who: Who, what: What) -> int:
+        """Record what is about to be sent, and return the record's number.
+
+        The number goes to `outcome`. It is the record's ``n`` for as long as this process
+        has written to one file only.
+
+        Raises:
+            AuditUnavailable: the record could not be kept as strongly as configured, so
+                nothing may be sent.
+        """
+        said = b'"kind":"intent","who":%b,"what":%b' % (
+            self._fragments.get(who) or self._fragment(who),
+            self._fragments.get(what) or self._fragment(what),
+        )
+        with self._lock:
+            number = self._add(said, not self._buffered)
+            if not self._synced:
+                return number
+            file, mark = self._written()
+        try:
+            _sync(file, mark)
+        except AuditUnavailable:
+            self.outcome(number, Ended(status="abandoned"))
+            raise
+        return number
+
+    def outcome(self, intent: int, ended: Ended) -> None:
+        """Record how the statement of an intent ended; never raises, never waits.
+
+        The record goes out with the next intent, `flush` or `close`, or with the next
+        outcome when 64 records or a second have gathered.
+        """
+        if self._closed:
+            return
+        at = self._clock()
+        self._ended.append((at, (intent, ended)))
+        if self._due(at) and self._lock.acquire(blocking=False):
+            try:
+                # A failed write keeps what is queued and refuses the next intent.
+                with contextlib.suppress(Exception):
+                    self._write()
+            finally:
+                self._lock.release()
+
+    def incident(self, incident: Incident) -> None:
+        """Record anything else, at once.
+
+        Raises:
+            AuditUnavailable: the record could not be kept; it is not tried again.
+        """
+        said = _encoded(lambda: body("incident", {"incident": incident}))
+        with self._lock:
+            self._add(said, True)
+            file, mark = self._written()
+        if self._synced:
+            _sync(file, mark)
+
+    def flush(self) -> None:
+        """Write what is queued, pending outcomes included, as strongly as configured.
+
+        Raises:
+            AuditUnavailable: it could not be written; it stays queued.
+        """
+        with self._lock:
+            if self._queue or self._ended:
+                self._write()
+            file, mark = self._written()
+        if self._synced:
+            _sync(file, mark)
+
+    def close(self) -> None:
+        """Write what is queued and a last record, then refuse every further intent.
+
+        Raises:
+            AuditUnavailable: what was queued is lost; the log is closed all the same.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            atexit.unregister(self.close)
+            try:
+                self._write_the_end()
+            finally:
+                self._queue.clear()
+                if self._writer.file:
+                    self._writer.file.close()
+
+    def head(self) -> Head:
+        """Return the last record written, to be remembered where the log's writers can't write.
+
+        Raises:
+            AuditUnavailable: there is no file (after a fork) and none can be made.
+        """
+        with self._lock:
+            if self._writer.file is None and not self._closed:
+                self._write()
+            head = self._writer.head()
+        if head is None:
+            raise AuditUnavailable("the audit log is closed")
+        return head
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _add(self, said: bytes, at_once: bool) -> int:
+        """Queue a record, write the queue if it is time, and return the record's number."""
+        if self._closed:
+            raise AuditUnavailable("the audit log is closed")
+        at = self._clock()
+        if self._ended:
+            self._take_outcomes()
+        place = len(self._queue)
+        self._queue.append((at, said))
+        number = self._writer.number(place)
+        if at_once or self._failing or self._due(at):
+            try:
+                self._write()
+            except AuditUnavailable:
+                del self._queue[place]
+                raise
+        return number
+
+    def _take_outcomes(self) -> None:
+        # Not clear(): another outcome may arrive between the two lines.
+        count = len(self._ended)
+        self._queue += self._ended[:count]
+        del self._ended[:count]
+
+    def _due(self, at: float) -> bool:
+        """Tell whether a batch is full or its oldest record has waited long enough."""
+        if not self._oldest:
+            self._oldest = at
+        full = len(self._queue) + len(self._ended) >= BATCH
+        return full or not 0 <= at - self._oldest < _OLDEST_SECONDS
+
+    def _write(self) -> None:
+        """Write the queue in one go; on AuditUnavailable all of it stays queued."""
+        self._take_outcomes()
+        try:
+            self._writer.write(self._queue)
+        except OSError as error:
+            self._failing = True
+            raise _unavailable(error) from error
+        # Last, so that a fork in another thread may skip numbers but never repeats one.
+        self._queue.clear()
+        self._oldest = 0.0
+        self._failing = False
+
+    def _write_the_end(self) -> None:
+        self._take_outcomes()
+        if self._writer.file or self._queue:
+            self._queue.append((self._clock(), body("closed", {})))
+            self._write()
+        if self._synced:
+            _sync(*self._written())
+
+    def _written(self) -> tuple[AppendedFile | None, int]:
+        """Return the file and how much of it is to be synced."""
+        file = self._writer.file
+        return file, file.size if file else 0
+
+    def _fragment(self, value: Who | What) -> bytes:
+        """Encode a value that will come again, and keep the bytes."""
+        told = _encoded(lambda: plain(value))
+        if len(self._fragments) >= _CACHED or self._fragment_bytes > _CACHED_BYTES:
+            self._fragments.clear()
+            self._fragment_bytes = 0
+        self._fragments[value] = told
+        self._fragment_bytes += len(told)
+        return told
+
+    def _forked(self) -> None:
+        """Leave the parent's file and queue to the parent; runs in the child before any thread."""
+        self._lock = threading.Lock()
+        self._writer.leave_to_parent(len(self._queue))
+        self._queue, self._ended = [], []
+        self._oldest, self._failing = 0.0, False
+
+
+def _encoded(encode: Callable[[], bytes]) -> bytes:
+    """Encode what a record says, or refuse."""
+    told = b""
+    with contextlib.suppress(ValueError, TypeError):
+        told = encode()
+    # Out here, for the codec's error holds the text and would travel along as the context.
+    if not told:
+        raise AuditUnavailable("the audit record could not be encoded")
+    if len(told) > LONGEST // 4:
+        raise AuditUnavailable("the audit record would be too long")
+    return told
+
+
+def _sync(file: AppendedFile | None, mark: int) -> None:
+    try:
+        if file:
+            file.sync(mark)
+    except OSError as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: OSError) -> AuditUnavailable:
+    return AuditUnavailable(f"the audit log could not be written: {error.strerror}")
+
+
+def _follow_forks(log: FileLog) -> None:
+    """Tell the log when it wakes up in a child process, for as long as it lives."""
+    reference = weakref.ref(log)
+
+    def forked() -> None:
+        there = reference()
+        if there is not None:
+            there._forked()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forked)

@@ -1,0 +1,31 @@
+"""What the rest of the house may ask of an audit log, whatever keeps it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tracewall.events import Ended, Incident, What, Who
+
+
+class AuditLog(Protocol):
+    """Keeps an intent before each statement is sent, and its outcome after."""
+
+    def intent(self, who: Who, what: What) -> int:
+        """Record what is about to be sent; raise `AuditUnavailable` unless it is kept."""
+        ...
+
+    def outcome(self, intent: int, ended: Ended) -> None:
+        """Record how the statement of an intent ended; never raise."""
+        ...
+
+    def incident(self, incident: Incident) -> None:
+        """Record anything else at once; raise `AuditUnavailable` unless it is kept."""
+        ...
+
+    def flush(self) -> None:
+        """Write everything pending; raise `AuditUnavailable` if it can't be."""
+        ...
+
+    def close(self) -> None:
+        """Write everything pending and end the log."""
+        ...

@@ -1,0 +1,277 @@
+"""Proving a log: every line is read again and must follow from the line before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tracewall.audit.record import FIRST_PREV, FORMAT, LONGEST, Head, digest, files, lines, sealed
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """The first thing wrong with a file: the ``line`` (from 1; 0: the file itself) and what it is.
+
+    ``what`` is one of our own sentences, perhaps with numbers; it never quotes the file.
+    """
+
+    line: int
+    what: str
+
+
+class FileReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in one file.
+
+    ``records`` is how many hold together, up to the first ``fault``; ``torn`` how many
+    bytes of an unfinished record are at the end (a crash leaves those); ``open_intents``
+    the numbers of intents without an outcome; ``closed`` whether the log was closed in
+    order; ``head`` the last good record, to be remembered.
+    """
+
+    file: str
+    records: int = 0
+    fault: Fault | None = None
+    torn: int = 0
+    open_intents: tuple[int, ...] = ()
+    closed: bool = False
+    head: Head | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is wrong; a torn end and open intents are no faults."""
+        return self.fault is None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was found in a log: one report for each file, oldest first."""
+
+    files: tuple[FileReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when no file has a fault."""
+        return all(file.ok for file in self.files)
+
+    @property
+    def records(self) -> int:
+        """How many records hold together."""
+        return sum(file.records for file in self.files)
+
+
+class _Line(msgspec.Struct):
+    """The members of a record that verification reads."""
+
+    n: int
+    prev: str
+    at: float
+    kind: str
+    writer: str = ""
+    format: int = 0
+    follows: Head | None = None
+    intent: int = -1
+    of: str | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Line).decode
+
+
+class _Faulty(Exception):
+    """Ends the walk through a file at its first fault."""
+
+
+def verify(path: str | PathLike[str], *, head: Head | Iterable[Head] = ()) -> Report:
+    """Check the whole chain of a log: one file, or a directory of them.
+
+    Any change of a byte, any record dropped, moved, doubled or put in is found and its
+    line named. That the end of a file was cut off, or that all was written anew by
+    somebody who knows how, shows only against a remembered `head` (one or several), or in
+    a directory against the file that follows one that went bad.
+
+    Raises:
+        OSError: the path can't be read.
+    """
+    where = Path(path)
+    paths = files(where)
+    heads = [head] if isinstance(head, Head) else list(head)
+    if where.is_dir():
+        heads += [followed for file in paths if (followed := _followed(file))]
+    walks = [_Walk(file, heads) for file in paths]
+    for walk in walks:
+        walk.read()
+    _refuse_copies(walks)
+    _close_across_files(walks)
+    reports = [walk.report() for walk in walks]
+    for name in sorted({known.file for known in heads} - {file.name for file in paths}):
+        reports.append(FileReport(file=name, fault=Fault(0, "the file is missing")))
+    return Report(tuple(reports))
+
+
+def records(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
+    """Read the records of a log, file after file, each as the mapping it was written from.
+
+    Nothing is proved. A line that is no record comes as ``{"kind": "unreadable", "file":
+    its name, "line": its number}``, so that a reader sees the gap.
+
+    Raises:
+        OSError: the path can't be read.
+    """
+    for file in files(Path(path)):
+        for number, line in enumerate(lines(file), 1):
+            yield _mapping(line) or {"kind": "unreadable", "file": file.name, "line": number}
+
+
+def _mapping(line: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return None
+
+
+class _Walk:
+    """Reads one file from its first line to its last, or to its first fault."""
+
+    def __init__(self, path: Path, heads: Iterable[Head]) -> None:
+        self.writer = ""
+        self.fault: Fault | None = None
+        self.open: set[int] = set()
+        self.ended_elsewhere: list[tuple[str, int]] = []
+        self._path = path
+        self._remembered = {(known.n, known.sha256) for known in heads if known.file == path.name}
+        self._watched = {n for n, _ in self._remembered}
+        self._line = 0
+        self._n = 0
+        self._prev = FIRST_PREV.decode()
+        self._torn = 0
+        self._closed = False
+
+    def read(self) -> None:
+        """Walk through the file."""
+        try:
+            if not self._path.is_file():
+                raise _Faulty("not a regular file")
+            for line in lines(self._path):
+                self._line += 1
+                self._take(line)
+            self._line += 1
+            self._end()
+        except _Faulty as fault:
+            self.fault = Fault(self._line, str(fault))
+
+    def report(self) -> FileReport:
+        """Sum up."""
+        name = self._path.name
+        return FileReport(
+            file=name,
+            records=self._n,
+            fault=self.fault,
+            torn=self._torn,
+            open_intents=tuple(sorted(self.open)),
+            closed=self._closed,
+            head=Head(file=name, n=self._n - 1, sha256=self._prev) if self._n else None,
+        )
+
+    def _take(self, line: bytes) -> None:
+        if self._closed:
+            raise _Faulty("there is something after the end of the log")
+        if not line.endswith(b"\n"):
+            self._take_torn(line)
+            return
+        line = line[:-1]
+        record = _parsed(line)
+        if record.n != self._n:
+            raise _Faulty(f"record {self._n} should be here, but this is record {record.n}")
+        if record.prev != self._prev:
+            raise _Faulty(f"record {record.n} does not follow from the record before it")
+        prev = digest(line).decode()
+        if record.n in self._watched and not self._known(record.n, prev):
+            raise _Faulty(f"record {record.n} is not the one that is remembered")
+        self._keep(record)
+        self._n += 1
+        self._prev = prev
+
+    def _known(self, n: int, sha256: str) -> bool:
+        """Tell whether everything remembered of a record agrees with this hash."""
+        return all(known == sha256 for at, known in self._remembered if at == n)
+
+    def _keep(self, record: _Line) -> None:
+        """Note what the record says, and refuse one that has no place here."""
+        if (record.kind == "opened") != (record.n == 0):
+            raise _Faulty("the log does not begin here, or begins twice")
+        match record.kind:
+            case "opened":
+                self._open(record)
+            case "intent":
+                self.open.add(record.n)
+            case "outcome" if record.of is not None:
+                self.ended_elsewhere.append((record.of, record.intent))
+            case "outcome":
+                self.open.discard(record.intent)
+            case "closed":
+                self._closed = True
+            case "incident":
+                pass
+            case _:
+                raise _Faulty("a record of a kind that this version does not know")
+
+    def _open(self, record: _Line) -> None:
+        if record.format != FORMAT:
+            raise _Faulty(f"this version reads format {FORMAT}, the file has {record.format}")
+        self.writer = record.writer
+
+    def _take_torn(self, line: bytes) -> None:
+        """Accept the end of the file only if it looks like the beginning of the next record."""
+        if len(line) > LONGEST:
+            raise _Faulty("a line is too long to be a record")
+        start = b'{"n":%d,"prev":"%b",' % (self._n, self._prev.encode())
+        # A disk that lost power may leave zeros where the record should be.
+        blank = not line.strip(b"\0")
+        if not (blank or line.startswith(start) or start.startswith(line)) or sealed(line[:-1]):
+            raise _Faulty("the last line was changed")
+        self._torn = len(line)
+
+    def _end(self) -> None:
+        if not self._n and not self._torn:
+            raise _Faulty("the file is empty")
+        if beyond := {n for n in self._watched if n >= self._n}:
+            raise _Faulty(f"the file ends before record {max(beyond)}, which is remembered")
+
+
+def _parsed(line: bytes) -> _Line:
+    if not sealed(line):
+        raise _Faulty("the line was changed: its checksum is wrong")
+    try:
+        return _decode(line)
+    except (ValueError, RecursionError):
+        raise _Faulty("not a record") from None
+
+
+def _followed(path: Path) -> Head | None:
+    """Return the head of an earlier file that a file's first record remembers."""
+    if not path.is_file():
+        return None
+    try:
+        return _decode(next(lines(path), b"")).follows
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_copies(walks: Iterable[_Walk]) -> None:
+    """A writer has one file: a second one with its name inside is a copy."""
+    seen: set[str] = set()
+    for walk in walks:
+        if walk.writer in seen and not walk.fault:
+            walk.fault = Fault(1, "another file has the same writer")
+        if walk.writer:
+            seen.add(walk.writer)
+
+
+def _close_across_files(walks: Iterable[_Walk]) -> None:
+    """Close the intents whose outcomes went to a later file of the same process."""
+    by_writer = {walk.writer: walk for walk in walks}
+    for walk in walks:
+        for writer, intent in walk.ended_elsewhere:
+            if writer in by_writer:
+                by_writer[writer].open.discard(intent)
