@@ -27,6 +27,7 @@ __all__ = [
     "TokenRejected",
     "Unreadable",
     "Withheld",
+    "known_sqlstate",
 ]
 
 
@@ -122,6 +123,17 @@ def _token_rejected(message: str, reason: str) -> TokenRejected:
 
 class AuditUnavailable(OperationalError):
     """The record could not be kept as strongly as configured, so the statement was not sent."""
+
+
+def known_sqlstate(state: str) -> str:
+    """Give an error code if it is one of PostgreSQL's own, else ``XX000``; empty stays empty.
+
+    RAISE can carry five characters of anything in its error code.
+    """
+    try:
+        return state and (_psycopg.lookup(state).sqlstate or "")
+    except KeyError:
+        return "XX000"
 
 
 class PolicyError(ValueError):

@@ -12,7 +12,7 @@ from psycopg import errors as e
 from psycopg.errors import Diagnostic
 from psycopg.pq import DiagnosticField
 
-from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected
+from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected, known_sqlstate
 from tracewall.sql.catalog import Catalog
 
 _OURS = (Forbidden, TokenRejected, AuditUnavailable)
@@ -54,20 +54,11 @@ def _told(diagnostic: Diagnostic, catalog: Catalog | None) -> dict[str, str]:
     state = diagnostic.sqlstate or ""
     severity = diagnostic.severity_nonlocalized or ""
     told = {
-        "sqlstate": state if _known(state) else "XX000",
+        "sqlstate": known_sqlstate(state),
         "severity": severity if severity in _KEPT_SEVERITIES else "ERROR",
         "severity_nonlocalized": severity if severity in _KEPT_SEVERITIES else "ERROR",
     }
     return told | _names(diagnostic, catalog)
-
-
-def _known(state: str) -> bool:
-    # RAISE can carry five characters of anything in its error code.
-    try:
-        e.lookup(state)
-    except KeyError:
-        return False
-    return True
 
 
 def _names(diagnostic: Diagnostic, catalog: Catalog | None) -> dict[str, str]:

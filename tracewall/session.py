@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from tracewall.errors import Forbidden, TokenRejected, Unreadable, Withheld
+from tracewall.errors import Forbidden, TokenRejected, Unreadable, Withheld, known_sqlstate
 from tracewall.events import Ended, Incident, What, Who
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.policy.model import Decision
@@ -291,7 +291,7 @@ class Session:
             # An early break out of a stream is a normal end.
             self._end(admission, "ok")
             return
-        sqlstate = str(getattr(error, "sqlstate", None) or "")
+        sqlstate = known_sqlstate(str(getattr(error, "sqlstate", None) or ""))
         status = "withheld" if isinstance(error, Withheld) else "error" if sqlstate else "unknown"
         self._end(admission, status, sqlstate, type(error).__name__)
 

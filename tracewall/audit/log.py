@@ -6,7 +6,8 @@ Rules of this room:
 2. Whoever got a number for an intent finds it in the log, in one place only.
 3. What could not be written stays queued; until a write succeeds, each intent is refused.
 4. A process writes only to files it has created; the child of a fork starts its own.
-5. Outcomes wait for the next intent, so that a statement costs one write.
+5. Outcomes wait for the next intent, so that a statement costs one write; one that finds
+   its intent still queued joins it, so that a statement costs one record.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ Durability: TypeAlias = Literal["buffered", "written", "synced"]
 BATCH: Final = 64
 _OLDEST_SECONDS: Final = 1.0
 _CACHED: Final = 1024
+_INTENT: Final = len('"kind":"intent"')
 _CACHED_BYTES: Final = 4 << 20
 
 
@@ -125,7 +127,8 @@ class FileLog:
         if self._closed:
             return
         at = self._clock()
-        self._ended.append((at, (intent, ended)))
+        if not (self._buffered and self._joined(intent, ended)):
+            self._ended.append((at, (intent, ended)))
         if self._due(at) and self._lock.acquire(blocking=False):
             try:
                 # A failed write keeps what is queued and refuses the next intent.
@@ -133,6 +136,24 @@ class FileLog:
                     self._write()
             finally:
                 self._lock.release()
+
+    def _joined(self, intent: int, ended: Ended) -> bool:
+        """Put an outcome to its intent where that is still queued: one record tells both."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            place = intent - self._writer.number(0)
+            if not 0 <= place < len(self._queue):
+                return False
+            at, said = self._queue[place]
+            told = plain(ended)
+            assert isinstance(said, bytes)
+            self._queue[place] = (at, b'"kind":"statement"%b,"ended":%b' % (said[_INTENT:], told))
+        except ValueError:
+            return False
+        finally:
+            self._lock.release()
+        return True
 
     def incident(self, incident: Incident) -> None:
         """Record anything else, at once.

@@ -211,7 +211,7 @@ class _Walk:
                 self.open.discard(record.intent)
             case "closed":
                 self._closed = True
-            case "incident":
+            case "statement" | "incident":
                 pass
             case _:
                 raise _Faulty("a record of a kind that this version does not know")
