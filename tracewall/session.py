@@ -89,6 +89,7 @@ class Session:
         self.id = uuid.uuid4().hex
         self.catalog: Catalog | None = None
         self._learned = self._look_again = 0.0
+        self._wanted = ""
         self._own = Bearer(wall, token) if token is not None else None
         self._where = ("", 0)
         self._bearer: Bearer | None = None
@@ -110,14 +111,15 @@ class Session:
         if bearer is self._bearer and now < self._look_again:
             return False
         self._look_again = now + _LOOK_AGAIN_SECONDS
-        if self.wall.verifier.needs_refresh():
-            return True
         found = self.wall.identify(bearer) if bearer is not None else None
-        return isinstance(found, Rejection) and found.unknown_key
+        self._wanted = found.issuer if isinstance(found, Rejection) and found.unknown_key else ""
+        return bool(self._wanted) or self.wall.verifier.needs_refresh()
 
     def refresh(self) -> None:
         """Read the issuers' keys again where that is due or wanted; blocks."""
-        self.wall.verifier.refresh()
+        if self._wanted:
+            self.wall.verifier.refresh(self._wanted)
+        self.wall.verifier.refresh(due_only=True)
 
     def principal(self) -> Principal:
         """Give who acts on the connection now.

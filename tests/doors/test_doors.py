@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 import tracewall
 from tracewall import Connection
+from tracewall.testing import TokenIssuer
 
 SECRETS = "select run_id, api_key, user_email from traces.runs order by run_id limit 20"
 
@@ -533,3 +534,25 @@ def test_a_changed_table_is_noticed(guard: Any) -> None:
             assert cursor.fetchall() == [(1, "later")]
     finally:
         guard.raw("drop table traces.fresh")
+
+
+def test_keys_rotate_while_connections_are_open(guard: Any, tmp_path: Any) -> None:
+    """A token signed by a new key is accepted; one whose key is withdrawn ends at once."""
+    issuer = TokenIssuer("https://idp.test")
+    issuer.write_jwks(tmp_path / "jwks.json")
+    policy = tmp_path / "tracewall.toml"
+    policy.write_text((guard.folder / "tracewall.toml").read_text())
+    with tracewall.Wall.load(policy, password=lambda: guard.store.password) as wall:
+        old = issuer.mint("someone", ["analysts"], audience="traces")
+        with Connection.connect(wall=wall, token=old, autocommit=True) as conn:
+            conn.execute("select 1")
+            issuer.rotate()
+            issuer.withdraw()
+            issuer.write_jwks(tmp_path / "jwks.json")
+            new = issuer.mint("someone", ["analysts"], audience="traces")
+            other = Connection.connect(wall=wall, token=new)
+            with other:
+                other.execute("select 1")
+            with pytest.raises(tracewall.TokenRejected) as refused:
+                conn.execute("select 1")
+            assert refused.value.reason == "key_withdrawn"

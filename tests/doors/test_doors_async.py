@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 
 import tracewall
 from tracewall import AsyncConnection
+from tracewall.testing import TokenIssuer
 
 SECRETS = "select run_id, api_key, user_email from traces.runs order by run_id limit 20"
 
@@ -530,3 +531,25 @@ async def test_a_changed_table_is_noticed(guard: Any) -> None:
             assert await cursor.fetchall() == [(1, "later")]
     finally:
         guard.raw("drop table traces.fresh")
+
+
+async def test_keys_rotate_while_connections_are_open(guard: Any, tmp_path: Any) -> None:
+    """A token signed by a new key is accepted; one whose key is withdrawn ends at once."""
+    issuer = TokenIssuer("https://idp.test")
+    issuer.write_jwks(tmp_path / "jwks.json")
+    policy = tmp_path / "tracewall.toml"
+    policy.write_text((guard.folder / "tracewall.toml").read_text())
+    with tracewall.Wall.load(policy, password=lambda: guard.store.password) as wall:
+        old = issuer.mint("someone", ["analysts"], audience="traces")
+        async with await AsyncConnection.connect(wall=wall, token=old, autocommit=True) as conn:
+            await conn.execute("select 1")
+            issuer.rotate()
+            issuer.withdraw()
+            issuer.write_jwks(tmp_path / "jwks.json")
+            new = issuer.mint("someone", ["analysts"], audience="traces")
+            other = await AsyncConnection.connect(wall=wall, token=new)
+            async with other:
+                await other.execute("select 1")
+            with pytest.raises(tracewall.TokenRejected) as refused:
+                await conn.execute("select 1")
+            assert refused.value.reason == "key_withdrawn"
