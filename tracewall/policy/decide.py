@@ -1,12 +1,14 @@
 """The judge: from what a statement does and what its caller may do to a decision.
 
-1. What was not understood is forbidden.
+1. What was not understood is forbidden. A right that it was seen to need is looked at
+   first, so that no way of being unreadable tells whether a relation exists.
 2. Each right that the statement needs must be granted; a denial wins over any grant.
    What is unknown and what is not granted get the same words.
 3. A protected column is compared only as its ``predicates`` allow.
 4. A protected column's value is written only into columns at least as protected.
 5. A masked column shows in the output only as itself, and is masked there; any other
-   flow is refused, or becomes a constant where ``expressions = "mask"``.
+   flow is refused, or becomes a constant where ``expressions = "mask"``. A generated
+   column of it becomes a constant always.
 6. A scanned column shows as itself or as a whole part of it, and is scanned there;
    measures of it (its length) are clear; anything else computed from it is refused.
 7. The first rule that refuses is the one that is told.
@@ -20,7 +22,7 @@ from tracewall.masking.config import Method
 from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
 from tracewall.policy.rights import Rights
 from tracewall.sql.flow import Access, Column, Flow, How, Source, Use, Write
-from tracewall.sql.statement import Misunderstood, Statement, Understanding
+from tracewall.sql.statement import Statement, Understanding
 
 _STRICTNESS: dict[Predicates, int] = {"any": 0, "equality": 1, "none": 2}
 
@@ -35,12 +37,14 @@ class _Refused(Exception):
 
 def decide(understood: Understanding, rights: Rights) -> Decision:
     """Decide on a statement for the members of some groups; total, it never raises."""
-    if isinstance(understood, Misunderstood):
-        return _forbidden(understood, rights, "unreadable", understood.reason, unreadable=True)
     try:
-        return _allowed(understood, rights)
+        if isinstance(understood, Statement):
+            return _allowed(understood, rights)
+        for access in understood.accesses:
+            _check_access(access, understood, rights)
     except _Refused as refused:
         return _forbidden(understood, rights, refused.rule, refused.reason, refused.hint)
+    return _forbidden(understood, rights, "unreadable", understood.reason, unreadable=True)
 
 
 def _allowed(statement: Statement, rights: Rights) -> Decision:
@@ -71,8 +75,6 @@ def _forbidden(
     *,
     unreadable: bool = False,
 ) -> Decision:
-    understood = told if isinstance(told, Statement) else None
-    unknown = understood is not None and any(not a.relation for a in understood.accesses)
     return Decision(
         "forbidden",
         rule,
@@ -81,13 +83,13 @@ def _forbidden(
         policy_hash=rights.policy.hash,
         summary=told.summary,
         text=told.text,
-        relations=_relations(understood, rights) if understood else (),
+        relations=_relations(told, rights),
         unreadable=unreadable,
-        unknown=unknown,
+        unknown=any(not access.relation for access in told.accesses),
     )
 
 
-def _relations(statement: Statement, rights: Rights) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _relations(statement: Understanding, rights: Rights) -> tuple[tuple[str, tuple[str, ...]], ...]:
     touched: dict[str, dict[str, None]] = {}
     for access in statement.accesses:
         relation = rights.catalog.relations.get(access.relation)
@@ -96,7 +98,7 @@ def _relations(statement: Statement, rights: Rights) -> tuple[tuple[str, tuple[s
     return tuple((name, tuple(actions)) for name, actions in touched.items())
 
 
-def _check_access(access: Access, statement: Statement, rights: Rights) -> str:
+def _check_access(access: Access, statement: Understanding, rights: Rights) -> str:
     verdict = (
         rights.verdict(access.action, access.relation, access.attnum) if access.relation else None
     )
@@ -113,7 +115,7 @@ def _check_access(access: Access, statement: Statement, rights: Rights) -> str:
     raise _Refused("default", reason, _hint(statement, rights))
 
 
-def _hint(statement: Statement, rights: Rights) -> str:
+def _hint(statement: Understanding, rights: Rights) -> str:
     known = {(a.relation, a.action): None for a in statement.accesses if a.relation}
     told = []
     for oid, action in known:
@@ -128,6 +130,8 @@ def _check_use(use: Use, rights: Rights) -> None:
     for column in {source.column for source in (*use.flow, *use.other)}:
         for rule in _rules(column, rights):
             if not _may_use(use, column, rule, rights):
+                if use.how == "compute":
+                    raise _shows_more(rule, column, rights)
                 raise _Refused(
                     _named(rule),
                     f"{_spell(column, rights)} is protected and may not be compared this way",
@@ -146,6 +150,10 @@ def _may_use(use: Use, column: Column, rule: Mask | Scan, rights: Rights) -> boo
     strictness = _STRICTNESS[rule.predicates]
     if strictness == 0:
         return True
+    if use.how == "compute":
+        # A measure of scanned text is clear, and so is what is computed from it.
+        hows = {source.how for source in use.flow if source.column == column}
+        return isinstance(rule, Scan) and hows == {How.MEASURED}
     if strictness == 2 or use.how == "compare":
         return False
     if use.how == "equality":
@@ -182,6 +190,8 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
         protection = rights.shown(source.column)
         if protection.masks:
             masks.update((_shown_mask(m, source, rights), None) for m in protection.masks)
+        elif protection.scans and source.how is How.INHERITED:
+            masks[_constant("+".join(scan.name for scan in protection.scans))] = None
         elif protection.scans and source.how not in (How.MEASURED, How.COMPARED):
             _check_scanned(source, protection.scans[0], rights)
             scans.update((scan, None) for scan in protection.scans)
@@ -192,30 +202,38 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
     if len(masks) > 1 or scans:
         # The value may come from either: only what hides both will do.
         rules: tuple[Mask | Scan, ...] = (*masks, *scans)
-        mask = _constant("+".join(rule.name for rule in rules))
+        mask = _constant("+".join(dict.fromkeys(rule.name for rule in rules)))
     return OutputColumn(name, sources, mask)
 
 
 def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask:
-    if source.how is How.EXACT:
+    if source.how in (How.EXACT, How.AMONG):
         return mask
-    if mask.expressions == "mask" and source.how is not How.DERIVED:
+    if source.how is How.INHERITED or (
+        mask.expressions == "mask" and source.how is not How.DERIVED
+    ):
         return _constant(mask.name)
-    raise _Refused(
-        _named(mask),
-        f"{_spell(source.column, rights)} is masked, and an expression over it would show more",
-        "select the column itself: it comes back masked",
-    )
+    raise _shows_more(mask, source.column, rights)
 
 
 def _check_scanned(source: Source, scan: Scan, rights: Rights) -> None:
     if source.how is How.DERIVED:
-        raise _Refused(
-            _named(scan),
-            f"{_spell(source.column, rights)} is scanned, and what is computed from it could "
-            "defeat the detectors",
-            "select the column itself, or a whole part of a document (->, ->>)",
+        raise _shows_more(scan, source.column, rights)
+
+
+def _shows_more(rule: Mask | Scan, column: Column, rights: Rights) -> _Refused:
+    spelled = _spell(column, rights)
+    if isinstance(rule, Mask):
+        return _Refused(
+            _named(rule),
+            f"{spelled} is masked, and an expression over it would show more",
+            "select the column itself: it comes back masked",
         )
+    return _Refused(
+        _named(rule),
+        f"{spelled} is scanned, and what is computed from it could defeat the detectors",
+        "select the column itself, or a whole part of a document (->, ->>)",
+    )
 
 
 def _constant(name: str) -> Mask:
@@ -232,5 +250,5 @@ def _named(rule: Mask | Scan) -> str:
 
 def _spell(column: Column, rights: Rights) -> str:
     relation = rights.catalog.relations[column[0]]
-    name = next((c.name for c in relation.columns if c.attnum == column[1]), "?")
-    return f"{relation.qualified}.{name}"
+    name = next((c.name for c in relation.columns if c.attnum == column[1]), "")
+    return f"{relation.qualified}.{name}" if name else f"a whole row of {relation.qualified}"

@@ -79,17 +79,27 @@ class Rights:
 
     def _verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
         relation = self.catalog.relations[oid]
-        name = _column_name(relation, attnum)
         for denial in self.policy.denials:
-            stands = _covers(denial.columns, name) if attnum else _covers_all(denial.columns)
-            if stands and self._applies(denial, action, relation):
+            if self._denied(denial, action, relation, attnum):
                 return denial
+        name = _column_name(relation, attnum)
         for grant in self.policy.grants:
             if self._applies(grant, action, relation) and (
                 not attnum or _covers(grant.columns, name)
             ):
                 return grant
         return None
+
+    def _denied(self, denial: Denial, action: str, relation: Relation, attnum: int) -> bool:
+        # Rows of a partition or heir are rows of its parent too: what is denied of the one
+        # can't be had by way of the other. The same goes for what is computed from a column.
+        if not any(self._applies(denial, action, kin) for kin in self.catalog.family[relation.oid]):
+            return False
+        if attnum:
+            names = _with_sources(relation, attnum)
+            return any(_covers(denial.columns, name) for name in names)
+        # Deleting a row deletes the denied column's value.
+        return action == "delete" or _covers_all(denial.columns)
 
     def _applies(self, rule: Grant | Denial, action: str, relation: Relation) -> bool:
         return (
@@ -131,7 +141,13 @@ def _covers(columns: Iterable[Glob], name: str) -> bool:
 
 
 def _covers_all(columns: Iterable[Glob]) -> bool:
-    return any(glob.text == "*" for glob in columns)
+    return any(not glob.text.strip("*") for glob in columns)
+
+
+def _with_sources(relation: Relation, attnum: int) -> list[str]:
+    """Give the names of a column and, for a generated one, of those that it is computed from."""
+    uses = next((c.uses for c in relation.columns if c.attnum == attnum), ())
+    return [_column_name(relation, number) for number in (attnum, *uses)]
 
 
 def _column_name(relation: Relation, attnum: int) -> str:

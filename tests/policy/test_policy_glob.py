@@ -1,0 +1,50 @@
+"""Globs: what a star stands for."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tracewall.policy.load import loads
+from tracewall.policy.model import Glob
+
+PATTERNS = st.text(st.sampled_from("ab.*"), max_size=8)
+NAMES = st.text(st.sampled_from("ab.\n"), max_size=10)
+
+
+@settings(max_examples=500, deadline=None)
+@given(PATTERNS, NAMES, st.booleans())
+@example("*.b*a.*", "a.ba.", False)
+def test_glob_agrees_with_a_plain_regex(pattern: str, name: str, dots: bool) -> None:
+    """A star is any run of characters but a dot, or of any characters where names have dots."""
+    any_run = "[^.]*" if not dots else r"[\s\S]*"
+    plain = any_run.join(map(re.escape, pattern.split("*")))
+    assert Glob(pattern, dots=dots).matches(name) == bool(re.fullmatch(plain, name))
+
+
+@pytest.mark.parametrize("dots", [False, True])
+def test_many_stars_stay_cheap(dots: bool) -> None:
+    """No number of stars makes a long name, which may come from a token, expensive."""
+    for stars, length in [(5, 120), (60, 10_000)]:
+        glob = Glob("*a" * stars + "b", dots=dots)
+        started = time.perf_counter()
+        assert not glob.matches("a" * length)
+        assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize("group", ["analysts", "org.team.analysts", "/team/a b", "a\nb", ""])
+def test_everybody_is_everybody(group: str) -> None:
+    """A denial for all groups holds for groups whose names have dots, blanks or line breaks."""
+    policy = loads('version = 1\n[[denials]]\ntables = ["s.t"]')
+    assert policy.denials[0].groups[0].matches(group)
+
+
+def test_written_star_is_everybody() -> None:
+    """A star that is written in groups crosses dots like the one by default."""
+    policy = loads('version = 1\n[[denials]]\ngroups = ["*"]\ntables = ["s.t"]')
+    assert policy.denials[0].groups[0].matches("org.team")
+    assert not policy.denials[0].tables[0].matches("s.t.u")

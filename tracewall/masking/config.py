@@ -1,0 +1,60 @@
+"""What a policy says about a mask: the frozen configuration of methods and detectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+MethodName: TypeAlias = Literal[
+    "redact", "null", "constant", "partial", "email", "hash", "date", "number"
+]
+Unit: TypeAlias = Literal["year", "month", "day", "hour"]
+
+DETECTORS: tuple[str, ...] = (
+    "email",
+    "phone",
+    "card",
+    "iban",
+    "ip",
+    "jwt",
+    "pem",
+    "aws",
+    "gcp",
+    "azure",
+    "github",
+    "slack",
+    "stripe",
+    "openai",
+    "anthropic",
+    "token",
+    "password",
+)
+"""The names of the built-in detectors, as a scan may list them.
+
+``token`` is for the keys of further known issuers (GitLab, npm, PyPI, SendGrid…).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a value is masked.
+
+    ``name`` is the method; ``keep_first`` and ``keep_last`` (characters) go with
+    ``partial``, ``value`` (text) with ``constant``, ``unit`` with ``date`` (truncate to
+    it), ``bucket`` (a positive number) with ``number`` (round down to a multiple).
+    """
+
+    name: MethodName
+    keep_first: int = 0
+    keep_last: int = 0
+    value: str = ""
+    unit: Unit = "day"
+    bucket: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A policy's own detector: a ``name`` and an RE2 ``regex`` over UTF-8 text."""
+
+    name: str
+    regex: str

@@ -1,0 +1,109 @@
+"""What can be wrong with single strings of a policy, beyond their shape."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from tracewall.masking.config import Pattern
+from tracewall.masking.detectors import DetectorsUnavailable, PatternInvalid, detectors
+from tracewall.policy.reading import Complaint
+
+_SECRETS = frozenset({"password", "sslpassword"})
+_KEEP_OUT = Complaint(
+    "a password can't be in the policy",
+    "name an environment variable in password_env, or a file in password_file",
+)
+_UNREADABLE = Complaint(
+    "this is no connection string", 'write "host=... dbname=... user=..." or "postgresql://..."'
+)
+# One `key = value` as libpq reads it: quoted, or up to a blank; a backslash escapes.
+_SETTING = re.compile(r"\s*([^\s=']+)\s*=\s*('(?:[^'\\]|\\.)*+'|(?!')(?:[^\s\\]|\\.)*+)(?=\s|$)")
+# The user's part of a URI goes up to the first "@" that comes before any "/", as in libpq.
+_USER = re.compile(r"postgres(?:ql)?://([^/@]*)@")
+_URL = "write https://host/path, or a path"
+_RE2 = (
+    "write it as in https://github.com/google/re2/wiki/Syntax: no look-around, no back-references"
+)
+
+
+def conninfo(text: str) -> Complaint | None:
+    """Complain of a connection string that libpq can't read or that holds a password."""
+    if text.startswith(("postgresql://", "postgres://")):
+        return _conninfo_uri(text)
+    settings, end = {}, 0
+    while found := _SETTING.match(text, end):
+        settings[found[1]] = re.sub(r"^'|'$|\\(.)", r"\1", found[2])
+        end = found.end()
+    if text[end:].strip():
+        return _UNREADABLE
+    if _SECRETS & settings.keys():
+        return _KEEP_OUT
+    # libpq may read a whole connection string where it expects the database's name.
+    inner = settings.get("dbname", "")
+    return conninfo(inner) if "=" in inner or "://" in inner else None
+
+
+def _conninfo_uri(text: str) -> Complaint | None:
+    user = _USER.match(text)
+    named = {name for name, _ in parse_qsl(text.partition("?")[2], keep_blank_values=True)}
+    return _KEEP_OUT if (user and ":" in user[1]) or _SECRETS & named else None
+
+
+def key_set(text: str) -> Complaint | None:
+    """Complain of a key set's URL by which others could slip in keys of their own."""
+    if "://" not in text and not text.lower().startswith(("http:", "https:")):
+        return None
+    url = _split(text)
+    if url is None or not url.scheme or re.search(r"[\s\\]", text):
+        return Complaint("this URL can't be read", _URL)
+    if url.scheme not in ("http", "https"):
+        return Complaint(f"keys can't be fetched by {url.scheme}", _URL)
+    if not url.hostname:
+        return Complaint("this URL can't be read", _URL)
+    if url.username is not None or url.password is not None:
+        return Complaint("a URL with a user or a password can't be here", "take it out")
+    if url.scheme == "https" or _is_loopback(url.hostname):
+        return None
+    return Complaint(
+        "keys fetched over plain http could be anybody's",
+        "write https://; http:// is for this machine only (localhost, 127.0.0.1, [::1])",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _split(text: str) -> SplitResult | None:
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return None
+    return url
+
+
+def dotted_claim(text: str) -> Complaint | None:
+    """Complain of a path with an empty step."""
+    if all(text.split(".")):
+        return None
+    return Complaint("a part of this claim's path is empty", "write a claim as realm_access.roles")
+
+
+def own_regex(text: str) -> Complaint | None:
+    """Complain of what RE2, which alone stays linear on any text, can't search by.
+
+    Where google-re2 is not installed there is no complaint here, nor any scan later.
+    """
+    try:
+        detectors((), (Pattern("own", text),))
+    except PatternInvalid as invalid:
+        return Complaint(f"this pattern can't be used: {invalid.message}", _RE2)
+    except DetectorsUnavailable:
+        return None
+    return None

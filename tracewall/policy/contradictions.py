@@ -1,0 +1,102 @@
+"""What the parts of a policy say against each other, though each alone is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+from tracewall.masking.config import DETECTORS
+from tracewall.policy.locate import Place
+from tracewall.policy.model import Denial, Grant, Policy
+from tracewall.policy.reading import Reading, did_you_mean
+
+Raw: TypeAlias = dict[str, Any]
+
+
+def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
+    """Give `reading` what is contradictory in `policy`, which was written as `raw` at `root`."""
+    for sections in (("issuers",), ("grants",), ("denials",), ("masks", "scans")):
+        entries = [entry for section in sections for entry in _entries(policy, root, section)]
+        names = ((rule.name, place.inside.get("name", place)) for rule, place in entries)
+        _complain_of_twins(names, "the name '{}' is taken", reading)
+    _complain_of_issuers(policy, root, reading)
+    _complain_of_lifts(policy, raw, root, reading)
+    _complain_of_grants(policy, root, reading)
+    _complain_of_masks(policy, root, reading)
+    _complain_of_scans(policy, root, reading)
+
+
+def _entries(policy: Policy, root: Place, section: str) -> Iterator[tuple[Any, Place]]:
+    """Yield each rule of a section with its place."""
+    if section in root.inside:
+        yield from zip(getattr(policy, section), root.inside[section].inside.values(), strict=True)
+
+
+def _complain_of_twins(
+    said: Iterable[tuple[object, Place]], message: str, reading: Reading
+) -> None:
+    """Complain of what is said a second time, in the order of the file."""
+    seen: dict[object, Place] = {}
+    for thing, place in sorted(said, key=lambda pair: pair[1].start):
+        first = seen.setdefault(thing, place)
+        if first is not place:
+            line, _ = reading.at(first.start)
+            reading.wrong(place, message.format(thing), f"line {line} has it already")
+
+
+def _complain_of_issuers(policy: Policy, root: Place, reading: Reading) -> None:
+    entries = _entries(policy, root, "issuers")
+    said = ((issuer.issuer, place.inside["issuer"]) for issuer, place in entries)
+    _complain_of_twins(said, "the issuer '{}' is there twice", reading)
+
+
+def _complain_of_lifts(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
+    known = {mask.name for mask in policy.masks} | {scan.name for scan in policy.scans}
+    for index, (_, place) in enumerate(_entries(policy, root, "grants")):
+        for at, name in enumerate(raw["grants"][index].get("lifts", ())):
+            if name not in known:
+                help = did_you_mean(name, known, "lifts holds names of masks and scans")
+                message = f"no mask and no scan is called '{name}'"
+                reading.wrong(place.inside["lifts"].inside[at], message, help)
+
+
+def _complain_of_grants(policy: Policy, root: Place, reading: Reading) -> None:
+    """Complain of a grant and a denial that say the very same of the very same."""
+    grants = {_extent(grant): grant.name for grant in policy.grants}
+    for denial, place in _entries(policy, root, "denials"):
+        if grant := grants.get(_extent(denial)):
+            message = f"this takes all that the grant '{grant}' gives"
+            reading.wrong(place, message, "leave both out, or narrow one of them")
+
+
+def _extent(rule: Grant | Denial) -> tuple[object, ...]:
+    globs = (frozenset(globs) for globs in (rule.groups, rule.tables, rule.columns))
+    return (rule.actions, *globs)
+
+
+def _complain_of_masks(policy: Policy, root: Place, reading: Reading) -> None:
+    said: list[tuple[object, Place]] = []
+    for mask, place in _entries(policy, root, "masks"):
+        said += zip(mask.columns, place.inside["columns"].inside.values(), strict=True)
+        method = mask.method
+        if method.name == "partial" and method.keep_first == method.keep_last == 0:
+            help = 'write keep_first or keep_last, or method = "redact"'
+            reading.wrong(place.inside["method"], "'partial' that keeps nothing", help)
+    _complain_of_twins(said, "another mask covers '{0.text}' too", reading)
+
+
+def _complain_of_scans(policy: Policy, root: Place, reading: Reading) -> None:
+    for scan, place in _entries(policy, root, "scans"):
+        if not scan.detectors and not scan.patterns:
+            help = "name detectors, or write [[scans.patterns]]"
+            reading.wrong(place.inside["detectors"], "this scan finds nothing", help)
+        patterns = place.inside["patterns"].inside.values() if scan.patterns else ()
+        names = [
+            (pattern.name, at.inside["name"])
+            for pattern, at in zip(scan.patterns, patterns, strict=True)
+        ]
+        for name, at in names:
+            if name in DETECTORS:
+                help = "call your own pattern something else"
+                reading.wrong(at, f"'{name}' is a built-in detector", help)
+        _complain_of_twins(names, "the name '{}' is taken", reading)

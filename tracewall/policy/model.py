@@ -1,0 +1,247 @@
+"""The frozen values of a policy, and of a decision made by it.
+
+A policy is read by `policy.load`, a decision is made by `policy.decide`; here are only
+the shapes both speak in. Names of relations are ``schema.table``, of columns
+``schema.table.column``, as PostgreSQL stores them (no quotes, case as it is).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from tracewall.masking.config import Method, Pattern
+
+Action: TypeAlias = Literal["select", "insert", "update", "delete"]
+ACTIONS: tuple[Action, ...] = ("select", "insert", "update", "delete")
+Predicates: TypeAlias = Literal["none", "equality", "any"]
+Expressions: TypeAlias = Literal["refuse", "mask"]
+Durability: TypeAlias = Literal["buffered", "written", "synced"]
+Outcome: TypeAlias = Literal["allowed", "asks", "forbidden"]
+
+
+@dataclass(frozen=True)
+class Glob:
+    """A pattern over a dotted name: ``*`` stands for any run of characters but a dot.
+
+    A relation has two dotted parts, a column three, a bare column one. With ``dots``
+    the name is not a dotted one (a group's), and ``*`` crosses dots too. ``line`` and
+    ``column`` say where the policy has it.
+    """
+
+    text: str
+    line: int = field(default=0, compare=False)
+    column: int = field(default=0, compare=False)
+    dots: bool = False
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        any_run = "(?s:.)*" if self.dots else "[^.]*"
+        first, *rest = (re.escape(part) for part in self.text.split("*"))
+        if not rest:
+            return re.compile(first)
+        # Each atomic group takes the nearest match and never comes back, so that no
+        # number of stars can make a long name expensive.
+        *inner, last = rest
+        steps = "".join(f"(?>{any_run}?{part})" for part in inner)
+        return re.compile(f"{first}{steps}{any_run}{last}")
+
+    def matches(self, name: str) -> bool:
+        """Tell whether the whole of `name` matches."""
+        return self._regex.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Whose tokens are accepted, and how they are checked.
+
+    ``issuer`` must equal the token's ``iss``; one of ``audiences`` must be in its
+    ``aud``; ``keys`` is the path or http(s) URL of a JSON Web Key Set (RFC 7517);
+    ``groups_claim`` the dotted path of the claim that lists groups; ``token_type`` the
+    ``typ`` the header must have (compared without case and ``application/``; empty: any);
+    ``leeway`` and ``max_lifetime`` are seconds (0: no limit on the lifetime).
+    """
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    keys: str
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    groups_claim: str = "groups"
+    token_type: str = "at+jwt"
+    leeway: float = 30.0
+    max_lifetime: float = 86400.0
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Lets ``groups`` do ``actions`` on the ``columns`` of ``tables``.
+
+    ``lifts`` names the masks and scans that it lifts.
+    """
+
+    name: str
+    groups: tuple[Glob, ...]
+    actions: frozenset[Action]
+    tables: tuple[Glob, ...]
+    columns: tuple[Glob, ...] = (Glob("*"),)
+    lifts: frozenset[str] = frozenset()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Takes ``actions`` on the ``columns`` of ``tables`` from ``groups``, whatever grants say.
+
+    ``reason`` is shown to the caller.
+    """
+
+    name: str
+    groups: tuple[Glob, ...]
+    actions: frozenset[Action]
+    tables: tuple[Glob, ...]
+    columns: tuple[Glob, ...] = (Glob("*"),)
+    reason: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Masks whole values of ``columns`` by ``method``.
+
+    ``predicates`` says how a masked column may be compared, ``expressions`` whether an
+    expression over it is refused or becomes a constant.
+    """
+
+    name: str
+    columns: tuple[Glob, ...]
+    method: Method
+    predicates: Predicates = "equality"
+    expressions: Expressions = "refuse"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Masks what detectors find inside the text of ``columns`` (text or JSON).
+
+    ``detectors`` are names of built-in detectors (``*``: all of them), ``patterns`` the
+    policy's own. ``predicates`` says how the column may be compared.
+    """
+
+    name: str
+    columns: tuple[Glob, ...]
+    detectors: tuple[str, ...] = ("*",)
+    patterns: tuple[Pattern, ...] = ()
+    predicates: Predicates = "any"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one statement may return: ``rows`` (0: no limit), and how long it may take.
+
+    ``statement_timeout`` is in seconds (0: the server's own setting).
+    """
+
+    rows: int = 0
+    statement_timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the wall logs in, and where it finds the password.
+
+    ``conninfo`` is a libpq connection string without a password; at most one of
+    ``password_env`` (name of an environment variable) and ``password_file`` (a path)
+    is set.
+    """
+
+    conninfo: str = ""
+    password_env: str = ""
+    password_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Where the record is kept: ``directory``, and how strongly (``durability``)."""
+
+    directory: str = "audit"
+    durability: Durability = "written"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything a policy file says; ``hash`` is the SHA-256 (hex) of its meaning.
+
+    ``path`` is the file it came from (empty: from text); relative paths in it are
+    relative to that file's directory.
+    """
+
+    version: int
+    hash: str
+    name: str = ""
+    path: str = ""
+    strict: bool = False
+    database: Database = Database()
+    audit: Audit = Audit()
+    issuers: tuple[Issuer, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    denials: tuple[Denial, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    scans: tuple[Scan, ...] = ()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """What the judgement says of one output position.
+
+    ``sources`` are the base columns (table oid, attnum) whose values may show here
+    unchanged; ``mask`` masks the whole value, ``scans`` what is found inside it.
+    """
+
+    name: str
+    sources: frozenset[tuple[int, int]] = frozenset()
+    mask: Mask | None = None
+    scans: tuple[Scan, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """The names of the rules that mask this position, comma separated; empty: clear."""
+        rules = [f"masks.{self.mask.name}"] if self.mask else []
+        return ", ".join(rules + [f"scans.{scan.name}" for scan in self.scans])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What the policy says of one statement for one set of groups.
+
+    ``outcome`` is ``allowed``, ``asks`` or ``forbidden``; ``rule`` names what decided,
+    ``reason`` says why, ``hint`` what to do instead. ``columns`` has one entry for each
+    output position; ``relations`` maps each relation touched to the actions done to it.
+    ``summary`` is short and ``text`` literal-free, both fit for logs. ``unreadable`` is
+    true where the statement was not understood, ``unknown`` where it names what the
+    catalog does not have (so that a catalog read anew may change the answer).
+    """
+
+    outcome: Outcome
+    rule: str
+    reason: str = ""
+    hint: str = ""
+    policy_hash: str = ""
+    summary: str = ""
+    text: str = ""
+    columns: tuple[OutputColumn, ...] = ()
+    relations: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    row_limit: int = 0
+    unreadable: bool = False
+    unknown: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        """True when the statement may be sent as it is."""
+        return self.outcome == "allowed"
