@@ -20,6 +20,9 @@ MAX_TOKEN: Final = 16 * 1024
 _HEADERS: Final = frozenset({"alg", "typ", "kid", "x5t", "x5t#S256"})
 
 
+_DEEPEST: Final = 100
+
+
 class Refused(Exception):
     """A token is refused: ``code`` is out of `REASONS`, ``detail`` holds nothing of the token."""
 
@@ -85,7 +88,19 @@ def _object(part: bytes) -> dict[str, Any]:
         raise Refused("malformed", "A segment is not strict JSON.") from None
     if not isinstance(value, dict):
         raise Refused("malformed", "A segment is not a JSON object.")
+    if text.count("{") + text.count("[") > _DEEPEST and _is_deep(value):
+        # How deep Python's parser follows depends on its release; this does not.
+        raise Refused("malformed", "A segment is nested too deeply.")
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        members = [list(v.values()) if isinstance(v, dict) else v for v in level]
+        level = [m for inner in members for m in inner if isinstance(m, dict | list)]
+        depth += 1
+    return bool(level)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,129 @@
+import json
+import os
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from tracewall.policy.load import load
+
+SHIPPED = resources.files("tracewall.demo").joinpath("policy.toml").read_text("utf-8")
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """A copy of the demo's policy, and how to change it."""
+    path = tmp_path / "policy.toml"
+
+    def written(before="", after=""):
+        assert before in SHIPPED
+        path.write_text(SHIPPED.replace(before, after, 1), "utf-8")
+        return path
+
+    return written
+
+
+def test_a_good_policy_is_told_to_be_good(run, policy):
+    """Exit code 0, and how many rules there are."""
+    result = run("check", policy())
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "3 grants, 1 denial, 3 masks, 1 scan" in result.stdout
+
+
+def test_a_program_is_told_the_hash(run, policy):
+    """With --json the policy's hash is there, the one that decisions carry."""
+    path = policy()
+    told = json.loads(run("check", path, "--json").stdout)
+    assert told["ok"] is True
+    assert (told["hash"], told["live"]) == (load(path).hash, False)
+
+
+def test_a_fault_is_told_with_its_place_and_a_suggestion(run, policy):
+    """path:line:column, what is wrong, what was meant; exit code 1."""
+    path = policy("[[scans]]", "[[scan]]")
+    line = path.read_text("utf-8").splitlines().index("[[scan]]") + 1
+    result = run("check", path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"{path}:{line}:3: " in result.stderr.replace("\n", "")
+    assert "did you mean 'scans'?" in result.stderr
+
+
+def test_a_program_is_told_the_fault_in_parts(run, policy):
+    """With --json the fault is one object on standard output; exit code 1."""
+    path = policy('method = "email"', 'method = "mail"')
+    result = run("check", path, "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert told["ok"] is False
+    assert told["path"] == str(path)
+    assert SHIPPED.splitlines()[told["line"] - 1] == 'method = "email"'
+    assert told["column"] == len("method = ") + 1
+    assert "email" in told["help"]
+
+
+def test_a_policy_that_is_not_there_is_a_fault(run, tmp_path):
+    """A missing file is told in a sentence, exit code 1."""
+    result = run("check", tmp_path / "nothing.toml")
+    assert result.exit_code == 1
+    assert "can't be read" in result.stderr
+
+
+def test_a_pattern_that_can_not_be_used_is_found(run, policy):
+    """What only the detectors' engine can tell of a pattern is told without a database."""
+    scan = 'name = "free-text"'
+    path = policy(scan, f"{scan}\npatterns = [{{ name = 'x', regex = '(' }}]")
+    assert run("check", path).exit_code == 1
+
+
+def test_a_path_with_escape_sequences_is_shown_harmless(run, tmp_path):
+    """A file's name can't steer the terminal either."""
+    path = tmp_path / "\x1b[2Jpolicy.toml"
+    path.write_text(SHIPPED)
+    for result in (run("check", path), run("check", f"{path}x")):
+        assert "\x1b" not in result.output
+
+
+def test_a_policy_fits_the_database_it_is_for(run, policy, store):
+    """Against the trace store every pattern of the shipped policy matches something."""
+    result = run("check", policy(), "--dsn", store.full_dsn)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "suggested"),
+    [
+        ("traces.runs.api_key", "traces.runs.apikey", "traces.runs.api_key"),
+        ('"traces.tool_calls"', '"traces.toolcalls"', "traces.tool_calls"),
+        ('"ended_at"', '"finished_at"', ""),
+    ],
+)
+def test_a_name_the_database_lacks_is_found(run, policy, store, before, after, suggested):
+    """A pattern that matches nothing there: its place, the nearest name, exit code 1."""
+    path = policy(before, after)
+    assert run("check", path).exit_code == 0
+    result = run("check", path, "--dsn", store.full_dsn)
+    assert result.exit_code == 1
+    assert f"{path}:" in result.stderr.replace("\n", "")
+    assert suggested in result.stderr
+
+
+def test_a_database_that_does_not_answer_is_no_verdict(run, policy):
+    """Who can't be asked can't have answered: exit code 2, a sentence, no traceback."""
+    result = run("check", policy(), "--dsn", "host=/nowhere dbname=x connect_timeout=1")
+    assert result.exit_code == 2
+    assert "can't be asked" in result.stderr
+    assert run("check", policy(), "--dsn", "not a dsn").exit_code == 2
+
+
+def test_a_password_that_is_refused_is_not_shown(run, policy, store):
+    """The password in --dsn appears nowhere in what is printed."""
+    if "host" not in store.dsn or os.name != "posix":
+        pytest.skip("how this server checks passwords is not ours to say")
+    result = run("check", policy(), "--dsn", f"{store.dsn} password=CANARY-pw")
+    assert "CANARY" not in result.output
+
+
+def test_checking_leaves_nothing_behind(run, policy, store, tmp_path):
+    """A check makes no audit log and needs no password of the policy."""
+    run("check", policy(), "--dsn", store.full_dsn)
+    assert {path.name for path in Path(tmp_path).iterdir()} == {"policy.toml"}

@@ -1,0 +1,44 @@
+"""All commands under one name, and what becomes of the errors that are to be expected."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tracewall.cli.audit import audit
+from tracewall.cli.check import check
+from tracewall.cli.demo import demo
+from tracewall.cli.schema import schema
+from tracewall.cli.version import version
+from tracewall.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(
+    __version__, "--version", prog_name="tracewall", message="%(prog)s %(version)s"
+)
+def tracewall() -> None:
+    """Guard a PostgreSQL database: verify, mask and record every statement.
+
+    Exit codes: 0 it went well; 1 something was found, or was refused; 2 it was asked
+    wrongly, or something it needs is missing.
+    """
+
+
+for each in (audit, check, demo, schema, version):
+    tracewall.add_command(each)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; expected errors are told, not raised."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show is written as an escape, not raised as an error.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        tracewall.main(args=None if arguments is None else list(arguments), prog_name="tracewall")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0

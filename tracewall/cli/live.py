@@ -1,0 +1,40 @@
+"""A look at a live server's catalog, by a login of the user's own and without a guard.
+
+Only the catalog is read, in a transaction that can't write.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from tracewall.sql.catalog import QUERIES, Catalog, read
+
+TIMEOUT = 10
+"""How many seconds the server may take to answer a call."""
+
+
+class Unreachable(Exception):
+    """The server can't be asked; the message is libpq's or the server's own."""
+
+
+def catalog(dsn: str) -> Catalog:
+    """Read the catalog of the database that `dsn` logs in to.
+
+    Raises Unreachable when the server does not answer or does not let us in.
+    """
+    try:
+        with psycopg.connect(dsn, connect_timeout=TIMEOUT) as conn:
+            conn.read_only = True
+            answers = [_answer(conn, question) for question in QUERIES]
+    except psycopg.Error as error:
+        raise Unreachable(str(error).strip() or type(error).__name__) from None
+    return read(answers)
+
+
+def _answer(conn: psycopg.Connection, question: bytes) -> bytes:
+    result = conn.execute(question).pgresult
+    # As it came: what psycopg would make of JSON, `read` does itself.
+    answer = result.get_value(0, 0) if result is not None else None
+    if answer is None:
+        raise psycopg.OperationalError("the server did not answer what its catalog holds")
+    return bytes(answer)

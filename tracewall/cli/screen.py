@@ -1,0 +1,62 @@
+"""What a terminal is shown: harmless texts, and failures without a traceback."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+
+class Refused(click.ClickException):
+    """Something was found, or was refused: exit code 1."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, help: str = "") -> None:
+        super().__init__(message)
+        self.help = help
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say what is wrong, and what to do."""
+        out = Console(stderr=True, highlight=False, soft_wrap=True)
+        out.print(Text.assemble(("error: ", "bold red"), safe(self.message, lines=True)))
+        if self.help:
+            out.print(Text.assemble(("  help: ", "bold"), safe(self.help, lines=True)))
+
+
+class Missing(Refused):
+    """The command was asked wrongly, or what it needs is not there: exit code 2."""
+
+    exit_code = 2
+
+
+def console() -> Console:
+    """Give the terminal that standard output is; colours only where it is one."""
+    return Console(highlight=False)
+
+
+def plain(text: str) -> None:
+    """Print a line as it is, for programs to read: no colours, no wrapping."""
+    click.echo(text)
+
+
+def safe(text: str, *, lines: bool = False) -> str:
+    """Make every character visible that could steer a terminal, or hide in one.
+
+    Control characters (escape sequences begin with one), direction marks, characters
+    without a width and the like become escapes, as Python writes them. With
+    `lines`, newlines stay, and tabs become blanks.
+    """
+    if text.isprintable():
+        return text
+    if lines:
+        text = text.replace("\t", "    ")
+    return "".join(
+        char if char.isprintable() or (lines and char == "\n") else _escaped(char) for char in text
+    )
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,36 @@
+"""``tracewall version``: what is installed, as a bug report wants to know it."""
+
+from __future__ import annotations
+
+import json
+import platform
+
+import click
+
+from tracewall import pq
+from tracewall.cli.screen import plain
+from tracewall.version import __version__
+
+
+@click.command(short_help="Print the versions of what is installed.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def version(as_json: bool) -> None:
+    """Print the versions of tracewall and of what it stands on."""
+    from importlib.metadata import version as installed
+
+    told = {
+        "tracewall": __version__,
+        "psycopg": f"{installed('psycopg')} ({pq.__impl__})",
+        "libpq": _dotted(pq.version()),
+        "python": platform.python_version(),
+    }
+    if as_json:
+        plain(json.dumps(told))
+        return
+    for name, number in told.items():
+        plain(f"{name} {number}")
+
+
+def _dotted(number: int) -> str:
+    """Spell libpq's number: 180001 is 18.1."""
+    return f"{number // 10000}.{number % 10000}"
