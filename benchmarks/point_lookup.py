@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))  # where tracewall is not installed
+
 import psycopg
 
 import tracewall

@@ -42,6 +42,16 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 
+_LOOKING_UP = frozenset(
+    {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 8326}
+    | {1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192, 8327}
+)
+"""The oids of regproc, regclass, regrole and their like, and of their arrays (pg_type.dat).
+
+The server looks up what a parameter of such a type names, so that its error would tell
+what exists.
+"""
+
 check(drift())
 
 
@@ -114,6 +124,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
             raise e.InterfaceError("the cursor is closed")
+        _check_types(rendered)
         if type(rendered.query) is not bytes:
             # A subclass of bytes may answer differently the next time; its buffer can't.
             rendered.query = bytes(memoryview(rendered.query))
@@ -214,6 +225,8 @@ class GuardedCursor(BaseCursor[Any, Row]):
 
     def _check_leaving(self, query: PostgresQuery) -> None:
         admission = self._admission
+        if self._execmany_returning is not None:
+            _check_types(query)
         if admission is not None and query.query == admission.sql:
             return
         if admission is None or not self._binds_again():
@@ -336,6 +349,11 @@ class GuardedCursor(BaseCursor[Any, Row]):
         if cursor._iresult < len(cursor._results):
             cursor._select_current_result(cursor._iresult)
             cursor._pos = position
+
+
+def _check_types(query: PostgresQuery) -> None:
+    if query.types and not _LOOKING_UP.isdisjoint(query.types):
+        raise Forbidden("a parameter has a type that looks names up in the catalog")
 
 
 def _send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:

@@ -351,6 +351,28 @@ async def test_a_query_that_changes_its_mind_is_judged_as_sent(conn: Any, guard:
             assert not raw & {row[1] for row in rows}
 
 
+async def test_parameters_cannot_look_up_names(conn: Any) -> None:
+    """A parameter typed regclass or the like, which would tell what exists, is refused."""
+
+    class Prober(psycopg.adapt.Dumper):
+        oid = psycopg.adapters.types["regclass"].oid
+
+        def dump(self, obj: Any) -> bytes:
+            return obj.name.encode()
+
+    class Name:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    conn.adapters.register_dumper(Name, Prober)
+    for name in ("traces.runs", "traces.none"):
+        with pytest.raises(tracewall.Forbidden, match="looks names up"):
+            await conn.execute("select %s", (Name(name),))
+        with pytest.raises(tracewall.Forbidden, match="looks names up"):
+            await conn.cursor().executemany("select %s", [("harmless",), (Name(name),)])
+        await conn.rollback()
+
+
 async def test_nothing_of_the_credential_shows(conn: Any, guard: Any) -> None:
     """Neither the connection's words about itself nor its errors hold the password."""
     secret = guard.store.password
