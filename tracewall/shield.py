@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tracewall.errors import PolicyError
-from tracewall.masking.detectors import Detectors, detectors
+from tracewall.masking.detectors import (
+    Detectors,
+    DetectorsUnavailable,
+    DetectorUnknown,
+    PatternInvalid,
+    detectors,
+)
 from tracewall.masking.documents import is_secret, mask_document
 from tracewall.masking.methods import MaskFailed, masker
 from tracewall.policy.model import Mask, OutputColumn, Policy, Scan
@@ -44,10 +50,11 @@ class Shield:
             missing.
     """
 
-    __slots__ = ("_hiders", "_key")
+    __slots__ = ("_hiders", "_key", "_path")
 
     def __init__(self, policy: Policy, key: bytes) -> None:
         self._key = key
+        self._path = policy.path
         self._hiders: dict[tuple[str, ...], Hide] = {}
         for mask in policy.masks:
             if mask.method.name == "hash" and len(key) < _SHORTEST_KEY:
@@ -73,7 +80,7 @@ class Shield:
     def _scanner(self, scan: Scan) -> Hide:
         key = ("scan", scan.name)
         if key not in self._hiders:
-            self._hiders[key] = scanned(_detectors(scan))
+            self._hiders[key] = scanned(_detectors(scan, self._path))
         return self._hiders[key]
 
 
@@ -104,8 +111,18 @@ def _in_turn(hiders: list[Hide]) -> Hide:
     return hide
 
 
-def _detectors(scan: Scan) -> Detectors:
-    return detectors(scan.detectors, scan.patterns)
+def _detectors(scan: Scan, path: str) -> Detectors:
+    try:
+        return detectors(scan.detectors, scan.patterns)
+    except (DetectorsUnavailable, DetectorUnknown, PatternInvalid) as ex:
+        raise PolicyError(
+            f'scan "{scan.name}" can\'t be held: {ex}',
+            path=path,
+            line=scan.line,
+            help='detectors come with the extra: pip install "pgtracewall[detect]"'
+            if isinstance(ex, DetectorsUnavailable)
+            else "",
+        ) from None
 
 
 def _no_key(mask: Mask, policy: Policy) -> PolicyError:

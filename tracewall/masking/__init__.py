@@ -1,0 +1,1 @@
+"""Masks: whole values (`methods`), what is found inside text (`detectors`), JSON (`documents`)."""

@@ -1,0 +1,72 @@
+"""What every built-in detector is made of: triggers for the automaton, judges for its hits.
+
+1. A trigger is a pattern that RE2 and Python's `re` read alike, over bytes. It is short
+   and bounded, or else its judge takes all that it matched, so that no text is read again
+   and again.
+2. A judge looks at one hit. It answers with what to mask; or, where the hit is no secret,
+   with an offset: nothing of any kind starts between the hit and there; or with None: not
+   my kind of hit.
+3. A judge that looks back never looks beyond ``floor``, the end of what was found last, so
+   that a text once masked looks the same to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Found: TypeAlias = tuple[int, int, str]
+Verdict: TypeAlias = Found | int | None
+Judge: TypeAlias = Callable[[bytes, int, int], Verdict]
+
+ANY = bytes(range(256))
+DIGITS = b"0123456789"
+LEFT = rb"(?:\b|_|\\[nrtbf])"
+"""The left edge of a number: a word's start, an underscore or a JSON escape."""
+
+_DECIMAL = re.compile(rb"[0-9]\.\Z")
+_ESCAPED = re.compile(rb"u[0-9A-Fa-f]{4}|[nrtbf]")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A trigger, the bytes it can start with (after `LEFT`), and the judge of its hits."""
+
+    trigger: bytes
+    starts: bytes
+    judge: Judge
+
+
+def plain(name: str, pattern: bytes, *, back: int = 0) -> Judge:
+    """Judge by `pattern` alone: mask its last group, or all of it and `back` bytes before."""
+    regex = re.compile(pattern)
+    group = regex.groups
+
+    def judge(data: bytes, start: int, floor: int) -> Verdict:
+        hit = regex.match(data, start)
+        if hit is None:
+            return None
+        return max(hit.start(group) - back, floor), hit.end(group), name
+
+    return judge
+
+
+def stands_alone(data: bytes, start: int, end: int, floor: int) -> bool:
+    """Tell whether a number is no part of a word or of a decimal fraction."""
+    after = data[end : end + 2]
+    if after[:1].isalnum() or (after[:1] == b"." and after[1:].isdigit()):
+        return False
+    return _DECIMAL.search(data[max(floor, start - 2) : start]) is None
+
+
+def after_escape(data: bytes, start: int, floor: int) -> int:
+    """Give where a word at `start` begins when its first letters belong to a JSON escape."""
+    slashes = start
+    while slashes > floor and data[slashes - 1] == 0x5C:
+        slashes -= 1
+    if (start - slashes) % 2 == 0:
+        return start
+    escape = _ESCAPED.match(data, start)
+    return escape.end() if escape else start
