@@ -124,13 +124,13 @@ def test_the_password_comes_from_where_the_policy_says(
     monkeypatch.setenv("THE_PASSWORD", "from the environment")
     (tmp_path / "secret").write_text("from a file\n")
     with wall_in(tmp_path, database='password_env = "THE_PASSWORD"') as wall:
-        assert wall.password() == "from the environment"
+        assert wall._credential() == "from the environment"
     with wall_in(tmp_path, database='password_file = "secret"') as wall:
-        assert wall.password() == "from a file"
+        assert wall._credential() == "from a file"
     with wall_in(tmp_path, password=lambda: "from a callable") as wall:
-        assert wall.password() == "from a callable"
+        assert wall._credential() == "from a callable"
     with wall_in(tmp_path) as wall:
-        assert wall.password() == ""
+        assert wall._credential() == ""
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_missing_password_is_told(tmp_path: Path, database: str, said: str) ->
     """When the place that the policy names holds no password, the error says which place."""
     with wall_in(tmp_path, database=database) as wall:
         with pytest.raises(tracewall.PolicyError, match=said):
-            wall.password()
+            wall._credential()
 
 
 def test_the_wall_shows_no_secret(tmp_path: Path) -> None:

@@ -111,7 +111,9 @@ def test_every_test_states_its_promise(module: Path) -> None:
             assert ast.get_docstring(node) or not node.name.startswith("test"), node.name
 
 
-@pytest.mark.parametrize("name", ["py.typed", "policy/schema.json", "demo/store.sql", "demo/policy.toml"])
+@pytest.mark.parametrize(
+    "name", ["py.typed", "policy/schema.json", "demo/store.sql", "demo/policy.toml"]
+)
 def test_data_files_are_there(name: str) -> None:
     """What is no Python but needed is beside the package's modules, in the wheel too."""
     assert files("tracewall").joinpath(name).is_file()

@@ -70,7 +70,7 @@ def login(wall: Wall, conninfo: str, options: dict[str, Any]) -> ConnDict:
             raise Forbidden("the wall logs in: leave the password out of the connection options")
         elif str(params.get(name, "")) != str(value):
             raise Forbidden(f"the wall logs in: the connection option {name} is not yours to set")
-    password = wall.password()
+    password = wall._credential()
     if password:
         params["password"] = password
     params["client_encoding"] = "utf8"

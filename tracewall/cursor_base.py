@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -130,19 +130,19 @@ class GuardedCursor(BaseCursor[Any, Row]):
             rendered.query = bytes(memoryview(rendered.query))
         return rendered
 
-    def _admit(self, session: Session, rendered: PostgresQuery) -> Admission:
+    def _admit(self, session: Session, rendered: PostgresQuery, batch: int = 0) -> Admission:
         """Have a rendered statement judged, and choose what its results are loaded with."""
-        self._admission = admission = session.admit(rendered.query)
+        self._admission = admission = session.admit(rendered.query, batch)
         shown = self._shown
         if shown is None or admission.judged.veils:
             self._shown = self._tx = transformer(self, admission, self._tx)
         return admission
 
-    def _admit_now(self, query: Query, params: Params | None) -> Admission:
+    def _admit_now(self, query: Query, params: Params | None, batch: int = 0) -> Admission:
         """Render a statement and have it judged; what psycopg converts next is that."""
         self._rendered = None
         rendered = self._render(query, params)
-        admission = self._admit(self._guarded_by(), rendered)
+        admission = self._admit(self._guarded_by(), rendered, batch)
         self._rendered = rendered
         return admission
 
@@ -172,7 +172,8 @@ class GuardedCursor(BaseCursor[Any, Row]):
     def _admit_many(self, query: Query, params_seq: Iterable[Params]) -> Iterator[Params]:
         rest = iter(params_seq)
         for first in rest:
-            self._admit_now(query, first)
+            batch = len(params_seq) if isinstance(params_seq, Sized) else 0
+            self._admit_now(query, first, batch)
             return chain((first,), rest)
         self._admission = None
         return iter(())

@@ -65,8 +65,8 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Anything else that the record keeps: a token refused, a policy loaded, a mismatch.
 
-    ``kind`` is a stable name (``token_rejected``, ``policy_loaded``, ``connected``,
-    ``mismatch``, ``identity_changed``); ``detail`` one sentence without any value.
+    ``kind`` is a stable name (``policy_loaded``, ``token_rejected``, ``mismatch``,
+    ``policy_misfit``); ``detail`` one sentence without any value.
     """
 
     kind: str

@@ -18,9 +18,16 @@ from typing import Protocol
 
 import msgspec
 
-from tracewall.errors import Forbidden, TokenRejected, Unreadable, Withheld, known_sqlstate
+from tracewall.errors import (
+    Forbidden,
+    PolicyError,
+    TokenRejected,
+    Unreadable,
+    Withheld,
+    known_sqlstate,
+)
 from tracewall.events import Ended, Incident, What, Who
-from tracewall.identity.principal import Principal, Rejection
+from tracewall.identity.principal import Principal, Rejection, rejection
 from tracewall.policy.model import Decision
 from tracewall.sql.catalog import Catalog
 from tracewall.telemetry import Labels, Span, labels
@@ -129,9 +136,7 @@ class Session:
         """
         bearer = self._own or self.wall.acting()
         if bearer is None:
-            raise self._reject(
-                Rejection("missing", "No token: pass token= to connect, or use wall.acting_as().")
-            )
+            raise self._reject(rejection("missing"))
         if bearer is self._bearer and self._principal is not None:
             rejected = self.wall.verifier.still_valid(self._principal, self.wall.clock())
             if rejected is not None:
@@ -150,7 +155,8 @@ class Session:
 
     def _reject(self, rejection: Rejection) -> TokenRejected:
         self._bearer = self._principal = self._who = self._judge = None
-        detail = f"{rejection.reason}: {rejection.message}"
+        of = f" (issuer {rejection.issuer})" if rejection.issuer else ""
+        detail = f"{rejection.reason}{of}: {rejection.message}"
         self.wall.audit.incident(Incident(kind="token_rejected", detail=detail))
         return TokenRejected(rejection.message, reason=rejection.reason)
 
@@ -160,9 +166,23 @@ class Session:
         """Take the server's answers about its catalog.
 
         Raises:
-            PolicyError: a pattern of the policy matches nothing in it.
+            PolicyError: a pattern of the policy matches nothing in it (at log-in).
+            Forbidden: the same, later: the database has changed under the connection.
         """
-        catalog = self.wall.know(tuple(answers))
+        misfit = ""
+        try:
+            catalog = self.wall.know(tuple(answers))
+        except PolicyError as ex:
+            if not self._learned:
+                raise
+            misfit = ex.message
+        if misfit:
+            # Raised out here, so that no context of the error shows the policy.
+            self.wall.audit.incident(Incident(kind="policy_misfit", detail=misfit))
+            raise Forbidden(
+                "the database has changed and the policy does not fit it any more, "
+                "so nothing can be judged"
+            )
         self._learned = time.monotonic()
         if catalog is not self.catalog:
             self.catalog = catalog
@@ -175,11 +195,12 @@ class Session:
         unknown = isinstance(decision, Decision) and decision.unknown
         return unknown and time.monotonic() - self._learned > _OLD_CATALOG_SECONDS
 
-    def admit(self, sql: bytes) -> Admission:
+    def admit(self, sql: bytes, batch: int = 0) -> Admission:
         """Judge a statement and record the intent to send it.
 
         Args:
             sql: the exact bytes for the wire.
+            batch: how many times a batch sends it; 0: it is no batch, or nobody knows.
 
         Raises:
             TokenRejected: nobody acts, or their token is refused.
@@ -196,7 +217,7 @@ class Session:
         judged = judge.said.get(sql) or judge.judge(sql)
         shown = self._labels.get(judged.what) or self._label(judged)
         intent = self.wall.audit.intent(who, judged.what)
-        span = self.wall.telemetry.start(shown)
+        span = self.wall.telemetry.start(shown, batch=batch)
         admission = Admission(sql, judged, intent, shown, span, started)
         if judged.decision.outcome != "allowed":
             self._end(admission, "refused", error_type="Forbidden")

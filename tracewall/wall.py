@@ -243,7 +243,7 @@ class Wall:
             _remember(self._judges, key, judge, _REMEMBERED_GROUPS)
         return judge
 
-    def password(self) -> str:
+    def _credential(self) -> str:
         """Give the database password, or an empty string where the policy names none.
 
         Raises:

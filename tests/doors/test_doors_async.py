@@ -575,3 +575,19 @@ async def test_keys_rotate_while_connections_are_open(guard: Any, tmp_path: Any)
             with pytest.raises(tracewall.TokenRejected) as refused:
                 await conn.execute("select 1")
             assert refused.value.reason == "key_withdrawn"
+
+
+async def test_a_policy_that_fits_no_more_refuses(guard: Any) -> None:
+    """When the database changes so that a rule matches nothing, statements are refused."""
+    made = await AsyncConnection.connect(wall=guard.wall, token=guard.analyst, autocommit=True)
+    async with made as conn:
+        await conn.execute("select api_key from traces.runs limit 1")
+        guard.raw("alter table traces.runs rename column api_key to renamed_key")
+        try:
+            conn._session.catalog = None
+            with pytest.raises(tracewall.Forbidden, match="does not fit") as refused:
+                await conn.execute("select renamed_key from traces.runs limit 1")
+            assert "api_key" not in str(refused.value) and refused.value.__context__ is None
+        finally:
+            guard.raw("alter table traces.runs rename column renamed_key to api_key")
+        await conn.execute("select api_key from traces.runs limit 1")

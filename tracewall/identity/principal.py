@@ -9,6 +9,7 @@ from typing import Final
 
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "missing": "No token: pass token= to connect, or use wall.acting_as().",
         "malformed": "The token is not a compact JSON Web Token with strict JSON inside.",
         "too_large": "The token is larger than 16 KiB.",
         "header_not_allowed": "The token's header has a member that is not allowed.",
