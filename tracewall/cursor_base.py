@@ -268,7 +268,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
         while self._waiting:
             pipeline, admission, shown = self._waiting.popleft()
             if pipeline is self._conn._pipeline:
-                self._admission, self._shown, self._tx = admission, shown, shown
+                self._admission, self._shown = admission, shown
                 return admission
         return None
 

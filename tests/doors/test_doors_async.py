@@ -591,3 +591,24 @@ async def test_a_policy_that_fits_no_more_refuses(guard: Any) -> None:
         finally:
             guard.raw("alter table traces.runs rename column renamed_key to api_key")
         await conn.execute("select api_key from traces.runs limit 1")
+
+
+@pytest.mark.parametrize("returning", [True, False])
+async def test_a_client_cursors_batch_is_judged_row_by_row(
+    conn: Any, guard: Any, returning: bool
+) -> None:
+    """Each row of a client-side executemany is a text of its own: judged, masked and recorded."""
+    ids = [row[0] for row in guard.raw(SECRETS)][:3]
+    query = "select run_id, api_key, user_email from traces.runs where run_id = %s"
+    before = guard.recorded().count('"kind":"outcome"')
+    cursor = tracewall.AsyncClientCursor(conn)
+    await cursor.executemany(query, [(each,) for each in ids], returning=returning)
+    rows = []
+    while returning:
+        rows += await cursor.fetchall()
+        if not cursor.nextset():
+            break
+    assert [row[0] for row in rows] == (ids if returning else [])
+    keys = {row[1] for row in guard.raw(SECRETS) if row[1]}
+    assert not keys & {row[1] for row in rows}
+    assert guard.recorded().count('"kind":"outcome"') == before + 3
