@@ -110,9 +110,7 @@ def measure(rounds: int) -> dict[str, float]:
             plain.execute(SETUP)
             for durability in ("buffered", "written"):
                 path = folder / f"{durability}.toml"
-                path.write_text(
-                    POLICY.format(conninfo=server.conninfo, durability=durability)
-                )
+                path.write_text(POLICY.format(conninfo=server.conninfo, durability=durability))
                 with (
                     tracewall.Wall.load(path) as wall,
                     tracewall.connect(wall=wall, token=token, autocommit=True) as guarded,

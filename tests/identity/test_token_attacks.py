@@ -419,7 +419,12 @@ def test_attack_is_refused_with_its_reason(
 def test_every_reason_for_a_token_is_reached_by_an_attack() -> None:
     """No code of the table is dead: attacks reach all but those of keys, faults and nobody."""
     reached = {reason for param in ATTACKS for reason in [param.values[1]]}
-    assert set(REASONS) - reached == {"missing", "keys_unavailable", "key_withdrawn", "unverifiable"}
+    assert set(REASONS) - reached == {
+        "missing",
+        "keys_unavailable",
+        "key_withdrawn",
+        "unverifiable",
+    }
 
 
 def test_the_untouched_token_is_accepted(ring: Any, verifier: Verifier) -> None:
