@@ -120,6 +120,9 @@ class Catalog:
         """Give the relation a name means: in `schema`, or first on the search path."""
         if schema is not None:
             return self._names.get((schema, name))
+        if name.startswith("pg_"):
+            # PostgreSQL looks in pg_catalog first, and all of its own are called so.
+            return None
         found = (self._names.get((place, name)) for place in self.search_path)
         return next((relation for relation in found if relation), None)
 

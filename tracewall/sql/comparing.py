@@ -17,20 +17,28 @@ from tracewall.sql.reading import Reading
 
 
 class Side(NamedTuple):
-    """One side of a comparison: its flow, and whether it is one constant for all rows."""
+    """One side of a comparison: its flow, and the expression it is, if it is one."""
 
     flow: Flow
-    constant: bool = False
+    expression: Node | None = None
+
+    def is_constant(self) -> bool:
+        """Tell whether it is one constant for all rows."""
+        # What has a flow is looked at no further: long chains would be walked again and again.
+        return not self.flow and self.expression is not None and is_constant(self.expression)
 
 
 def comparison(equality: bool, left: Side, right: Side, log: Reading) -> Flow:
     """Record a comparison and give the flow of its result."""
+    both = left.flow | right.flow
+    if not both:
+        return both
     how = _how(equality, left, right)
     if how == "join":
         log.use(how, left.flow, right.flow)
     else:
-        log.use(how, left.flow | right.flow)
-    return through(left.flow | right.flow, How.COMPARED)
+        log.use(how, both)
+    return through(both, How.COMPARED)
 
 
 def _how(equality: bool, left: Side, right: Side) -> str:
@@ -39,13 +47,11 @@ def _how(equality: bool, left: Side, right: Side) -> str:
         return "compare"
     if uncompared(left.flow) and uncompared(right.flow):
         return "join"
-    return "equality" if left.constant or right.constant else "compare"
+    return "equality" if right.is_constant() or left.is_constant() else "compare"
 
 
-def is_constant(node: Node | None) -> bool:
+def is_constant(node: Node) -> bool:
     """Tell whether an expression is made of literals and parameters alone, and not volatile."""
-    if not node:
-        return True
     ((kind, body),) = node.items()
     if kind in ("A_Const", "ParamRef", "SQLValueFunction", "SetToDefault"):
         return True

@@ -40,6 +40,7 @@ def flow_of(node: Node | None, scope: Scope, log: Reading) -> Flow:
     reader = _READERS.get(kind)
     if reader is None:
         raise Unknowable(f"{kind} is not understood")
+    log.see(body)
     return reader(body, scope, log)
 
 
@@ -81,7 +82,7 @@ def _column(body: Node, scope: Scope, log: Reading) -> Flow:
     names = [string(part) for part in fields]
     if len(names) == 1:
         return _bare(names[0], scope, log)
-    item = _qualifier(names[:-1], scope)
+    item = qualifier(names[:-1], scope)
     return _of_table(item, names[-1], log)
 
 
@@ -98,17 +99,15 @@ def _bare(name: str, scope: Scope, log: Reading) -> Flow:
     return NOTHING
 
 
-def _qualifier(names: list[str], scope: Scope) -> Item:
-    item = scope.table_named(names[-1]) if len(names) <= 2 else None
+def qualifier(names: list[str], scope: Scope) -> Item:
+    """Give the FROM item that a qualified name, or a qualified star, names."""
+    if len(names) == 1:
+        item = scope.table_named(names[0])
+    else:
+        item = scope.relation_named(*names) if len(names) == 2 else None
     if item is None:
         raise Unknowable("a column's table is not among those the statement reads")
-    if len(names) == 2 and not (item.phantom or _in_schema(item, names[0])):
-        raise Unknowable("a column's table is not among those the statement reads")
     return item
-
-
-def _in_schema(item: Item, schema: str) -> bool:
-    return item.relation is not None and item.relation.schema == schema
 
 
 def _of_table(item: Item, name: str, log: Reading) -> Flow:
@@ -181,11 +180,11 @@ def _operator_name(body: Node, log: Reading) -> str:
 
 def _side(node: Node | None, scope: Scope, log: Reading) -> Side:
     if not node or "List" not in node:
-        return Side(flow_of(node, scope, log), is_constant(node))
+        return Side(flow_of(node, scope, log), node)
     items = node["List"].get("items", [])
-    read = [(flow_of(item, scope, log), is_constant(item)) for item in items]
+    read = [(flow_of(item, scope, log), item) for item in items]
     # Constants among columns are literals still, but made-up values are not.
-    return Side(among([flow for flow, constant in read if not constant]), is_constant(node))
+    return Side(among([flow for flow, item in read if flow or not is_constant(item)]), node)
 
 
 def _all_or_any(body: Node, scope: Scope, log: Reading) -> Flow:
@@ -334,8 +333,13 @@ def _collation(body: Node, scope: Scope, log: Reading) -> Flow:
     return through(flow_of(body["arg"], scope, log), How.PART)
 
 
+_MOST_STEPS = 100
+
+
 def _indirection(body: Node, scope: Scope, log: Reading) -> Flow:
     flow = flow_of(body["arg"], scope, log)
+    if len(body["indirection"]) > _MOST_STEPS:
+        raise Unknowable(f"it takes more than {_MOST_STEPS} steps into a value")
     whole = True
     for step in body["indirection"]:
         if "A_Indices" in step:

@@ -8,6 +8,7 @@ have their default.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -22,8 +23,23 @@ MAX_BYTES = 64 * 1024
 MAX_IDENTIFIER = 63
 """The longest identifier PostgreSQL keeps (bytes, NAMEDATALEN - 1)."""
 
+MAX_COMMENTS = 1_000
+"""How many comments are opened in one statement: deep nesting of them is slow to read."""
+
+MAX_DEPTH = 100
+"""How deeply brackets may be nested: parsers in C run out of a thread's stack at some depth."""
+
+MAX_RUN = 3_000
+"""How many tokens may follow each other without a comma, around and in brackets: each of
+them could be one more level of a chain such as ``1+1+1``."""
+
+MAX_UNIONS = 500
+"""How many set operations one statement may have."""
+
 _UNICODE_ESCAPE = re.compile(rb"""[uU]&["']""")
 _LONG_WORD = re.compile(rb"[A-Za-z0-9_$\x80-\xff]{64,}|\"(?:[^\"]|\"\"){64,}\"")
+_BRACKET = re.compile(rb"[][()]")
+_LITERAL = re.compile(rb"""'|\$(?!\d)|\.?\d|[bBeEnNxX]'""")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -56,26 +72,27 @@ def parse(sql: bytes) -> Node:
 
 
 def without_literals(sql: bytes) -> str:
-    """Give the statement's text without comments and with literals as placeholders, fit for logs.
+    """Give the statement's text without comments and with ``?`` for each literal, fit for logs.
 
     Raises:
         Unparsable: the statement can't be read.
     """
+    kept, end = [], 0
+    for start, token in _tokens(sql):
+        if token.startswith((b"--", b"/*")):
+            continue
+        kept += [b" " if start > end else b"", b"?" if _LITERAL.match(token) else token]
+        end = start + len(token)
+    return b"".join(kept).strip().decode()
+
+
+def _tokens(sql: bytes) -> Iterator[tuple[int, bytes]]:
+    # The scanner reads what the parser does not, and its offsets are bytes.
     try:
-        text = str(postgast.normalize(sql.decode()))
-        return _without_comments(text) if "--" in text or "/*" in text else text
-    except (postgast.PgQueryError, UnicodeDecodeError) as ex:
-        raise Unparsable("its literals cannot be taken out") from ex
-
-
-def _without_comments(text: str) -> str:
-    # The scanner's offsets are bytes, and comments are tokens to it: what is left is the rest.
-    raw, kept = text.encode(), []
-    for token in postgast.scan(text).tokens:
-        piece = raw[token.start : token.end]
-        if not piece.startswith((b"--", b"/*")):
-            kept.append(piece.decode())
-    return " ".join(kept)
+        for token in postgast.scan(sql.decode()).tokens:
+            yield token.start, sql[token.start : token.end]
+    except (postgast.PgQueryError, UnicodeDecodeError):
+        raise Unparsable("PostgreSQL's scanner does not read it") from None
 
 
 def _check_bytes(sql: bytes) -> None:
@@ -89,25 +106,54 @@ def _check_bytes(sql: bytes) -> None:
         raise Unparsable("it is no valid UTF-8") from None
     if _UNICODE_ESCAPE.search(sql):
         raise Unparsable("it uses U& escapes; write the characters themselves")
+    if sql.count(b"/*") > MAX_COMMENTS:
+        raise Unparsable("it has too many comments")
+    if sql.count(b"(") + sql.count(b"[") > MAX_DEPTH:
+        _check_depth(sql)
+    if len(sql) > MAX_RUN:
+        _check_runs(sql)
     if _LONG_WORD.search(sql):
         _check_identifiers(sql)
 
 
+def _check_runs(sql: bytes) -> None:
+    runs, total, unions = [0], 0, 0
+    for _, token in _tokens(sql):
+        if token in (b"(", b"["):
+            runs.append(0)
+        elif token in (b")", b"]", b","):
+            total -= runs.pop()
+            if token == b"," or not runs:
+                runs.append(0)
+        else:
+            runs[-1] += 1
+            total += 1
+            # A chain of set operations goes on over the commas of its lists.
+            unions += token[:9].upper() in (b"UNION", b"EXCEPT", b"INTERSECT")
+        if total > MAX_RUN or unions > MAX_UNIONS:
+            raise Unparsable("it has too long a chain of words or operators")
+
+
+def _check_depth(sql: bytes) -> None:
+    # The parser is not asked what is a literal, for it is the parser that is guarded.
+    depth = 0
+    for bracket in _BRACKET.findall(sql):
+        depth = depth + 1 if bracket in b"([" else max(depth - 1, 0)
+        if depth > MAX_DEPTH:
+            raise Unparsable("it is nested too deeply")
+
+
 def _check_identifiers(sql: bytes) -> None:
-    # Only a long word can be a long identifier, and most long words are literals: so the
-    # scanner, which is slow, is asked only here.
-    try:
-        tokens = postgast.scan(sql.decode()).tokens
-    except postgast.PgQueryError:
-        raise Unparsable("PostgreSQL's scanner does not read it") from None
-    for token in tokens:
-        text = sql[token.start : token.end]
-        if len(text.strip(b'"')) > MAX_IDENTIFIER and not _is_literal(text):
+    # Only a long word can be a long identifier, and most long words are literals.
+    for _, token in _tokens(sql):
+        comment = token.startswith((b"--", b"/*"))
+        if _length(token) > MAX_IDENTIFIER and not (comment or _LITERAL.match(token)):
             raise Unparsable(f"it has an identifier longer than {MAX_IDENTIFIER} bytes")
 
 
-def _is_literal(text: bytes) -> bool:
-    return text[:1] in b"'$/-0123456789" or text[:2].lower() in (b"e'", b"b'", b"x'", b"n'")
+def _length(identifier: bytes) -> int:
+    quoted = identifier[:1] == b'"'
+    return len(identifier[1:-1].replace(b'""', b'"')) if quoted else len(identifier)
 
 
 def _tree(sql: bytes) -> Node:

@@ -16,6 +16,7 @@ from tracewall.sql.expressions import (
     compared,
     condition,
     flow_of,
+    qualifier,
     read_columns,
     string,
     window,
@@ -60,6 +61,10 @@ def _plain_select(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     return columns
 
 
+MOST_OUTPUTS = 1_664
+"""How many columns PostgreSQL gives out (MaxTupleAttributeNumber)."""
+
+
 def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[Named, ...]:
     """Read a list of outputs, its stars expanded."""
     columns: list[Named] = []
@@ -67,10 +72,13 @@ def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[
         target = entry["ResTarget"]
         star = _star(target.get("val"), scope, log)
         if star is not None:
+            log.see(target["val"]["ColumnRef"])
             read_columns(star, "*", log)
             columns += (Named(column.name, column.flow) for column in star)
         else:
             columns.append(Named(output_name(target), flow_of(target["val"], scope, log)))
+        if len(columns) > MOST_OUTPUTS:
+            raise Unknowable("it has more output columns than PostgreSQL gives")
     return tuple(columns)
 
 
@@ -80,14 +88,7 @@ def _star(value: Node | None, scope: Scope, log: Reading) -> tuple[Named, ...] |
         return None
     if len(fields) == 1:
         return scope.star
-    names = [string(part) for part in fields[:-1]]
-    item = scope.table_named(names[-1])
-    schema_fits = item is not None and (
-        len(names) == 1
-        or (len(names) == 2 and item.relation is not None and item.relation.schema == names[0])
-    )
-    if item is None or not (schema_fits or item.phantom):
-        raise Unknowable("a star's table is not among those the statement reads")
+    item = qualifier([string(part) for part in fields[:-1]], scope)
     return item.columns
 
 
@@ -128,7 +129,10 @@ def _output_or_flow(
         return chosen
     bare = _bare_name(node)
     found = [column.flow for column in named if column.name == bare]
-    return NOTHING.union(*found) if found else flow_of(node, scope, log)
+    if not found:
+        return flow_of(node, scope, log)
+    log.see(node["ColumnRef"])
+    return NOTHING.union(*found)
 
 
 def _bare_name(node: Node) -> str | None:
@@ -154,11 +158,14 @@ def _limits(body: Node, scope: Scope, log: Reading) -> None:
 def _locks(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:
     for node in nodes or []:
         clause = node["LockingClause"]
-        named = [entry["RangeVar"]["relname"] for entry in clause.get("lockedRels", [])]
+        locked = [entry["RangeVar"] for entry in clause.get("lockedRels", [])]
+        for body in locked:
+            log.see(body)
+        named = [body["relname"] for body in locked]
         for item in scope.items:
-            for name, locked in item.tables.items():
+            for name, table in item.tables.items():
                 if not named or name in named:
-                    _lock(locked, log)
+                    _lock(table, log)
 
 
 def _lock(item: Item, log: Reading) -> None:
@@ -184,7 +191,9 @@ def _set_operation(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     right = select(body["rarg"], scope.inner(), log)
     if len(left) != len(right):
         raise Unknowable("the sides of a set operation differ in their number of columns")
-    columns = tuple(Named(a.name, among((a.flow, b.flow))) for a, b in zip(left, right, strict=True))
+    columns = tuple(
+        Named(a.name, among((a.flow, b.flow))) for a, b in zip(left, right, strict=True)
+    )
     if body["op"] != "SETOP_UNION" or not body.get("all"):
         log.use("compare", NOTHING.union(*(column.flow for column in columns)))
     return columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracewall.sql.comparing import is_constant
-from tracewall.sql.expressions import compared, condition, flow_of
+from tracewall.sql.expressions import compared, condition, flow_of, flows
 from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Write, merged
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import targets_of, with_clause
@@ -16,6 +16,8 @@ def insert(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     """Read an INSERT; give the columns of its RETURNING."""
     scope = with_clause(body, scope, log)
     target = _target(body["relation"], "insert", log)
+    for entry in body.get("cols", []):
+        compared(_indices(entry["ResTarget"]), scope.inner(), log)
     places = _insert_columns(body, target, log)
     values = log.query(body["selectStmt"], scope.inner(), log) if "selectStmt" in body else ()
     if places is not None and len(values) > len(places):
@@ -75,7 +77,7 @@ def _on_conflict(
         element = entry["IndexElem"]
         named = {"ColumnRef": {"fields": [{"String": {"sval": element.get("name", "")}}]}}
         node = element.get("expr") or named
-        log.use("equality", flow_of(node, level, log))
+        log.use(how, flow_of(node, level, log))
     condition(infer.get("whereClause"), level, log)
     if clause["action"] == "ONCONFLICT_UPDATE":
         excluded = under(Item(target.columns, {}, target.relation, target.spelled), "excluded")
@@ -136,7 +138,10 @@ def _assigned(value: Node, level: Scope, log: Reading) -> Flow:
         return flow_of(value, level, log)
     source, at = value["MultiAssignRef"]["source"], value["MultiAssignRef"]["colno"]
     if "RowExpr" in source:
-        return flow_of(source["RowExpr"]["args"][at - 1], level, log)
+        # The tree repeats the whole row for each column that it is written to.
+        log.see(source["RowExpr"])
+        chosen: Flow = flows(source["RowExpr"].get("args"), level, log)[at - 1]
+        return chosen
     return merged([flow_of(source, level, log)], How.DERIVED)
 
 

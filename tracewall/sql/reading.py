@@ -22,6 +22,7 @@ class Reading:
     """What reading one statement has found so far.
 
     ``query`` reads a nested query, ``hides`` tells which keys hide members of documents.
+    ``seen`` has the identity of each node of the tree that was read.
     """
 
     catalog: Catalog
@@ -33,6 +34,7 @@ class Reading:
     problem: str = ""
     queries: int = 0
     items: int = 0
+    seen: set[int] = field(default_factory=set)
 
     def need(self, action: str, relation: int, attnum: int, spelled: str) -> None:
         """Record a right that the statement needs."""
@@ -47,6 +49,10 @@ class Reading:
     def refuse(self, reason: str) -> None:
         """Note why the statement can't be judged; the first reason stays."""
         self.problem = self.problem or reason
+
+    def see(self, body: Node) -> None:
+        """Note that a node was read; what nobody reads refuses the statement in the end."""
+        self.seen.add(id(body))
 
     def enter_query(self) -> None:
         """Count a query; Unknowable is raised where there are too many."""

@@ -43,6 +43,7 @@ def from_item(node: Node, level: Scope, log: Reading) -> Item:
     reader = _FROM.get(kind)
     if reader is None:
         raise Unknowable(f"{kind} in FROM is not understood")
+    log.see(body)
     return reader(body, level, log)
 
 

@@ -53,6 +53,11 @@ class Item:
     phantom: bool = False
     scalar: bool = False
 
+    def is_relation(self, schema: str, name: str) -> bool:
+        """Tell whether this is the relation of that schema and name."""
+        relation = self.relation
+        return relation is not None and (relation.schema, relation.name) == (schema, name)
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -98,6 +103,17 @@ class Scope:
             for item in level.items:
                 if name in item.tables:
                     return item.tables[name]
+            level = level.outer
+        return None
+
+    def relation_named(self, schema: str, name: str) -> Item | None:
+        """Give the FROM item of a relation that is not renamed, by its schema and name."""
+        level: Scope | None = self
+        while level is not None:
+            for item in level.items:
+                table = item.tables.get(name)
+                if table is not None and (table.phantom or table.is_relation(schema, name)):
+                    return table
             level = level.outer
         return None
 

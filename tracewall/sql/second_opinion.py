@@ -24,6 +24,9 @@ _KINDS: dict[type[exp.Expression], str] = {
     exp.Delete: "delete",
 }
 
+_NODES_PER_CHARACTER = 2
+_FEWEST_NODES, _MOST_NODES = 1_000, 30_000
+
 # What sqlglot can't parse is told by the opinion; its warnings would repeat the statement.
 logging.getLogger("sqlglot").addHandler(logging.NullHandler())
 logging.getLogger("sqlglot").propagate = False
@@ -39,8 +42,9 @@ def second_opinion(sql: str, kind: str, relations: frozenset[str]) -> Opinion:
             functions' names among them.
     """
     try:
-        trees = sqlglot.parse(sql, dialect="postgres")
-    except (sqlglot.errors.SqlglotError, RecursionError, ValueError, KeyError, TypeError):
+        trees = sqlglot.parse(sql, dialect="postgres", max_nodes=_most_nodes(sql))
+    except Exception:
+        # Besides its own errors it raises whatever its parser stumbles over.
         return "silent"
     if len(trees) != 1 or trees[0] is None:
         return "contradicts"
@@ -52,3 +56,9 @@ def second_opinion(sql: str, kind: str, relations: frozenset[str]) -> Opinion:
     folded = {name.casefold() for name in relations}
     agrees = seen == kind and all(name.casefold() in folded for name in tables)
     return "agrees" if agrees else "contradicts"
+
+
+def _most_nodes(sql: str) -> int:
+    # It goes back and tries again where brackets are nested, twice as often for each level:
+    # what takes many more nodes than it has characters is left to the grammar alone.
+    return min(_FEWEST_NODES + _NODES_PER_CHARACTER * len(sql), _MOST_NODES)

@@ -20,6 +20,10 @@ SUMMARY_LENGTH = 255
 """The longest summary (characters), as OpenTelemetry's conventions have it."""
 
 
+MAX_TREE_DEPTH = 400
+"""How deep a tree may be for the second parser, which recurses in C, to be asked about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """What a statement does.
@@ -41,11 +45,15 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Misunderstood:
-    """Why a statement can't be judged: ``reason`` is one sentence without literals."""
+    """Why a statement can't be judged: ``reason`` is one sentence without literals.
+
+    ``accesses`` are the rights it was seen to need before it was given up.
+    """
 
     reason: str
     summary: str = "unreadable"
     text: str = ""
+    accesses: tuple[Access, ...] = ()
 
 
 Understanding: TypeAlias = Statement | Misunderstood
@@ -74,24 +82,27 @@ def understand(
     """
     if not sql.strip():
         return Statement("empty", "", "")
+    log = Reading(catalog, _query, hides)
     try:
-        return _understand(sql, catalog, strict, hides)
+        return _understand(sql, log, strict)
     except grammar.Unparsable as ex:
         return Misunderstood(ex.reason)
     except Unknowable as ex:
-        return Misunderstood(ex.reason, text=_text(sql))
-    except (KeyError, ValueError, AssertionError, RecursionError):
+        reason = ex.reason
+    except Exception:
         # The tree has a shape that the reader does not expect: it is not understood.
-        return Misunderstood("its shape is not understood", text=_text(sql))
+        reason = "its shape is not understood"
+    return Misunderstood(reason, text=_text(sql), accesses=tuple(log.accesses))
 
 
-def _understand(
-    sql: bytes, catalog: Catalog, strict: bool, hides: Callable[[str], bool]
-) -> Statement:
+def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
     tree = grammar.parse(sql)
     kind = next(iter(tree), "").removesuffix("Stmt").lower()
-    log, columns = _read(tree, catalog, hides)
-    opinion = second_opinion(sql.decode(), kind, _names(tree))
+    columns = _query(tree, Scope(), log)
+    if log.problem:
+        raise Unknowable(log.problem)
+    names, depth = _names_and_depth(tree, log)
+    opinion = second_opinion(sql.decode(), kind, names) if depth <= MAX_TREE_DEPTH else "silent"
     if opinion == "contradicts" or (strict and opinion == "silent"):
         raise Unknowable("the second parser reads it otherwise")
     return Statement(
@@ -105,21 +116,12 @@ def _understand(
     )
 
 
-def _read(
-    tree: Node, catalog: Catalog, hides: Callable[[str], bool]
-) -> tuple[Reading, tuple[Named, ...]]:
-    log = Reading(catalog, _query, hides)
-    columns = _query(tree, Scope(), log)
-    if log.problem:
-        raise Unknowable(log.problem)
-    return log, columns
-
-
 def _query(tree: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     ((kind, body),) = tree.items()
     reader = _STATEMENTS.get(kind)
     if reader is None:
         raise Unknowable(f"{_spoken(kind)} is not among the statements that may be sent")
+    log.see(body)
     return reader(body, scope, log)
 
 
@@ -130,20 +132,34 @@ def _spoken(kind: str) -> str:
     return _SPOKEN.get(bare, " ".join(words).upper())
 
 
-def _names(tree: Any) -> frozenset[str]:
-    """Give every relation's, CTE's and function's name in a tree."""
+def _names_and_depth(tree: Any, log: Reading) -> tuple[frozenset[str], int]:
+    """Give every relation's, CTE's and function's name in a tree, and how deep it is.
+
+    Raises:
+        Unknowable: a part of it that can read or compute was not read.
+    """
     found: set[str] = set()
-    queue = [tree]
-    while queue:
-        node = queue.pop()
-        if isinstance(node, dict):
-            found |= {node[key] for key in ("relname", "ctename") if key in node}
-            if "funcname" in node:
-                found.add(node["funcname"][-1]["String"].get("sval", ""))
-            queue += node.values()
-        elif isinstance(node, list):
-            queue += node
-    return frozenset(found)
+    level, depth = [tree], 0
+    while level:
+        below: list[Any] = []
+        for node in level:
+            if isinstance(node, dict):
+                found |= {node[key] for key in ("relname", "ctename") if key in node}
+                if "funcname" in node:
+                    found.add(node["funcname"][-1]["String"].get("sval", ""))
+                if any(id(node[key]) not in log.seen for key in _READ.intersection(node)):
+                    raise Unknowable("a part of it stands where it is not understood")
+                below += node.values()
+            elif isinstance(node, list):
+                below += node
+        level, depth = below, depth + 1
+    return frozenset(found), depth
+
+
+_READ = frozenset(
+    "SelectStmt InsertStmt UpdateStmt DeleteStmt RangeVar RangeSubselect RangeFunction JoinExpr "
+    "ColumnRef FuncCall SubLink A_Expr TypeCast A_Indirection CaseExpr CoalesceExpr".split()
+)
 
 
 def _summary(kind: str, log: Reading) -> str:
