@@ -80,8 +80,31 @@ for worker in workers:
 """
 
 
+_INTERRUPTED = """
+import random
+log = FileLog(sys.argv[1], durability=sys.argv[2])
+chance = random.Random(1)
+def interrupt(signum, frame):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+interrupts = 0
+numbers = []
+while interrupts < 500:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(5e-6, 4e-4))
+        while True:
+            numbers.append(log.intent(who, what))
+            log.outcome(numbers[-1], ended)
+    except KeyboardInterrupt:
+        interrupts += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+log.close()
+print(*numbers)
+"""
+
+
 def intents(directory: Path) -> list[dict[str, Any]]:
-    return [record for record in records(directory) if record["kind"] == "intent"]
+    return [record for record in records(directory) if record["kind"] in ("intent", "statement")]
 
 
 @pytest.mark.parametrize(
@@ -117,18 +140,55 @@ def test_buffered_does_lose_what_waits(tmp_path: Path, run: Callable[..., str]) 
     assert len(intents(tmp_path)) == 64
 
 
-@pytest.mark.parametrize("durability", ["buffered", "written", "synced"])
-def test_the_end_of_the_interpreter_closes_the_log(
+def test_buffered_loses_whole_statements(tmp_path: Path, run: Callable[..., str]) -> None:
+    """What is lost is 64 statements at most, each with its end; those before are complete."""
+    script = 'log = FileLog(sys.argv[1], durability="buffered", clock=lambda: 1.0)\n'
+    script += "for _ in range(127): log.outcome(log.intent(who, what), ended)\nos._exit(0)"
+    run(script, tmp_path)
+    assert [r["kind"] for r in records(tmp_path)] == ["opened"] + ["statement"] * 64
+
+
+@pytest.mark.parametrize("durability", ["buffered", "written"])
+def test_an_interrupt_neither_loses_nor_doubles_nor_hangs(
     tmp_path: Path, run: Callable[..., str], durability: str
+) -> None:
+    """Ctrl-C at any moment leaves one whole file, with each accepted number in one place."""
+    accepted = [int(number) for number in run(_INTERRUPTED, tmp_path, durability).split()]
+    assert len(accepted) > 500
+    (file,) = verify(tmp_path).files
+    assert file.ok
+    assert file.closed
+    kept = [record["n"] for record in intents(tmp_path)]
+    assert len(kept) == len(set(kept))
+    assert set(accepted) <= set(kept)
+
+
+@pytest.mark.parametrize(
+    ("durability", "told"),
+    [
+        ("buffered", ["statement"]),
+        ("written", ["intent", "outcome"]),
+        ("synced", ["intent", "outcome"]),
+    ],
+)
+def test_the_end_of_the_interpreter_closes_the_log(
+    tmp_path: Path, run: Callable[..., str], durability: str, told: list[str]
 ) -> None:
     """A program that forgets `close` loses nothing when it ends by itself."""
     run(_LEAVING, tmp_path, durability)
-    assert [r["kind"] for r in records(tmp_path)] == ["opened", "intent", "outcome", "closed"]
+    assert [r["kind"] for r in records(tmp_path)] == ["opened", *told, "closed"]
 
 
-@pytest.mark.parametrize("durability", ["buffered", "written", "synced"])
+@pytest.mark.parametrize(
+    ("durability", "told"),
+    [
+        ("buffered", ["statement"]),
+        ("written", ["intent", "outcome"]),
+        ("synced", ["intent", "outcome"]),
+    ],
+)
 def test_a_forked_child_starts_its_own_file(
-    tmp_path: Path, run: Callable[..., str], durability: str
+    tmp_path: Path, run: Callable[..., str], durability: str, told: list[str]
 ) -> None:
     """Parent, child and grandchild write each to one file; nothing twice, nothing elsewhere."""
     run(_FORKING, tmp_path, durability)
@@ -142,26 +202,30 @@ def test_a_forked_child_starts_its_own_file(
         said.append(record["kind"])
     assert sorted(by_writer.values(), key=len) == [
         ["opened", "intent", "closed"],
-        ["opened", "intent", "outcome", "outcome", "closed"],
-        ["opened", "intent", "outcome", "intent", "intent", "closed"],
+        ["opened", *told, "outcome", "closed"],
+        ["opened", *told, "intent", "intent", "closed"],
     ]
 
 
+@pytest.mark.parametrize(("durability", "open_one"), [("buffered", 2), ("written", 3)])
 def test_an_outcome_told_by_a_child_names_its_parents_intent(
-    tmp_path: Path, run: Callable[..., str]
+    tmp_path: Path, run: Callable[..., str], durability: str, open_one: int
 ) -> None:
-    """A child that ends a statement of its parent closes that intent, not one of its own."""
-    run(_FORKING, tmp_path, "written")
+    """A child that ends a statement of its parent closes that intent, not one of its own.
+
+    Also while the parent's record waits, of which the child has a copy in its memory.
+    """
+    run(_FORKING, tmp_path, durability)
     parent = max(verify(tmp_path).files, key=lambda file: file.records)
     told = [r for r in records(tmp_path) if r["kind"] == "outcome" and "of" in r]
-    assert [(r["of"] + ".jsonl", r["intent"]) for r in told] == [(parent.file, 3)]
-    # Of the parent's intents only the last, number 4, has no outcome.
-    assert parent.open_intents == (4,)
+    assert [(r["of"] + ".jsonl", r["intent"]) for r in told] == [(parent.file, open_one)]
+    # Of the parent's intents only the last has no outcome.
+    assert parent.open_intents == (open_one + 1,)
 
 
-@pytest.mark.parametrize("durability", ["buffered", "written", "synced"])
+@pytest.mark.parametrize(("durability", "count"), [("buffered", 5), ("written", 8), ("synced", 8)])
 def test_a_fork_amid_writing_threads_neither_hangs_nor_mixes(
-    tmp_path: Path, run: Callable[..., str], durability: str
+    tmp_path: Path, run: Callable[..., str], durability: str, count: int
 ) -> None:
     """Forked while other threads hold every lock, the child still writes, to its own file only."""
     run(_FORKING_AMID_THREADS, tmp_path, durability)
@@ -169,7 +233,7 @@ def test_a_fork_amid_writing_threads_neither_hangs_nor_mixes(
     assert report.ok
     assert len(report.files) == 26
     assert all(file.closed and not file.open_intents for file in report.files)
-    assert sorted(file.records for file in report.files)[:25] == [8] * 25
+    assert sorted(file.records for file in report.files)[:25] == [count] * 25
 
 
 class Syncs:

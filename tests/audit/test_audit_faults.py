@@ -86,7 +86,7 @@ def test_a_full_disk_refuses_until_there_is_room(
     report = verify(tmp_path)
     assert report.ok
     assert [file.closed for file in report.files] == [True]
-    kept = [r["n"] for r in records(tmp_path) if r["kind"] == "intent"]
+    kept = [r["n"] for r in records(tmp_path) if r["kind"] in ("intent", "statement")]
     assert kept == accepted
     assert report.files[0].open_intents == (accepted[-1],)
 
@@ -225,3 +225,32 @@ def test_a_buffered_log_that_is_known_to_fail_refuses_at_once(
         directory.mkdir(mode=0o700)
         log.intent(who, what)
         assert [r["kind"] for r in records(directory)] == ["opened", "intent", "intent"]
+
+
+def test_buffered_outcomes_told_while_the_log_fails_are_kept(
+    tmp_path: Path, who: Who, what: What
+) -> None:
+    """Before, while and after writes fail: each statement is there once, and ends as was told."""
+    directory = tmp_path / "audit"
+    with FileLog(directory, durability="buffered") as log:
+        (path,) = directory.iterdir()
+        numbers = [log.intent(who, what) for _ in range(6)]
+        log.outcome(numbers[0], Ended(status="ok", rows=0))
+        path.unlink()
+        directory.rmdir()
+        for at in (1, 3):
+            with pytest.raises(AuditUnavailable):
+                log.flush()
+            log.outcome(numbers[at], Ended(status="ok", rows=at))
+            with pytest.raises(AuditUnavailable):
+                log.intent(who, what)
+        directory.mkdir(mode=0o700)
+        numbers.append(log.intent(who, what))
+        log.outcome(numbers[5], Ended(status="ok", rows=5))
+    (file,) = [file for file in verify(directory).files if file.ok]
+    kept = list(records(directory))
+    assert [r["kind"] for r in kept[1:3]] == ["statement", "intent"]
+    ends = {r.get("intent", r["n"]): r["ended"]["rows"] for r in kept if "ended" in r}
+    assert ends == {1: 0, 2: 1, 4: 3, 6: 5}
+    assert file.open_intents == (3, 5, numbers[-1])
+    assert [r["n"] for r in kept if "who" in r] == numbers

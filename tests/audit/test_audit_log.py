@@ -136,12 +136,136 @@ def test_a_written_intent_is_in_the_file_before_it_returns(
 def test_buffered_records_are_written_in_batches(
     tmp_path: Path, who: Who, what: What, ended: Ended
 ) -> None:
-    """With `buffered` never more than 63 records wait, intents and outcomes counted together."""
+    """With `buffered` one record tells a whole statement, and never more than 63 wait."""
     with FileLog(tmp_path, durability="buffered", clock=Clock()) as log:
         for done in range(1, 200):
             log.outcome(log.intent(who, what), ended)
-            waiting = 1 + 2 * done - len(on_disk(tmp_path))
-            assert waiting == 2 * done % 64
+            waiting = 1 + done - len(on_disk(tmp_path))
+            assert waiting == done % 64
+    assert kinds(tmp_path) == ["opened"] + ["statement"] * 199 + ["closed"]
+
+
+def test_buffered_intents_without_an_outcome_are_written_in_batches(
+    tmp_path: Path, who: Who, what: What, ended: Ended
+) -> None:
+    """Intents that wait for their outcomes count as well: never more than 64 of them wait."""
+    with FileLog(tmp_path, durability="buffered", clock=Clock()) as log:
+        numbers = []
+        for done in range(1, 200):
+            numbers.append(log.intent(who, what))
+            waiting = 1 + done - len(on_disk(tmp_path))
+            assert waiting == (done - 1) % 64 + 1
+        for done, number in enumerate(numbers, 1):
+            log.outcome(number, ended)
+            # The last 7 intents still wait, and fill the batch with the first 57 outcomes.
+            assert 200 + done - len(on_disk(tmp_path)) == (done + 7) % 64
+    assert kinds(tmp_path) == ["opened"] + ["intent"] * 199 + ["outcome"] * 199 + ["closed"]
+
+
+def test_a_buffered_statement_is_one_record(
+    tmp_path: Path, who: Who, what: What, ended: Ended
+) -> None:
+    """It says who, what and how it ended, at the time and under the number of its intent."""
+    clock = Clock()
+    with FileLog(tmp_path, durability="buffered", clock=clock) as log:
+        number = log.intent(who, what)
+        clock.now += 0.5
+        log.outcome(number, ended)
+    _, told, _ = records(tmp_path)
+    assert {*told} == {"n", "prev", "at", "kind", "who", "what", "ended", "crc"}
+    assert (told["n"], told["kind"], told["at"]) == (number, "statement", 1_700_000_000.0)
+    assert msgspec.convert(told["who"], Who).subject == who.subject
+    assert msgspec.convert(told["what"], What).relations == what.relations
+    assert msgspec.convert(told["ended"], Ended) == ended
+
+
+def test_a_second_outcome_does_not_touch_the_first(tmp_path: Path, who: Who, what: What) -> None:
+    """An outcome told again, before or after the write, is a record of its own."""
+    with FileLog(tmp_path, durability="buffered") as log:
+        number = log.intent(who, what)
+        for rows in (1, 2):
+            log.outcome(number, Ended(status="ok", rows=rows))
+        log.flush()
+        log.outcome(number, Ended(status="ok", rows=3))
+    _, statement, second, third, _ = on_disk(tmp_path)
+    assert (statement["kind"], statement["ended"]["rows"]) == ("statement", 1)
+    for told, rows in ((second, 2), (third, 3)):
+        assert (told["kind"], told["intent"], told["ended"]["rows"]) == ("outcome", number, rows)
+    assert verify(tmp_path).files[0].open_intents == ()
+
+
+@pytest.mark.parametrize("ahead", [-100, -2, -1, 1, 2, 100])
+def test_an_outcome_of_no_intent_does_not_end_another(
+    tmp_path: Path, who: Who, what: What, ended: Ended, ahead: int
+) -> None:
+    """A number that was not given out, or not yet, leaves the intents that wait as they are."""
+    with FileLog(tmp_path, durability="buffered") as log:
+        log.outcome(log.intent(who, what) + ahead, ended)
+        for _ in range(3):
+            log.intent(who, what)
+    assert len(verify(tmp_path).files[0].open_intents) >= 3
+    assert "statement" not in kinds(tmp_path)
+
+
+def test_an_outcome_in_the_middle_of_a_close_starts_no_new_file(
+    tmp_path: Path, who: Who, what: What, ended: Ended
+) -> None:
+    """Whatever the moment, nothing is written once the log is closed."""
+    log: FileLog | None = None
+    clock = Clock()
+    numbers: list[int] = []
+
+    def closing() -> float:
+        if numbers and log:
+            numbers.clear()
+            log.close()
+        return clock()
+
+    log = FileLog(tmp_path, durability="buffered", clock=closing)
+    number = log.intent(who, what)
+    numbers.append(number)
+    clock.now += 5.0
+    log.outcome(number, ended)
+    log.flush()
+    assert kinds(tmp_path) == ["opened", "intent", "closed"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_whatever_the_order_each_statement_is_told_once(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Each intent is in one record, each outcome is told once and for its own intent.
+
+    What is told of a number no second time is open exactly if nothing was told.
+    """
+    directory = tmp_path_factory.mktemp("audit")
+    who = Who(issuer="i", subject="ana", session="s", database="d", role="r")
+    what = What(summary="s", text="t", sha256="0", decision="allowed", rule="g", policy="p")
+    clock = Clock()
+    numbers: list[int] = []
+    told: list[tuple[int, int]] = []
+    steps = st.lists(st.sampled_from("iiiiooooofxw"), max_size=200)
+    with FileLog(directory, durability="buffered", clock=clock) as log:
+        for turn, step in enumerate(data.draw(steps)):
+            if step == "i":
+                numbers.append(log.intent(who, what))
+            elif step == "o" and numbers:
+                told.append((data.draw(st.sampled_from(numbers[-70:])), turn))
+                log.outcome(told[-1][0], Ended(status="ok", rows=turn))
+            elif step == "f":
+                log.flush()
+            elif step == "x":
+                log.incident(Incident(kind="mismatch"))
+            elif step == "w":
+                clock.now += 0.6
+    (file,) = verify(directory).files
+    assert file.ok
+    kept = list(records(directory))
+    assert [r["n"] for r in kept if "who" in r] == numbers
+    ends = [(r.get("intent", r["n"]), r["ended"]["rows"]) for r in kept if "ended" in r]
+    assert sorted(ends) == sorted(told)
+    assert set(file.open_intents) == set(numbers) - {number for number, _ in told}
 
 
 @pytest.mark.parametrize("moved", [1.0, -5.0])
@@ -155,18 +279,41 @@ def test_a_pending_record_does_not_wait_for_long(
         assert kinds(tmp_path) == ["opened"]
         clock.now += moved
         log.outcome(number, ended)
-        assert kinds(tmp_path) == ["opened", "intent", "outcome"]
+        assert kinds(tmp_path) == ["opened", "statement"]
 
 
-@pytest.mark.parametrize("durability", ["buffered", "written", "synced"])
+@pytest.mark.parametrize("moved", [1.0, -5.0])
+def test_an_intent_writes_what_waited_for_long(
+    tmp_path: Path, who: Who, what: What, ended: Ended, moved: float
+) -> None:
+    """It is written before the new intent, whose own second begins."""
+    clock = Clock()
+    with FileLog(tmp_path, durability="buffered", clock=clock) as log:
+        log.intent(who, what)
+        clock.now += moved
+        number = log.intent(who, what)
+        assert kinds(tmp_path) == ["opened", "intent"]
+        clock.now += 1.0
+        log.outcome(number, ended)
+        assert kinds(tmp_path) == ["opened", "intent", "statement"]
+
+
+@pytest.mark.parametrize(
+    ("durability", "told"),
+    [
+        ("buffered", ["statement"]),
+        ("written", ["intent", "outcome"]),
+        ("synced", ["intent", "outcome"]),
+    ],
+)
 def test_flush_writes_what_is_pending(
-    tmp_path: Path, who: Who, what: What, ended: Ended, durability: Any
+    tmp_path: Path, who: Who, what: What, ended: Ended, durability: Any, told: list[str]
 ) -> None:
     """After `flush` nothing waits."""
     with FileLog(tmp_path, durability=durability) as log:
         log.outcome(log.intent(who, what), ended)
         log.flush()
-        assert kinds(tmp_path) == ["opened", "intent", "outcome"]
+        assert kinds(tmp_path) == ["opened", *told]
 
 
 def test_an_incident_is_written_at_once(tmp_path: Path, who: Who, what: What) -> None:
@@ -276,14 +423,27 @@ def test_text_that_is_no_unicode_is_refused_without_showing_it(
     assert kinds(tmp_path) == ["opened", "intent", "closed"]
 
 
-def test_an_outcome_that_is_no_unicode_does_not_block_the_log(
-    tmp_path: Path, who: Who, what: What
+@pytest.mark.parametrize("durability", ["buffered", "written"])
+@pytest.mark.parametrize(
+    "ended",
+    [
+        Ended(status="error", sqlstate="\ud800"),
+        Ended(status="error", sqlstate="x" * 2_000_000),
+        Ended(status="ok", rows=10**5000),
+        Ended(status="ok", rows=object()),  # type: ignore[arg-type]
+    ],
+    ids=["no unicode", "too long", "too large", "no number"],
+)
+def test_an_outcome_that_cannot_be_told_does_not_block_the_log(
+    tmp_path: Path, who: Who, what: What, durability: Any, ended: Ended
 ) -> None:
     """What can't be encoded in an outcome is kept as `unknown`, and the log goes on."""
-    with FileLog(tmp_path) as log:
-        log.outcome(log.intent(who, what), Ended(status="error", sqlstate="\ud800"))
+    with FileLog(tmp_path, durability=durability) as log:
+        log.outcome(log.intent(who, what), ended)
         log.intent(who, what)
-    assert on_disk(tmp_path)[2]["ended"] == {"status": "unknown"}
+    (told,) = [record for record in on_disk(tmp_path) if "ended" in record]
+    assert told["ended"] == {"status": "unknown"}
+    assert verify(tmp_path).ok
 
 
 def test_a_record_that_is_too_long_is_refused(tmp_path: Path, who: Who, what: What) -> None:
@@ -312,8 +472,11 @@ def test_many_different_statements_do_not_fill_the_memory(
             tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    ("durability", "told"), [("buffered", "statement"), ("written", "outcome")]
+)
 def test_an_outcome_reported_in_the_middle_of_an_intent_does_not_hang(
-    tmp_path: Path, who: Who, what: What, ended: Ended
+    tmp_path: Path, who: Who, what: What, ended: Ended, durability: Any, told: str
 ) -> None:
     """A finaliser may report an outcome while its own thread is inside `intent`."""
     log: FileLog | None = None
@@ -325,7 +488,7 @@ def test_an_outcome_reported_in_the_middle_of_an_intent_does_not_hang(
             log.outcome(pending.pop(), ended)
         return 1_700_000_000.0
 
-    log = FileLog(tmp_path, durability="buffered", clock=clock)
+    log = FileLog(tmp_path, durability=durability, clock=clock)
     for _ in range(300):
         pending.append(log.intent(who, what))
     clock()
@@ -333,7 +496,7 @@ def test_an_outcome_reported_in_the_middle_of_an_intent_does_not_hang(
     report = verify(tmp_path)
     assert report.ok
     assert report.files[0].open_intents == ()
-    assert kinds(tmp_path).count("outcome") == 300
+    assert kinds(tmp_path).count(told) == 300
 
 
 @pytest.mark.parametrize("durability", ["buffered", "written", "synced"])
@@ -358,7 +521,10 @@ def test_threads_share_one_chain(tmp_path: Path, what: What, ended: Ended, durab
     assert report.ok
     assert report.files[0].closed
     assert report.files[0].open_intents == ()
-    written = {r["who"]["subject"]: r["n"] for r in records(tmp_path) if r["kind"] == "intent"}
+    kept = [r for r in records(tmp_path) if r["kind"] in ("intent", "statement")]
+    assert len(kept) == len(numbers)
+    assert sum("ended" in r for r in records(tmp_path)) == len(numbers)
+    written = {r["who"]["subject"]: r["n"] for r in kept}
     assert written == {f"{name}/{turn}": number for (name, turn), number in numbers.items()}
 
 

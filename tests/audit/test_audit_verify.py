@@ -24,7 +24,8 @@ _WHAT = What(summary="s", text="SELECT ?", sha256="0", decision="allowed", rule=
 
 
 def written(directory: Path, statements: int = 4) -> Path:
-    with FileLog(directory) as log:
+    # A clock that stands still, for its digits would change the length.
+    with FileLog(directory, clock=lambda: 1_700_000_000.125) as log:
         for _ in range(statements):
             log.outcome(log.intent(_WHO, _WHAT), Ended(status="ok"))
         log.incident(Incident(kind="mismatch"))
@@ -34,6 +35,19 @@ def written(directory: Path, statements: int = 4) -> Path:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return written(tmp_path / "audit")
+
+
+def mixed(directory: Path) -> Path:
+    """Write a log with each kind of record there is; the intent 4 has no outcome."""
+    with FileLog(directory, durability="buffered") as log:
+        log.outcome(log.intent(_WHO, _WHAT), Ended(status="ok"))
+        late = log.intent(_WHO, _WHAT)
+        log.outcome(log.intent(_WHO, _WHAT), Ended(status="error", sqlstate="57014"))
+        log.intent(_WHO, _WHAT)
+        log.incident(Incident(kind="mismatch"))
+        log.outcome(late, Ended(status="ok"))
+        log.outcome(log.intent(_WHO, _WHAT), Ended(status="ok"))
+        return directory / log.head().file
 
 
 def only(report: Report) -> FileReport:
@@ -311,6 +325,39 @@ def test_open_intents_are_listed(tmp_path: Path) -> None:
         log.outcome(numbers[1], Ended(status="ok"))
     file = only(verify(tmp_path))
     assert (file.ok, file.open_intents) == (True, (numbers[0], numbers[2]))
+
+
+def test_a_log_that_mixes_kinds_verifies(tmp_path: Path) -> None:
+    """Statements of one record and of two may stand side by side; only 4 is open."""
+    path = mixed(tmp_path)
+    assert [record["kind"] for record in records(path)] == [
+        "opened",
+        "statement",
+        "intent",
+        "statement",
+        "intent",
+        "incident",
+        "outcome",
+        "statement",
+        "closed",
+    ]
+    file = only(verify(path))
+    assert (file.ok, file.records, file.open_intents, file.closed) == (True, 9, (4,), True)
+
+
+def test_a_changed_log_that_mixes_kinds_is_found(tmp_path: Path) -> None:
+    """In statements, too, a flipped bit, a record less and a record twice name their line."""
+    path = mixed(tmp_path)
+    kept = lines(path)
+    for at, line in enumerate(kept[:-1]):
+        path.write_bytes(b"".join(kept[:at] + kept[at + 1 :]))
+        assert fault_line(path) == at + 1
+        path.write_bytes(b"".join(kept[: at + 1] + kept[at:]))
+        assert fault_line(path) == at + 2
+        for place in range(len(line)):
+            changed = line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]
+            path.write_bytes(b"".join([*kept[:at], changed, *kept[at + 1 :]]))
+            assert fault_line(path) == at + 1
 
 
 def test_a_fault_never_quotes_the_file(path: Path) -> None:

@@ -61,3 +61,15 @@ def log(tmp_path: Path) -> Path:
         intent = kept.intent(who(HOSTILE), what("forbidden", HOSTILE))
         kept.outcome(intent, Ended(status="refused", sqlstate="42501"))
     return directory
+
+
+@pytest.fixture
+def buffered_log(tmp_path: Path) -> Path:
+    """A closed audit log of two statements, one refused, that are one record each."""
+    directory = tmp_path / "buffered"
+    with FileLog(directory, durability="buffered") as kept:
+        sent = kept.intent(who(), what())
+        kept.outcome(sent, Ended(status="ok", rows=8, seconds=0.0012))
+        refused = kept.intent(who(), what("forbidden", "DELETE traces.runs"))
+        kept.outcome(refused, Ended(status="refused", seconds=0.0001))
+    return directory

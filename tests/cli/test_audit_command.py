@@ -14,7 +14,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-KINDS = st.sampled_from(["opened", "intent", "outcome", "incident", "closed", "unreadable", "?"])
+KINDS = st.sampled_from("opened intent outcome statement incident closed unreadable ?".split())
 
 
 def lines(log):
@@ -101,6 +101,15 @@ def test_tail_says_who_what_and_how(run, log):
     told = run("audit", "tail", log, "-n", 100).stdout
     assert "ann  SELECT traces.runs  allowed by grants.all  masked: masks.keys" in told
     assert "ok  8 rows  1.2 ms" in told
+
+
+def test_tail_tells_a_statement_and_its_end_in_one_line(run, buffered_log):
+    """Where intent and outcome are one record, one line has the decision and how it ended."""
+    _, first, second, _ = run("audit", "tail", buffered_log).stdout.splitlines()
+    assert "statement ann  SELECT traces.runs  allowed by grants.all  masked: masks.keys" in first
+    assert first.endswith("  ended: ok  8 rows  1.2 ms")
+    assert "DELETE traces.runs  forbidden by grants.all" in second
+    assert second.endswith("  ended: refused  0.1 ms")
 
 
 def test_tail_gives_programs_the_records_themselves(run, log):

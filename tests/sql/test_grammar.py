@@ -19,7 +19,7 @@ from tracewall.sql import grammar
         ("SELECT 'a'\n  'b'", "SELECT ?"),
         ("SELECT 0x1f, 1_000", "SELECT ?, ?"),
         ("SELECT/* x */1 -- y", "SELECT ?"),
-        ("  SELECT\n\ta1, \"b'2\"", 'SELECT a1, "b\'2"'),
+        ('  SELECT\n\ta1, "b\'2"', 'SELECT a1, "b\'2"'),
         ("SELECT true, NULL", "SELECT true, NULL"),
         ("SELECT x FROM t ORDER BY 2", "SELECT x FROM t ORDER BY ?"),
         ("SELECT 'ü' AS ü", "SELECT ? AS ü"),

@@ -53,7 +53,7 @@ def test_a_value_handed_on_is_exact(reader, sql):
     [
         "secret::text",
         "CAST(secret AS varchar)",
-        "secret COLLATE \"C\"",
+        'secret COLLATE "C"',
         "COALESCE(secret, '')",
         "CASE WHEN id = 1 THEN secret END",
         "CASE id WHEN 1 THEN 'x' ELSE secret END",

@@ -208,7 +208,7 @@ def test_only_four_kinds_of_statement_are_read(reader, sql):
 @pytest.mark.parametrize("call", FUNCTIONS.strip().splitlines())
 @pytest.mark.parametrize("place", ["SELECT {}", "SELECT 1 FROM users WHERE {}", "SELECT * FROM {}"])
 def test_functions_that_are_not_listed_are_refused(reader, call, place):
-    """A function that reads files, settings, sequences or SQL as text, or is unknown, is refused."""
+    """What reads files, settings, sequences or SQL as text, or is unknown, is refused."""
     assert isinstance(reader.anyhow(place.format(call)), Misunderstood)
     qualified = place.format(f"pg_catalog.{call}")
     assert isinstance(reader.anyhow(qualified), Misunderstood)
@@ -408,7 +408,7 @@ catalog = Catalog("d", "r", (), {})
 done = []
 
 def ask():
-    for opening, closing in (("(", ")"), ("(SELECT ", ")"), ("ARRAY[", "]"), ("- ", ""), ("NOT ", "")):
+    for opening, closing in (("(", ")"), ("(SELECT ", ")"), ("ARRAY[", "]"), ("NOT ", "")):
         for times in (50, 200, 1_000, 60_000 // len(opening + closing)):
             understand(("SELECT " + opening * times + "1" + closing * times).encode(), catalog)
     understand(("SELECT 1" + "+1" * 32_000).encode(), catalog)

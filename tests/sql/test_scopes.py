@@ -36,7 +36,10 @@ USERS = ["id", "name", "secret", "token", "ssn", "notes", "doc", "tail"]
             "SELECT * FROM decoy JOIN orders USING (id) JOIN users USING (id)",
             ["id", "secret", "x", "user_id", "total", "secret", *USERS[1:]],
         ),
-        ("SELECT * FROM (decoy JOIN orders USING (id)) j (a)", "a secret x user_id total secret".split()),
+        (
+            "SELECT * FROM (decoy JOIN orders USING (id)) j (a)",
+            "a secret x user_id total secret".split(),
+        ),
         ("SELECT * FROM (SELECT id, secret FROM users) q (a)", ["a", "secret"]),
         ("SELECT * FROM generate_series(1, 2) g", ["g"]),
         ("SELECT * FROM generate_series(1, 2) AS g (n)", ["n"]),
@@ -112,7 +115,8 @@ def test_on_sees_nothing_beside_its_own_join(reader):
 
 def test_group_by_looks_for_columns_on_its_own_level_only(reader):
     """GROUP BY takes an output's name before a column of an outer level."""
-    sql = "SELECT (SELECT max(n) FROM (SELECT 1 AS n, secret AS x FROM users GROUP BY x) q) FROM decoy"
+    inner = "SELECT 1 AS n, secret AS x FROM users GROUP BY x"
+    sql = f"SELECT (SELECT max(n) FROM ({inner}) q) FROM decoy"
     assert ("compare", "users.secret") in reader.uses(sql)
 
 
@@ -147,7 +151,7 @@ def test_group_by_looks_for_columns_on_its_own_level_only(reader):
     ],
 )
 def test_orders_and_groups_mean_what_they_mean_to_postgresql(reader, sql, compared):
-    """ORDER BY and DISTINCT ON prefer an output's name, GROUP BY an input's; numbers are outputs."""
+    """ORDER BY and DISTINCT ON prefer an output, GROUP BY an input; numbers are outputs."""
     assert {name for how, name in reader.uses(sql) if how == "compare"} == compared
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 SECRET = "users.secret"
+NAME_AND_NOTES = ("users.name", "users.notes")
 
 
 @pytest.mark.parametrize(
@@ -187,8 +188,14 @@ def test_what_can_fail_or_multiply_is_a_use(reader, sql):
             "SELECT 1 FROM users WHERE token = 'a' ORDER BY ssn",
             {"select users", "select users.token", "select users.ssn"},
         ),
-        ("SELECT * FROM decoy", {"select decoy", *(f"select decoy.{c}" for c in ("id", "secret", "x"))}),
-        ("SELECT decoy FROM decoy", {"select decoy", *(f"select decoy.{c}" for c in ("id", "secret", "x"))}),
+        (
+            "SELECT * FROM decoy",
+            {"select decoy", *(f"select decoy.{c}" for c in ("id", "secret", "x"))},
+        ),
+        (
+            "SELECT decoy FROM decoy",
+            {"select decoy", *(f"select decoy.{c}" for c in ("id", "secret", "x"))},
+        ),
         (
             "SELECT 1 FROM users JOIN decoy USING (id)",
             {"select users", "select decoy", "select users.id", "select decoy.id"},
@@ -208,7 +215,10 @@ def test_what_can_fail_or_multiply_is_a_use(reader, sql):
         ),
         ("SELECT 1 FROM (SELECT secret FROM users) q", {"select users", "select users.secret"}),
         ("WITH q AS (SELECT secret FROM users) SELECT 1", {"select users", "select users.secret"}),
-        ("INSERT INTO decoy VALUES (1, 'a')", {"insert decoy", "insert decoy.id", "insert decoy.secret"}),
+        (
+            "INSERT INTO decoy VALUES (1, 'a')",
+            {"insert decoy", "insert decoy.id", "insert decoy.secret"},
+        ),
         ("INSERT INTO decoy DEFAULT VALUES", {"insert decoy"}),
         ("INSERT INTO decoy (x) VALUES (1)", {"insert decoy", "insert decoy.x"}),
         (
@@ -216,7 +226,8 @@ def test_what_can_fail_or_multiply_is_a_use(reader, sql):
             {"insert decoy", "insert decoy.x", "select users", "select users.secret"},
         ),
         (
-            "INSERT INTO decoy (id, x) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET x = excluded.x",
+            "INSERT INTO decoy (id, x) VALUES (1, 'a')"
+            " ON CONFLICT (id) DO UPDATE SET x = excluded.x",
             {"insert decoy", "insert decoy.id", "insert decoy.x", "select decoy.id"}
             | {"select decoy.x", "update decoy.x"},
         ),
@@ -291,8 +302,7 @@ def test_each_relation_and_column_needs_its_right(reader, sql, rights):
         ),
         (
             "UPDATE users SET (name, notes) = (SELECT secret, id FROM orders LIMIT 1)",
-            [("users.name", {"orders.secret DERIVED", "orders.id DERIVED"})]
-            + [("users.notes", {"orders.secret DERIVED", "orders.id DERIVED"})],
+            [(name, {"orders.secret DERIVED", "orders.id DERIVED"}) for name in NAME_AND_NOTES],
         ),
         ("UPDATE users SET name = DEFAULT", [("users.name", set())]),
         (

@@ -62,16 +62,19 @@ class AppendedFile:
 
         Raises:
             OSError: it was not added; `usable` tells whether trying again makes sense.
+                The same holds for an interrupt (KeyboardInterrupt).
         """
         self._look()
+        grown = self.size + len(data)
         try:
             done = os.write(self._fd, data)
             while done < len(data):
                 done += _progress(os.write(self._fd, data[done:]))
-        except OSError:
+        except BaseException:
+            # An interrupt too: it comes when the system returns from a write that was done.
             self._cut_back()
             raise
-        self.size += len(data)
+        self.size = grown
 
     def _look(self) -> None:
         """Refuse a file that was removed or that another hand has written to or cut."""

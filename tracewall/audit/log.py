@@ -6,8 +6,8 @@ Rules of this room:
 2. Whoever got a number for an intent finds it in the log, in one place only.
 3. What could not be written stays queued; until a write succeeds, each intent is refused.
 4. A process writes only to files it has created; the child of a fork starts its own.
-5. Outcomes wait for the next intent, so that a statement costs one write; one that finds
-   its intent still queued joins it, so that a statement costs one record.
+5. Outcomes wait for the next intent, so that a statement costs one write; with `buffered`
+   one that finds its intent still waiting joins it, so that a statement costs one record.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from typing import Final, Literal, Self, TypeAlias, get_args
 
 from tracewall.audit.file import AppendedFile, prepare
 from tracewall.audit.record import LONGEST, Head, body, plain
-from tracewall.audit.writer import Entry, Writer
+from tracewall.audit.waiting import Batch, Entry, Intent, Note, Outcome
+from tracewall.audit.writer import Writer
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Ended, Incident, What, Who
 
@@ -34,7 +35,6 @@ Durability: TypeAlias = Literal["buffered", "written", "synced"]
 BATCH: Final = 64
 _OLDEST_SECONDS: Final = 1.0
 _CACHED: Final = 1024
-_INTENT: Final = len('"kind":"intent"')
 _CACHED_BYTES: Final = 4 << 20
 
 
@@ -44,11 +44,12 @@ class FileLog:
     Args:
         directory: where the files are; made with mode 0700 if it is missing.
         durability: what an intent has reached when `intent` returns. ``buffered``: this
-            process's memory, whose death loses at most the last 64 records. ``written``:
-            the kernel, which outlives the process. ``synced``: the disk, which outlives
-            the machine. An outcome is always held back until the next intent, `flush` or
-            `close`, so the death of the process may lose outcomes with any setting; their
-            intents are there, and verification lists them as open.
+            process's memory, whose death loses at most the last 64 records; a record is a
+            whole statement where its end was told before it was written. ``written``: the
+            kernel, which outlives the process. ``synced``: the disk, which outlives the
+            machine. An outcome is always held back until the next intent, `flush` or
+            `close`, so the death of the process may lose outcomes with any setting; where
+            their intents are written, verification lists them as open.
         clock: Unix time in seconds.
 
     All methods may be called from any thread. After a fork the child opens a file of its
@@ -73,10 +74,9 @@ class FileLog:
         self._synced = durability == "synced"
         self._clock = clock
         self._lock = threading.Lock()
-        self._queue: list[Entry] = []
-        # Outcomes arrive here without a lock: a generator that the garbage collector ends in
-        # the middle of `intent` reports its outcome in the thread that holds the lock.
-        self._ended: list[Entry] = []
+        # Outcomes arrive without a lock: a generator that the garbage collector ends in the
+        # middle of `intent` reports its outcome in the thread that holds the lock.
+        self._ended: list[Outcome] = []
         self._oldest = 0.0
         self._failing = False
         self._closed = False
@@ -89,6 +89,7 @@ class FileLog:
             self._writer.open()
         except OSError as error:
             raise _unavailable(error) from error
+        self._batch = Batch(self._writer.next)
         _follow_forks(self)
         atexit.register(self.close)
 
@@ -102,12 +103,11 @@ class FileLog:
             AuditUnavailable: the record could not be kept as strongly as configured, so
                 nothing may be sent.
         """
-        said = b'"kind":"intent","who":%b,"what":%b' % (
-            self._fragments.get(who) or self._fragment(who),
-            self._fragments.get(what) or self._fragment(what),
-        )
+        fragments = self._fragments
+        told_who = fragments.get(who) or self._fragment(who)
+        told_what = fragments.get(what) or self._fragment(what)
         with self._lock:
-            number = self._add(said, not self._buffered)
+            number = self._add(Intent(self._clock(), told_who, told_what), not self._buffered)
             if not self._synced:
                 return number
             file, mark = self._written()
@@ -119,41 +119,24 @@ class FileLog:
         return number
 
     def outcome(self, intent: int, ended: Ended) -> None:
-        """Record how the statement of an intent ended; never raises, never waits.
+        """Record how the statement of an intent ended; never raises, never waits for a disk.
 
-        The record goes out with the next intent, `flush` or `close`, or with the next
-        outcome when 64 records or a second have gathered.
+        With `buffered` it joins its intent's record if that still waits. Else a record of
+        its own goes out with the next intent, `flush` or `close`, or with the next outcome
+        when 64 records or a second have gathered.
         """
         if self._closed:
             return
         at = self._clock()
-        if not (self._buffered and self._joined(intent, ended)):
-            self._ended.append((at, (intent, ended)))
-        if self._due(at) and self._lock.acquire(blocking=False):
-            try:
-                # A failed write keeps what is queued and refuses the next intent.
-                with contextlib.suppress(Exception):
+        if not (self._buffered and self._batch.join(intent, ended)):
+            self._ended.append(Outcome(at, intent, ended))
+        # Looked at and then taken, for a lock got by acquire() is lost to an interrupt. What is
+        # not locked is not held by this thread, so that this waits for a write at most.
+        if self._due(at) and not self._lock.locked():
+            # A failed write keeps what is queued and refuses the next intent.
+            with contextlib.suppress(Exception), self._lock:
+                if not self._closed:
                     self._write()
-            finally:
-                self._lock.release()
-
-    def _joined(self, intent: int, ended: Ended) -> bool:
-        """Put an outcome to its intent where that is still queued: one record tells both."""
-        if not self._lock.acquire(blocking=False):
-            return False
-        try:
-            place = intent - self._writer.number(0)
-            if not 0 <= place < len(self._queue):
-                return False
-            at, said = self._queue[place]
-            told = plain(ended)
-            assert isinstance(said, bytes)
-            self._queue[place] = (at, b'"kind":"statement"%b,"ended":%b' % (said[_INTENT:], told))
-        except ValueError:
-            return False
-        finally:
-            self._lock.release()
-        return True
 
     def incident(self, incident: Incident) -> None:
         """Record anything else, at once.
@@ -163,7 +146,7 @@ class FileLog:
         """
         said = _encoded(lambda: body("incident", {"incident": incident}))
         with self._lock:
-            self._add(said, True)
+            self._add(Note(self._clock(), said), True)
             file, mark = self._written()
         if self._synced:
             _sync(file, mark)
@@ -175,7 +158,7 @@ class FileLog:
             AuditUnavailable: it could not be written; it stays queued.
         """
         with self._lock:
-            if self._queue or self._ended:
+            if not self._closed and (self._batch.entries or self._ended):
                 self._write()
             file, mark = self._written()
         if self._synced:
@@ -195,7 +178,7 @@ class FileLog:
             try:
                 self._write_the_end()
             finally:
-                self._queue.clear()
+                self._batch = Batch(self._writer.next)
                 if self._writer.file:
                     self._writer.file.close()
 
@@ -224,54 +207,62 @@ class FileLog:
     ) -> None:
         self.close()
 
-    def _add(self, said: bytes, at_once: bool) -> int:
-        """Queue a record, write the queue if it is time, and return the record's number."""
+    def _add(self, entry: Entry, at_once: bool) -> int:
+        """Queue an entry, write what it is time for, and return the entry's number."""
         if self._closed:
             raise AuditUnavailable("the audit log is closed")
-        at = self._clock()
+        at_once = at_once or self._failing
+        if not at_once and self._due(entry.at):
+            # Without the new one, which shall wait for its outcome.
+            self._write()
+            self._oldest = entry.at
         if self._ended:
             self._take_outcomes()
-        place = len(self._queue)
-        self._queue.append((at, said))
-        number = self._writer.number(place)
-        if at_once or self._failing or self._due(at):
+        entries = self._batch.entries
+        place = len(entries)
+        entries.append(entry)
+        number = self._batch.first + place
+        if at_once:
             try:
                 self._write()
             except AuditUnavailable:
-                del self._queue[place]
+                del entries[place]
                 raise
         return number
 
     def _take_outcomes(self) -> None:
         # Not clear(): another outcome may arrive between the two lines.
         count = len(self._ended)
-        self._queue += self._ended[:count]
+        self._batch.entries += self._ended[:count]
         del self._ended[:count]
 
     def _due(self, at: float) -> bool:
         """Tell whether a batch is full or its oldest record has waited long enough."""
         if not self._oldest:
             self._oldest = at
-        full = len(self._queue) + len(self._ended) >= BATCH
+        full = len(self._batch.entries) + len(self._ended) >= BATCH
         return full or not 0 <= at - self._oldest < _OLDEST_SECONDS
 
     def _write(self) -> None:
-        """Write the queue in one go; on AuditUnavailable all of it stays queued."""
+        """Write the batch in one go; on AuditUnavailable all of it stays queued."""
         self._take_outcomes()
+        # A new batch, for an outcome may be looking at the old one; made before the write, so
+        # that no interrupt comes between the two.
+        after = Batch(self._writer.next + len(self._batch.entries))
         try:
-            self._writer.write(self._queue)
+            self._writer.write(self._batch)
         except OSError as error:
             self._failing = True
             raise _unavailable(error) from error
-        # Last, so that a fork in another thread may skip numbers but never repeats one.
-        self._queue.clear()
+        # After the write, so that a fork in another thread may skip numbers but repeats none.
+        self._batch = after
         self._oldest = 0.0
         self._failing = False
 
     def _write_the_end(self) -> None:
         self._take_outcomes()
-        if self._writer.file or self._queue:
-            self._queue.append((self._clock(), body("closed", {})))
+        if self._writer.file or self._batch.entries:
+            self._batch.entries.append(Note(self._clock(), body("closed", {})))
             self._write()
         if self._synced:
             _sync(*self._written())
@@ -294,8 +285,8 @@ class FileLog:
     def _forked(self) -> None:
         """Leave the parent's file and queue to the parent; runs in the child before any thread."""
         self._lock = threading.Lock()
-        self._writer.leave_to_parent(len(self._queue))
-        self._queue, self._ended = [], []
+        self._writer.leave_to_parent(len(self._batch.entries))
+        self._batch, self._ended = Batch(self._writer.next), []
         self._oldest, self._failing = 0.0, False
 
 

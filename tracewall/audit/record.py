@@ -26,6 +26,7 @@ SUFFIX: Final = ".jsonl"
 
 _SEAL_LENGTH: Final = len(b',"crc":"01234567"}')
 _encode: Final = msgspec.json.Encoder().encode
+_DELETE: Final = 0x7F
 _NOT_PLAIN: Final = re.compile("[^\x20-\x7e]")
 
 
@@ -49,7 +50,7 @@ def plain(value: object) -> bytes:
             of msgspec holds that text and must not be shown.
     """
     raw = _encode(value)
-    if raw.isascii() and b"\x7f" not in raw:
+    if raw.isascii() and _DELETE not in raw:
         return raw
     return _NOT_PLAIN.sub(_escaped, raw.decode()).encode("ascii")
 
@@ -71,9 +72,10 @@ def seal(n: int, prev: bytes, said: Iterable[tuple[float, bytes]]) -> tuple[byte
         Their lines with newlines, and the ``prev`` of the record after them.
     """
     # This loop is most of what an audited statement costs: nothing is copied twice.
-    crc32, sha256, parts = zlib.crc32, hashlib.sha256, []
+    # msgspec writes the time in a sixth of what %f takes, and as exactly as it is known.
+    crc32, sha256, number, parts = zlib.crc32, hashlib.sha256, _encode, []
     for at, told in said:
-        line = b'{"n":%d,"prev":"%b","at":%.6f,%b' % (n, prev, at, told)
+        line = b'{"n":%d,"prev":"%b","at":%b,%b' % (n, prev, number(at), told)
         end = b',"crc":"%08x"}\n' % crc32(line)
         hashed = sha256(line)
         hashed.update(end[:-1])

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from tracewall.audit.file import AppendedFile, sync_directory
-from tracewall.audit.record import FIRST_PREV, FORMAT, Head, body, plain, seal
+from tracewall.audit.record import FIRST_PREV, FORMAT, LONGEST, Head, body, plain, seal
+from tracewall.audit.waiting import Batch, Intent, Outcome
 from tracewall.events import Ended
 from tracewall.version import __version__
 
-Entry: TypeAlias = tuple[float, bytes | tuple[int, Ended]]
-"""When, and what: an encoded body, or an outcome with the public number of its intent."""
-
 _REMEMBERED_FILES: Final = 256
+_INTENT: Final = b'"kind":"intent","who":%b,"what":%b'
+_STATEMENT: Final = b'"kind":"statement","who":%b,"what":%b,"ended":%b'
+_UNKNOWN: Final = plain(Ended(status="unknown"))
 
 
 class Writer:
@@ -39,12 +40,13 @@ class Writer:
         self._n = 0
         self._prev = FIRST_PREV
 
-    def number(self, place: int) -> int:
-        """Return the public number of the entry that is written after `place` others."""
-        return self._base + self._n + place
+    @property
+    def next(self) -> int:
+        """The public number of the next entry to be written."""
+        return self._base + self._n
 
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Write all entries, or none of them.
+    def write(self, batch: Batch) -> None:
+        """Write all entries, or none of them; what they are is final after the first try.
 
         Raises:
             OSError: none was written; the next call tries again, in a new file if need be.
@@ -52,12 +54,26 @@ class Writer:
         file = self.file
         if file is None or not file.usable:
             file = self.open()
-        told = [
-            (at, said if isinstance(said, bytes) else self._outcome(*said)) for at, said in entries
-        ]
-        lines, prev = seal(self._n, self._prev, told)
+        count = len(batch.entries)
+        lines, prev = seal(self._n, self._prev, self._bodies(batch))
+        n = self._n + count
         file.append(lines)
-        self._n, self._prev = self._n + len(told), prev
+        # No call from here on: an interrupt between the file and the count would break the chain.
+        self._n, self._prev = n, prev
+
+    def _bodies(self, batch: Batch) -> Iterator[tuple[float, bytes]]:
+        """Encode the entries; an intent whose outcome has joined it becomes a statement."""
+        outcome_of = batch.outcome_of
+        for number, entry in enumerate(batch.entries, batch.first):
+            if isinstance(entry, Intent):
+                if (ended := outcome_of(number)) is None:
+                    yield entry.at, _INTENT % (entry.who, entry.what)
+                else:
+                    yield entry.at, _STATEMENT % (entry.who, entry.what, _told(ended))
+            elif isinstance(entry, Outcome):
+                yield entry.at, self._outcome(entry.intent, _told(entry.ended))
+            else:
+                yield entry.at, entry.body
 
     def open(self) -> AppendedFile:
         """Start a new file: the first one, or the next after a fork or after one went bad.
@@ -72,7 +88,7 @@ class Writer:
             file.append(line)
             if self._durability == "synced":
                 sync_directory(self._directory)
-        except OSError:
+        except BaseException:
             # Nothing was promised about it yet, and each further try would leave one more.
             file.close()
             with contextlib.suppress(OSError):
@@ -111,12 +127,8 @@ class Writer:
             told["follows"] = head
         return body("opened", told)
 
-    def _outcome(self, number: int, ended: Ended) -> bytes:
-        """Encode an outcome, now that it is known which file it goes to."""
-        try:
-            told = plain(ended)
-        except ValueError:
-            told = plain(Ended(status="unknown"))
+    def _outcome(self, number: int, told: bytes) -> bytes:
+        """Give the body of an outcome, now that it is known which file it goes to."""
         if number > self._base:
             return b'"kind":"outcome","intent":%d,"ended":%b' % (number - self._base, told)
         base, writer = self._written_before(number)
@@ -127,3 +139,12 @@ class Writer:
         """Find the earlier file with this number; one long forgotten has no name."""
         files = (file for file in reversed(self._earlier) if file[0] < number)
         return next(files, (0, ""))
+
+
+def _told(ended: Ended) -> bytes:
+    """Encode how a statement ended; what can't be told must not block the log."""
+    try:
+        told = plain(ended)
+    except (ValueError, TypeError):
+        return _UNKNOWN
+    return told if len(told) < LONGEST // 4 else _UNKNOWN

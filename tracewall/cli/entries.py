@@ -28,10 +28,18 @@ def entry(record: Mapping[str, Any]) -> Text:
 
 
 def _intent(record: Mapping[str, Any]) -> Text:
+    return Text.assemble(("intent   ", "bold"), _asked(record))
+
+
+def _statement(record: Mapping[str, Any]) -> Text:
+    """Tell an intent and its outcome, which one record holds where the log is buffered."""
+    return Text.assemble(("statement ", "bold"), _asked(record), "  ended: ", _ended(record))
+
+
+def _asked(record: Mapping[str, Any]) -> Text:
     who, what = _part(record, "who"), _part(record, "what")
     decision = _text(what.get("decision"))
     line = Text.assemble(
-        ("intent   ", "bold"),
         f"{_text(who.get('subject')) or 'nobody'}  {_text(what.get('summary'))}  ",
         (decision, _STYLES.get(decision, "red")),
         f" by {_text(what.get('rule'))}",
@@ -45,13 +53,14 @@ def _intent(record: Mapping[str, Any]) -> Text:
 
 
 def _outcome(record: Mapping[str, Any]) -> Text:
+    of = f"of {_text(record.get('intent', '?'))}  "
+    return Text.assemble(("outcome  ", "bold"), of, _ended(record))
+
+
+def _ended(record: Mapping[str, Any]) -> Text:
     ended = _part(record, "ended")
     status = _text(ended.get("status"))
-    line = Text.assemble(
-        ("outcome  ", "bold"),
-        f"of {_text(record.get('intent', '?'))}  ",
-        (status, _STYLES.get(status, "red")),
-    )
+    line = Text.assemble((status, _STYLES.get(status, "red")))
     if ended.get("sqlstate"):
         line.append(f" {_text(ended['sqlstate'])}")
     rows = _text(ended.get("rows"))
@@ -81,6 +90,7 @@ def _closed(record: Mapping[str, Any]) -> Text:
 _TELLERS = {
     "intent": _intent,
     "outcome": _outcome,
+    "statement": _statement,
     "incident": _incident,
     "opened": _opened,
     "closed": _closed,

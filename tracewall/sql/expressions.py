@@ -357,6 +357,7 @@ def _indirection(body: Node, scope: Scope, log: Reading) -> Flow:
 def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
     columns = log.query(body["subselect"], scope.inner(), log)
     flow = NOTHING.union(*(column.flow for column in columns))
+    log.titles[id(body)] = columns[0].name if columns else ""
     kind = body["subLinkType"]
     if kind == "EXISTS_SUBLINK":
         return NOTHING

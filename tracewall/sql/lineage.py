@@ -76,7 +76,8 @@ def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[
             read_columns(star, "*", log)
             columns += (Named(column.name, column.flow) for column in star)
         else:
-            columns.append(Named(output_name(target), flow_of(target["val"], scope, log)))
+            flow = flow_of(target["val"], scope, log)
+            columns.append(Named(output_name(target, log.titles), flow))
         if len(columns) > MOST_OUTPUTS:
             raise Unknowable("it has more output columns than PostgreSQL gives")
     return tuple(columns)

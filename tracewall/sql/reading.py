@@ -22,7 +22,8 @@ class Reading:
     """What reading one statement has found so far.
 
     ``query`` reads a nested query, ``hides`` tells which keys hide members of documents.
-    ``seen`` has the identity of each node of the tree that was read.
+    ``seen`` has the identity of each node of the tree that was read, ``titles`` the name of
+    each subquery's first column by the identity of its node.
     """
 
     catalog: Catalog
@@ -35,6 +36,7 @@ class Reading:
     queries: int = 0
     items: int = 0
     seen: set[int] = field(default_factory=set)
+    titles: dict[int, str] = field(default_factory=dict)
 
     def need(self, action: str, relation: int, attnum: int, spelled: str) -> None:
         """Record a right that the statement needs."""
