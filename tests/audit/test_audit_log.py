@@ -207,27 +207,32 @@ def test_an_outcome_of_no_intent_does_not_end_another(
     assert "statement" not in kinds(tmp_path)
 
 
-def test_an_outcome_in_the_middle_of_a_close_starts_no_new_file(
+def test_outcomes_in_the_middle_of_a_close_start_no_new_file(
     tmp_path: Path, who: Who, what: What, ended: Ended
 ) -> None:
-    """Whatever the moment, nothing is written once the log is closed."""
+    """However many outcomes come while the log closes, nothing is written after its end."""
     log: FileLog | None = None
-    clock = Clock()
     numbers: list[int] = []
+    open_ones: list[int] = []
 
-    def closing() -> float:
-        if numbers and log:
-            numbers.clear()
-            log.close()
-        return clock()
+    def clock() -> float:
+        # Each outcome is interrupted by the next one, and the last of them by the close.
+        if open_ones and log:
+            number = open_ones.pop()
+            log.outcome(number, ended)
+            if number == numbers[0]:
+                log.close()
+        return 1_700_000_000.0
 
-    log = FileLog(tmp_path, durability="buffered", clock=closing)
-    number = log.intent(who, what)
-    numbers.append(number)
-    clock.now += 5.0
-    log.outcome(number, ended)
+    log = FileLog(tmp_path, durability="buffered", clock=clock)
+    for _ in range(150):
+        numbers.append(log.intent(who, what))
+    open_ones += numbers
+    clock()
     log.flush()
-    assert kinds(tmp_path) == ["opened", "intent", "closed"]
+    report = verify(tmp_path)
+    assert [file.closed for file in report.files] == [True]
+    assert log.head() == report.files[0].head
 
 
 @settings(max_examples=150, deadline=None)
