@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from tracewall.masking.config import Method
 from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
@@ -116,9 +117,12 @@ def _check_access(access: Access, statement: Understanding, rights: Rights) -> s
 
 
 def _hint(statement: Understanding, rights: Rights) -> str:
-    known = {(a.relation, a.action): None for a in statement.accesses if a.relation}
+    # Each relation with each action, whether or not a column of it was found: a hint that
+    # followed what was found would tell which columns there are.
+    relations = dict.fromkeys(a.relation for a in statement.accesses if a.relation)
+    actions = dict.fromkeys(access.action for access in statement.accesses)
     told = []
-    for oid, action in known:
+    for oid, action in product(relations, actions):
         columns = rights.readable(oid, action)
         if columns:
             name = rights.catalog.relations[oid].qualified
