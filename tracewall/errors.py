@@ -18,6 +18,8 @@ from psycopg.errors import (
     OperationalError,
 )
 
+from tracewall import _clash as _clash
+
 __all__ = [
     "ApprovalRequired",
     "AuditUnavailable",

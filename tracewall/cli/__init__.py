@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from tracewall import _clash as _clash
+
 _NEEDED = ("click", "rich")
 
 
