@@ -131,7 +131,7 @@ def _hint(statement: Understanding, rights: Rights) -> str:
 
 
 def _check_use(use: Use, rights: Rights) -> None:
-    for column in {source.column for source in (*use.flow, *use.other)}:
+    for column in sorted({source.column for source in (*use.flow, *use.other)}):
         for rule in _rules(column, rights):
             if not _may_use(use, column, rule, rights):
                 if use.how == "compute":
@@ -168,7 +168,7 @@ def _may_use(use: Use, column: Column, rule: Mask | Scan, rights: Rights) -> boo
 
 def _check_write(write: Write, rights: Rights) -> None:
     held = rights.stored(write.target).names
-    for source in write.flow:
+    for source in sorted(write.flow):
         rules: tuple[Mask | Scan, ...] = (
             *rights.stored(source.column).masks,
             *_leaking_scans(source, rights),
