@@ -49,6 +49,8 @@ INSERT INTO shop.notes SELECT i, 'line' || i, 'plain' || i FROM generate_series(
 INSERT INTO shop.logs SELECT i, CASE WHEN i < 3 THEN {line} ELSE 'later' || i END, 'actor' || i
     FROM generate_series(1, 5) i;
 INSERT INTO shop.vault SELECT i, {vault}, {gold} FROM generate_series(1, 3) i;
+ALTER TABLE shop.people SET (autovacuum_enabled = off);
+ALTER TABLE shop.notes SET (autovacuum_enabled = off);
 GRANT USAGE ON SCHEMA shop TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA shop TO {role};
 """

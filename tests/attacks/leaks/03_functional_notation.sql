@@ -1,0 +1,15 @@
+SELECT {c}(p) FROM lab.people p;
+SELECT {c}(people) FROM lab.people;
+SELECT name({c}) FROM lab.people;
+SELECT p.to_jsonb FROM lab.people p;
+SELECT p.row_to_json FROM lab.people p;
+SELECT p.concat FROM lab.people p;
+SELECT lab.reveal(id) FROM lab.people;
+SELECT lab.echo({c}) FROM lab.people;
+SELECT * FROM lab.reveal(1);
+SELECT lab.reveal(1);
+SELECT {c} OPERATOR(lab.===) 'x' FROM lab.people;
+SELECT {c}::lab.word FROM lab.people;
+SELECT pg_catalog.textcat({c}, 'a') FROM lab.people;
+SELECT textin(textout({c})) FROM lab.people;
+SELECT textsend({c}) FROM lab.people;

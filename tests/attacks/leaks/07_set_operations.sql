@@ -1,0 +1,16 @@
+SELECT name FROM lab.people UNION ALL SELECT {c} FROM lab.people;
+SELECT {c} FROM lab.people UNION SELECT 'a';
+SELECT 'a' AS name UNION ALL SELECT {c} FROM lab.people;
+SELECT title FROM lab.drafts UNION ALL (SELECT {c} FROM lab.people LIMIT 1);
+SELECT {c} FROM lab.people UNION ALL SELECT {c} FROM lab.people;
+SELECT id, name FROM lab.people UNION SELECT id, {c} FROM lab.people ORDER BY 1;
+SELECT {c} FROM lab.people INTERSECT SELECT {c} FROM lab.people;
+SELECT {c} FROM lab.people EXCEPT SELECT 'a';
+SELECT {c} FROM lab.people EXCEPT ALL SELECT name FROM lab.people;
+SELECT x FROM (SELECT title AS x FROM lab.drafts UNION SELECT {c} FROM lab.people) q;
+SELECT title FROM lab.drafts UNION SELECT token FROM lab.drafts UNION ALL SELECT {c} FROM lab.people;
+(SELECT name FROM lab.people) UNION ALL ((SELECT {c} FROM lab.people) EXCEPT SELECT 'a');
+VALUES ('a') UNION ALL SELECT {c} FROM lab.people;
+SELECT id::text FROM lab.people UNION ALL SELECT {c} || '' FROM lab.people;
+TABLE lab.vault UNION ALL SELECT id, {c} FROM lab.people;
+SELECT NULL UNION ALL SELECT {c} FROM lab.people;

@@ -1,0 +1,18 @@
+SELECT {c} FROM lab.people JOIN lab.drafts d USING (id) WHERE d.title <> '';
+SELECT a.{c} FROM lab.people a JOIN lab.people b ON a.id = b.id;
+SELECT {c} FROM lab.people JOIN lab.people q USING (id, {c});
+SELECT {c} FROM lab.people NATURAL JOIN (SELECT {c} FROM lab.people) q;
+SELECT * FROM lab.people NATURAL JOIN (SELECT id FROM lab.drafts) q;
+SELECT {c} FROM lab.people FULL JOIN (SELECT 0 AS id) q USING (id);
+SELECT {c} FROM lab.people NATURAL FULL JOIN (SELECT 'a' AS {c}) q;
+SELECT q.{c} FROM (SELECT 'a' AS {c}) p RIGHT JOIN lab.people q ON true;
+SELECT j.{c} FROM lab.people JOIN (SELECT {c} FROM lab.people) q USING ({c}) AS j;
+SELECT j FROM lab.people JOIN (SELECT {c} FROM lab.people) q USING ({c}) AS j;
+SELECT coalesce(p.{c}, 'a') FROM lab.people p FULL JOIN lab.drafts d ON d.id = p.id;
+SELECT {c} FROM (lab.people CROSS JOIN (SELECT 1 AS one) o);
+SELECT x.{c} FROM (lab.people x LEFT JOIN lab.drafts d ON d.id = x.id) LEFT JOIN lab.events e ON true;
+SELECT k FROM (lab.people p JOIN lab.drafts d USING (id)) AS j (i, n, k, k2, k3, k4, k5, k6);
+SELECT k8 FROM (lab.people p JOIN lab.drafts d USING (id)) AS j (k1, k2, k3, k4, k5, k6, k7, k8);
+SELECT id FROM (SELECT {c} AS id FROM lab.people) p JOIN (SELECT {c} AS id FROM lab.people) q USING (id);
+SELECT max(q.{c}) FROM lab.drafts, lab.people q;
+SELECT d.{c} FROM lab.drafts d JOIN LATERAL (SELECT {c} FROM lab.people WHERE id = d.id) AS e ON true JOIN LATERAL (SELECT e.{c}) AS f (x) ON true WHERE f.x IS NOT NULL UNION ALL SELECT {c} FROM lab.people;

@@ -1,0 +1,25 @@
+-- columns: secret hidden
+SELECT id FROM lab.people WHERE {c} = '{value}';
+SELECT id FROM lab.people WHERE {c} = 'nothing';
+SELECT id FROM lab.people WHERE {c} IN ('{value}', 'a');
+SELECT id FROM lab.people WHERE {c} IN ('nothing', 'a');
+SELECT id FROM lab.people WHERE {c} = ANY (ARRAY['{value}']);
+SELECT id FROM lab.people WHERE {c} = ANY (ARRAY['nothing']);
+SELECT id FROM lab.people WHERE {c} <> '{value}';
+SELECT id FROM lab.people WHERE {c} <> 'nothing';
+SELECT id FROM lab.people WHERE {c} IS NOT DISTINCT FROM '{value}';
+SELECT id FROM lab.people WHERE {c} IS NOT DISTINCT FROM 'nothing';
+SELECT CASE {c} WHEN '{value}' THEN 1 END FROM lab.people;
+SELECT CASE {c} WHEN 'nothing' THEN 1 END FROM lab.people;
+SELECT count(*) FILTER (WHERE {c} = '{value}') FROM lab.people;
+SELECT count(*) FILTER (WHERE {c} = 'nothing') FROM lab.people;
+SELECT id FROM lab.people ORDER BY {c} = '{value}' DESC, id LIMIT 1;
+SELECT id FROM lab.people ORDER BY {c} = 'nothing' DESC, id LIMIT 1;
+SELECT a.id FROM lab.people a JOIN lab.people b ON a.{c} = b.{c} WHERE b.id = 2;
+SELECT a.id FROM lab.people a JOIN lab.people b ON a.{c} = b.{c} WHERE b.id = 3;
+SELECT id FROM lab.people WHERE {c} IN (SELECT {c} FROM lab.people WHERE id = 2);
+SELECT id FROM lab.people WHERE {c} IN (SELECT {c} FROM lab.people WHERE id = 3);
+SELECT nullif({c}, '{value}') IS NULL FROM lab.people;
+SELECT nullif({c}, 'nothing') IS NULL FROM lab.people;
+SELECT nullif('{value}', {c}) IS NULL FROM lab.people;
+SELECT nullif('nothing', {c}) IS NULL FROM lab.people;

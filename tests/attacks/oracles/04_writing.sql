@@ -1,0 +1,23 @@
+-- as: writers
+UPDATE lab.people SET name = 'hit' WHERE {c} LIKE '{first}%';
+UPDATE lab.people SET name = 'hit' WHERE {c} LIKE 'nope%';
+DELETE FROM lab.people WHERE {c} LIKE '{first}%';
+DELETE FROM lab.people WHERE {c} LIKE 'nope%';
+DELETE FROM lab.drafts d USING lab.people p WHERE p.{c} LIKE '{first}%';
+DELETE FROM lab.drafts d USING lab.people p WHERE p.{c} LIKE 'nope%';
+UPDATE lab.drafts SET title = 'hit' FROM lab.people p WHERE p.{c} LIKE '{first}%';
+UPDATE lab.drafts SET title = 'hit' FROM lab.people p WHERE p.{c} LIKE 'nope%';
+INSERT INTO lab.drafts (id) SELECT id FROM lab.people WHERE {c} LIKE '{first}%';
+INSERT INTO lab.drafts (id) SELECT id FROM lab.people WHERE {c} LIKE 'nope%';
+INSERT INTO lab.people (id, name) VALUES (2, 'a') ON CONFLICT (id) DO UPDATE SET name = 'hit' WHERE people.{c} LIKE '{first}%';
+INSERT INTO lab.people (id, name) VALUES (2, 'a') ON CONFLICT (id) DO UPDATE SET name = 'hit' WHERE people.{c} LIKE 'nope%';
+INSERT INTO lab.people (id, name) VALUES (2, 'a') ON CONFLICT (id) DO UPDATE SET name = CASE WHEN people.{c} LIKE '{first}%' THEN NULL ELSE 'a' END;
+INSERT INTO lab.people (id, name) VALUES (2, 'a') ON CONFLICT (id) DO UPDATE SET name = CASE WHEN people.{c} LIKE 'nope%' THEN NULL ELSE 'a' END;
+UPDATE lab.people SET id = id + 100 * (CASE WHEN {c} LIKE '{first}%' THEN 1 ELSE 0 END) RETURNING id;
+UPDATE lab.people SET id = id + 100 * (CASE WHEN {c} LIKE 'nope%' THEN 1 ELSE 0 END) RETURNING id;
+WITH u AS (UPDATE lab.people SET name = 'a' WHERE {c} LIKE '{first}%' RETURNING 1) SELECT count(*) FROM u;
+WITH u AS (UPDATE lab.people SET name = 'a' WHERE {c} LIKE 'nope%' RETURNING 1) SELECT count(*) FROM u;
+UPDATE lab.people SET {c} = {c} || (1 / (strpos({c}, '{first}') - 1))::text WHERE id = 2;
+UPDATE lab.people SET {c} = {c} || (1 / (strpos({c}, 'nope') - 1))::text WHERE id = 2;
+DELETE FROM lab.people p WHERE p::text LIKE '%{value}%';
+DELETE FROM lab.people p WHERE p::text LIKE '%nothing%';
