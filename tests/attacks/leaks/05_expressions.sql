@@ -45,7 +45,7 @@ SELECT {c} COLLATE "C" || '' FROM lab.people;
 SELECT ({c}) || NULL IS NULL, {c} < 'zqn' FROM lab.people;
 SELECT {c} > 'zqp' FROM lab.people;
 SELECT {c} ~ '[g-m]$' FROM lab.people;
-SELECT {c} LIKE '%kk%' FROM lab.people;
+SELECT {c} LIKE '__k%' FROM lab.people;
 SELECT greatest({c}, 'a') FROM lab.people;
 SELECT least({c}, 'zzz') FROM lab.people;
 SELECT nullif({c}, 'a') FROM lab.people;
