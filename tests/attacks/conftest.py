@@ -26,13 +26,13 @@ from tracewall.testing import TokenIssuer
 HERE = Path(__file__).parent
 COLUMNS = ("secret", "token", "email", "hidden", "notes", "wish")
 PROTECTED = f"""
-    SELECT {", ".join(COLUMNS)}, tail, doc ->> 'a', doc ->> 'password', pins[1], salary::text,
+    SELECT {", ".join(COLUMNS)}, tail, doc ->> 'a', doc ->> 'password', pins[1], ref, salary::text,
         born::text, to_char(born, 'FMYYYY, FMMM, FMDD') FROM lab.people
-    UNION ALL SELECT pass{", NULL" * 12} FROM lab.accounts
-    UNION ALL SELECT gold{", NULL" * 12} FROM lab.vault
-    UNION ALL SELECT line{", NULL" * 12} FROM lab.events_new
-    UNION ALL SELECT code{", NULL" * 12} FROM lab.humans
-    UNION ALL SELECT code{", NULL" * 12} FROM lab.noisy"""
+    UNION ALL SELECT pass{", NULL" * 13} FROM lab.accounts
+    UNION ALL SELECT gold{", NULL" * 13} FROM lab.vault
+    UNION ALL SELECT line{", NULL" * 13} FROM lab.events_new
+    UNION ALL SELECT code{", NULL" * 13} FROM lab.humans
+    UNION ALL SELECT code{", NULL" * 13} FROM lab.noisy"""
 WINDOW = 7
 """How many characters of a canary in a row count as a leak."""
 

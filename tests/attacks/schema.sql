@@ -5,13 +5,14 @@ CREATE FUNCTION lab.canary(of text, at int) RETURNS text LANGUAGE sql IMMUTABLE
         'ghijkmnpqrstuvwx'), 1, 10 + at * {more});
 CREATE TABLE lab.people (
     id int PRIMARY KEY, name text NOT NULL, secret text, token text UNIQUE, email text, salary int,
-    wish text, hidden text UNIQUE, notes text, doc jsonb, pins text[], born date,
+    wish text, ref text, hidden text UNIQUE, notes text, doc jsonb, pins text[], born date,
     tail text GENERATED ALWAYS AS (right(secret, 7)) STORED,
     CONSTRAINT positive CHECK (id > 0), CONSTRAINT grown CHECK (salary > 0)
 );
 INSERT INTO lab.people SELECT i, 'name' || i, lab.canary('secret', i), lab.canary('token', i),
     lab.canary('email', i) || '@example.org', 700000 + (('x' || substr(md5('{world}' || i), 1, 4))::bit(16)::int),
-    lab.canary('wish', i), lab.canary('hidden', i), 'see ' || rpad(lab.canary('notes', i), 14, 'g') || ' there',
+    lab.canary('wish', i), '4111' || lpad((('x' || substr(md5('{world}' || i), 1, 8))::bit(32)::bigint)::text, 12, '0'),
+    lab.canary('hidden', i), 'see ' || rpad(lab.canary('notes', i), 14, 'g') || ' there',
     jsonb_build_object('a', rpad(lab.canary('doc', i), 14, 'g'), 'b', i, 'password', rpad(lab.canary('pass', i), 14, 'g')),
     ARRAY[lab.canary('pins', i), 'z'] || array_fill('y'::text, ARRAY[i * {more}]),
     date '1950-01-01' + (('x' || substr(md5('{world}' || i), 1, 3))::bit(12)::int)
@@ -42,6 +43,8 @@ CREATE FUNCTION lab.shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RETURN new;
 END $$;
 CREATE TRIGGER shout BEFORE UPDATE ON lab.noisy FOR EACH ROW EXECUTE FUNCTION lab.shout();
+CREATE TABLE lab.odd (id int, born date);
+INSERT INTO lab.odd VALUES (1, 'infinity'), (2, '21234-05-06'), (3, '0044-03-15 BC');
 CREATE VIEW lab.faces AS SELECT id, name, secret, token, hidden FROM lab.people;
 CREATE MATERIALIZED VIEW lab.prints AS SELECT id, secret, hidden FROM lab.people;
 CREATE FUNCTION lab.reveal(int) RETURNS text LANGUAGE sql RETURN (SELECT secret FROM lab.people WHERE id = $1);

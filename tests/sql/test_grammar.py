@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ from tracewall.sql import grammar
         ("SELECT 'ü' AS ü", "SELECT ? AS ü"),
     ],
 )
-def test_literals_and_comments_are_taken_out(sql, text):
+def test_literals_and_comments_are_taken_out(sql: Any, text: Any) -> None:
     """Each literal becomes ?, comments go, blanks become one, and all else stays as it is."""
     assert grammar.without_literals(sql.encode()) == text
 
@@ -54,7 +56,7 @@ def test_literals_and_comments_are_taken_out(sql, text):
         "SELECT 'hush'; SELECT 424242",
     ],
 )
-def test_no_literal_of_any_statement_is_left(sql):
+def test_no_literal_of_any_statement_is_left(sql: Any) -> None:
     """Literals are taken out of every kind of statement, refused and broken ones too."""
     text = grammar.without_literals(sql.encode())
     assert "hush" not in text
@@ -65,7 +67,7 @@ def test_no_literal_of_any_statement_is_left(sql):
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
     st.integers(0, 10**9),
 )
-def test_a_literal_never_shows(text, number):
+def test_a_literal_never_shows(text: Any, number: Any) -> None:
     """Whatever a literal holds, the text for logs is the same."""
     quoted = "'" + text.replace("'", "''") + "'"
     sql = f"SELECT {quoted}, {number}, $q${text.replace('$', '')}$q$"
@@ -73,7 +75,7 @@ def test_a_literal_never_shows(text, number):
 
 
 @pytest.mark.parametrize("sql", [b"SELECT '", b"SELECT /*", b"SELECT \xff", b'SELECT "'])
-def test_what_cannot_be_scanned_has_no_text(sql):
+def test_what_cannot_be_scanned_has_no_text(sql: Any) -> None:
     """What PostgreSQL's scanner does not read is Unparsable, and gives no text at all."""
     with pytest.raises(grammar.Unparsable) as caught:
         grammar.without_literals(sql)
@@ -82,7 +84,7 @@ def test_what_cannot_be_scanned_has_no_text(sql):
 
 
 @given(st.binary(max_size=200))
-def test_reading_raises_nothing_but_unparsable(sql):
+def test_reading_raises_nothing_but_unparsable(sql: Any) -> None:
     """Whatever bytes come, reading them gives a tree or Unparsable."""
     try:
         assert isinstance(grammar.parse(sql), dict)

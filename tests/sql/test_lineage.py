@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 SECRET, OTHER = "users.secret", "orders.secret"
@@ -43,7 +45,7 @@ SECRET, OTHER = "users.secret", "orders.secret"
         "WITH RECURSIVE r (s) AS (SELECT secret FROM users) SELECT s FROM r",
     ],
 )
-def test_a_value_handed_on_is_exact(reader, sql):
+def test_a_value_handed_on_is_exact(reader: Any, sql: Any) -> None:
     """A column's value that is handed on unchanged is EXACT, wherever it passes through."""
     assert reader.flows(sql) == [{f"{SECRET} EXACT"}]
 
@@ -77,7 +79,7 @@ def test_a_value_handed_on_is_exact(reader, sql):
         "unnest(array_agg(secret))",
     ],
 )
-def test_a_part_of_a_value_is_part(reader, expression):
+def test_a_part_of_a_value_is_part(reader: Any, expression: Any) -> None:
     """What hands out one of several values, or a part that is left as it is, gives a PART."""
     (words,) = reader.flows(f"SELECT {expression} FROM users")
     assert words - {"users.id COMPARED"} == {f"{SECRET} PART"}
@@ -114,7 +116,7 @@ def test_a_part_of_a_value_is_part(reader, expression):
         "secret IN ('a') AND upper(secret) || 'x'",
     ],
 )
-def test_what_is_computed_is_derived(reader, expression):
+def test_what_is_computed_is_derived(reader: Any, expression: Any) -> None:
     """A value that is computed from a column carries it as DERIVED."""
     (words,) = reader.flows(f"SELECT {expression} FROM users")
     assert f"{SECRET} DERIVED" in words
@@ -124,7 +126,7 @@ def test_what_is_computed_is_derived(reader, expression):
     "expression",
     ["length(secret)", "octet_length(secret) * 2", "sum(length(secret))", "length(max(secret))"],
 )
-def test_a_measure_is_measured(reader, expression):
+def test_a_measure_is_measured(reader: Any, expression: Any) -> None:
     """A length, and arithmetic over it, is MEASURED: it shows little of the value."""
     assert reader.flows(f"SELECT {expression} FROM users") == [{f"{SECRET} MEASURED"}]
 
@@ -144,7 +146,7 @@ def test_a_measure_is_measured(reader, expression):
         "upper((secret = 'a')::text)",
     ],
 )
-def test_a_comparison_is_compared(reader, expression):
+def test_a_comparison_is_compared(reader: Any, expression: Any) -> None:
     """A truth about a comparison, and what is made of it, is COMPARED."""
     assert reader.flows(f"SELECT {expression} FROM users") == [{f"{SECRET} COMPARED"}]
 
@@ -166,12 +168,12 @@ def test_a_comparison_is_compared(reader, expression):
         "ARRAY[1, 2]",
     ],
 )
-def test_counts_constants_and_null_tests_carry_nothing(reader, expression):
+def test_counts_constants_and_null_tests_carry_nothing(reader: Any, expression: Any) -> None:
     """Counting a column or testing it for NULL carries nothing of it; nor does a constant."""
     assert reader.flows(f"SELECT {expression} FROM users") == [set()]
 
 
-def test_made_up_values_beside_a_column_are_told(reader):
+def test_made_up_values_beside_a_column_are_told(reader: Any) -> None:
     """A UNION or VALUES of a column with made-up values is AMONG, so that it is no plain column."""
     assert reader.flows("SELECT secret FROM users UNION ALL SELECT 'x'") == [{f"{SECRET} AMONG"}]
     assert reader.flows("SELECT v FROM users, LATERAL (VALUES (secret), ('x')) q (v)") == [
@@ -181,13 +183,13 @@ def test_made_up_values_beside_a_column_are_told(reader):
     assert reader.flows(recursive) == [{f"{SECRET} AMONG"}]
 
 
-def test_columns_of_both_sides_meet(reader):
+def test_columns_of_both_sides_meet(reader: Any) -> None:
     """A set operation's output has the sources of both sides, and the first side's name."""
     sql = "SELECT secret AS s FROM users UNION ALL SELECT total::text AS t FROM orders"
     assert reader.outputs(sql) == [("s", {f"{SECRET} EXACT", "orders.total PART"})]
 
 
-def test_a_recursive_query_gathers_all_rounds(reader):
+def test_a_recursive_query_gathers_all_rounds(reader: Any) -> None:
     """What a recursive term moves from column to column reaches each of them."""
     sql = """
         WITH RECURSIVE r (a, b, c) AS (
@@ -196,7 +198,7 @@ def test_a_recursive_query_gathers_all_rounds(reader):
     assert reader.flows(sql) == [{"users.name EXACT", "users.notes EXACT", f"{SECRET} EXACT"}]
 
 
-def test_a_generated_column_shows_what_it_is_computed_from(reader):
+def test_a_generated_column_shows_what_it_is_computed_from(reader: Any) -> None:
     """A generated column is EXACT itself, and INHERITED from the columns it is made of."""
     assert reader.flows("SELECT tail FROM users") == [{"users.tail EXACT", f"{SECRET} INHERITED"}]
     assert f"{SECRET} DERIVED" in reader.flows("SELECT upper(tail) FROM users")[0]
@@ -219,31 +221,31 @@ def test_a_generated_column_shows_what_it_is_computed_from(reader):
         "SELECT max(u::text) FROM users u",
     ],
 )
-def test_a_whole_row_is_derived_from_its_columns(reader, sql):
+def test_a_whole_row_is_derived_from_its_columns(reader: Any, sql: Any) -> None:
     """A table's name where a value is expected means all of its columns, as DERIVED."""
     (words,) = reader.flows(sql)
     assert f"{SECRET} DERIVED" in words or f"{SECRET} PART" in words
 
 
-def test_a_functions_name_means_its_one_value(reader):
+def test_a_functions_name_means_its_one_value(reader: Any) -> None:
     """A function in FROM that gives one column is that value when it is called by its name."""
     sql = "SELECT e, e ->> 'k', value FROM users, jsonb_array_elements(doc) e"
     assert reader.flows(sql) == [{"users.doc PART"}] * 3
 
 
-def test_a_functions_rows_are_numbered_by_nothing(reader):
+def test_a_functions_rows_are_numbered_by_nothing(reader: Any) -> None:
     """WITH ORDINALITY adds a column that carries nothing."""
     sql = "SELECT x, n FROM users, unnest(ARRAY[secret]) WITH ORDINALITY f (x, n)"
     assert reader.flows(sql) == [{f"{SECRET} DERIVED"}, set()]
 
 
-def test_a_column_beside_one_of_the_same_name_is_told_apart(reader):
+def test_a_column_beside_one_of_the_same_name_is_told_apart(reader: Any) -> None:
     """Qualified columns of the same name keep their own sources."""
     sql = "SELECT u.secret, o.secret FROM users u, orders o"
     assert reader.flows(sql) == [{f"{SECRET} EXACT"}, {f"{OTHER} EXACT"}]
 
 
-def test_a_bare_name_of_several_tables_has_the_sources_of_all(reader):
+def test_a_bare_name_of_several_tables_has_the_sources_of_all(reader: Any) -> None:
     """A name that may be any of several columns has the sources of all of them."""
     assert reader.flows("SELECT secret FROM users, orders") == [
         {f"{SECRET} EXACT", f"{OTHER} EXACT"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -200,14 +201,14 @@ UPDATE users SET name = 'a' RETURNING WITH (OLD AS o) o.name
 
 
 @pytest.mark.parametrize("sql", STATEMENTS.strip().splitlines())
-def test_only_four_kinds_of_statement_are_read(reader, sql):
+def test_only_four_kinds_of_statement_are_read(reader: Any, sql: Any) -> None:
     """Whatever is no plain SELECT, INSERT, UPDATE or DELETE is refused."""
     assert isinstance(reader.anyhow(sql), Misunderstood)
 
 
 @pytest.mark.parametrize("call", FUNCTIONS.strip().splitlines())
 @pytest.mark.parametrize("place", ["SELECT {}", "SELECT 1 FROM users WHERE {}", "SELECT * FROM {}"])
-def test_functions_that_are_not_listed_are_refused(reader, call, place):
+def test_functions_that_are_not_listed_are_refused(reader: Any, call: Any, place: Any) -> None:
     """What reads files, settings, sequences or SQL as text, or is unknown, is refused."""
     assert isinstance(reader.anyhow(place.format(call)), Misunderstood)
     qualified = place.format(f"pg_catalog.{call}")
@@ -215,12 +216,12 @@ def test_functions_that_are_not_listed_are_refused(reader, call, place):
 
 
 @pytest.mark.parametrize("sql", SHAPES.strip().splitlines())
-def test_shapes_that_are_not_listed_are_refused(reader, sql):
+def test_shapes_that_are_not_listed_are_refused(reader: Any, sql: Any) -> None:
     """A construct that the reader does not know, or that can't be right, is refused."""
     assert isinstance(reader.anyhow(sql), Misunderstood)
 
 
-def test_a_users_function_in_place_of_a_listed_one_is_refused(reader_beside):
+def test_a_users_function_in_place_of_a_listed_one_is_refused(reader_beside: Any) -> None:
     """Where users defined a function of a listed name, only the qualified one may be called."""
     beside = reader_beside(functions=["lower", "count", "generate_series"])
     for call in ("lower('a')", "count(*)"):
@@ -230,7 +231,7 @@ def test_a_users_function_in_place_of_a_listed_one_is_refused(reader_beside):
     assert isinstance(beside.anyhow("SELECT upper('a')"), Statement)
 
 
-def test_a_users_operator_in_place_of_a_listed_one_is_refused(reader_beside):
+def test_a_users_operator_in_place_of_a_listed_one_is_refused(reader_beside: Any) -> None:
     """Where users defined an operator of a listed name, no unqualified one may be used."""
     beside = reader_beside(operators=["=", "<="])
     for sql in (
@@ -247,7 +248,7 @@ def test_a_users_operator_in_place_of_a_listed_one_is_refused(reader_beside):
     assert isinstance(beside.anyhow("SELECT 1 FROM users WHERE id > 1"), Statement)
 
 
-def test_a_users_type_in_place_of_a_systems_is_refused(reader_beside):
+def test_a_users_type_in_place_of_a_systems_is_refused(reader_beside: Any) -> None:
     """A cast to a type of a name that users defined is refused."""
     beside = reader_beside(types=["text", "mood"])
     assert isinstance(beside.anyhow("SELECT 1::text"), Misunderstood)
@@ -289,25 +290,25 @@ def test_a_users_type_in_place_of_a_systems_is_refused(reader_beside):
         b"SELECT ?",
     ],
 )
-def test_bytes_that_are_no_single_plain_statement_are_refused(reader, sql):
+def test_bytes_that_are_no_single_plain_statement_are_refused(reader: Any, sql: Any) -> None:
     """Several statements, none, broken ones, NULs, U& and what is no UTF-8 are refused."""
     if sql != b"SELECT":
         assert isinstance(reader.anyhow(sql), Misunderstood)
 
 
 @pytest.mark.parametrize("sql", [b"SELECT 1;", b" \n SELECT 1 ; ", b"/* a */ SELECT 1 -- b"])
-def test_one_statement_may_end_in_a_semicolon(reader, sql):
+def test_one_statement_may_end_in_a_semicolon(reader: Any, sql: Any) -> None:
     """Blanks, comments and one closing semicolon around a statement change nothing."""
     assert reader.anyhow(sql).kind == "select"
 
 
 @pytest.mark.parametrize("sql", [b"", b" ", b"\n\t"])
-def test_blanks_are_the_empty_statement(reader, sql):
+def test_blanks_are_the_empty_statement(reader: Any, sql: Any) -> None:
     """Nothing but blanks is the empty statement, which needs no right."""
     assert reader.anyhow(sql) == Statement("empty", "", "")
 
 
-def test_identifiers_have_at_most_63_bytes(reader):
+def test_identifiers_have_at_most_63_bytes(reader: Any) -> None:
     """PostgreSQL cuts a longer name; a statement that has one is refused, literals may be long."""
     for name in ("a" * 63, '"' + "a" * 63 + '"', '"' + '""' * 63 + '"', "é" * 31, "a.b" * 40):
         assert not isinstance(reader.anyhow(f"SELECT 1 AS {name}"), Misunderstood) or "." in name
@@ -319,7 +320,7 @@ def test_identifiers_have_at_most_63_bytes(reader):
         assert isinstance(reader.anyhow(f"SELECT {literal} -- {long}\n/* {long} */"), Statement)
 
 
-def test_a_statement_has_at_most_64_kib(reader):
+def test_a_statement_has_at_most_64_kib(reader: Any) -> None:
     """A statement of 64 KiB is read; one byte more is refused."""
     fits = "SELECT '" + "x" * (grammar.MAX_BYTES - 9) + "'"
     assert isinstance(reader.anyhow(fits), Statement)
@@ -380,7 +381,7 @@ def grown(kind: str, times: int) -> str:
 
 
 @pytest.mark.parametrize("kind", OPENING)
-def test_no_repetition_crashes_or_hangs(reader, kind):
+def test_no_repetition_crashes_or_hangs(reader: Any, kind: Any) -> None:
     """Nested or repeated up to 100,000 times, anything is answered, and soon."""
     _, opening, _, closing, _ = OPENING[kind]
     most = (grammar.MAX_BYTES - 100) // len(opening + closing)
@@ -397,7 +398,7 @@ def test_no_repetition_crashes_or_hangs(reader, kind):
     assert time.process_time() - started < 2 * PATIENCE
 
 
-def test_a_thread_with_a_small_stack_is_no_danger():
+def test_a_thread_with_a_small_stack_is_no_danger() -> None:
     """Deep nesting is refused in a thread of 512 KiB of stack too, where it could overflow."""
     program = """
 import sys, threading
@@ -423,7 +424,7 @@ sys.exit(0 if done else 1)
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 
-def test_a_reason_holds_nothing_of_the_statement(reader):
+def test_a_reason_holds_nothing_of_the_statement(reader: Any) -> None:
     """Why a statement is refused is told without its literals."""
     for sql in (
         "SELECT pg_sleep(4242)",
@@ -437,7 +438,7 @@ def test_a_reason_holds_nothing_of_the_statement(reader):
         assert "4242" not in repr(found)
 
 
-def test_strict_refuses_what_only_one_parser_reads(reader):
+def test_strict_refuses_what_only_one_parser_reads(reader: Any) -> None:
     """With strict, what the second parser can't read is refused; without it, it is read."""
     from tracewall.sql.statement import understand
 

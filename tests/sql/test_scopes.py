@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tracewall.sql.statement import Misunderstood
@@ -59,7 +61,9 @@ USERS = ["id", "name", "secret", "token", "ssn", "notes", "doc", "tail"]
         ("SELECT FROM users", []),
     ],
 )
-def test_a_star_stands_for_the_columns_in_the_servers_order(reader, sql, names):
+def test_a_star_stands_for_the_columns_in_the_servers_order(
+    reader: Any, sql: Any, names: Any
+) -> None:
     """A star expands to the columns that PostgreSQL gives, in its order, under its names."""
     assert reader.names(sql) == names
 
@@ -96,13 +100,13 @@ def test_a_star_stands_for_the_columns_in_the_servers_order(reader, sql, names):
         ("SELECT j.id FROM users JOIN decoy USING (id) AS j", "decoy.id users.id"),
     ],
 )
-def test_a_name_means_what_it_means_to_postgresql(reader, sql, column):
+def test_a_name_means_what_it_means_to_postgresql(reader: Any, sql: Any, column: Any) -> None:
     """A name is a column of the innermost level that has one; an alias or CTE hides a table."""
     (words,) = reader.flows(sql)
     assert {word.split()[0] for word in words} == set(column.split())
 
 
-def test_on_sees_nothing_beside_its_own_join(reader):
+def test_on_sees_nothing_beside_its_own_join(reader: Any) -> None:
     """ON looks past the other FROM items of its level, as PostgreSQL does, to the outer level."""
     sql = """
         SELECT (SELECT count(*) FROM (SELECT 'x' AS secret) beside,
@@ -113,7 +117,7 @@ def test_on_sees_nothing_beside_its_own_join(reader):
     assert ("compare", "users.secret") in reader.uses(qualified)
 
 
-def test_group_by_looks_for_columns_on_its_own_level_only(reader):
+def test_group_by_looks_for_columns_on_its_own_level_only(reader: Any) -> None:
     """GROUP BY takes an output's name before a column of an outer level."""
     inner = "SELECT 1 AS n, secret AS x FROM users GROUP BY x"
     sql = f"SELECT (SELECT max(n) FROM ({inner}) q) FROM decoy"
@@ -150,12 +154,14 @@ def test_group_by_looks_for_columns_on_its_own_level_only(reader):
         ("SELECT 1 FROM users HAVING max(secret) > 'a'", {"users.secret"}),
     ],
 )
-def test_orders_and_groups_mean_what_they_mean_to_postgresql(reader, sql, compared):
+def test_orders_and_groups_mean_what_they_mean_to_postgresql(
+    reader: Any, sql: Any, compared: Any
+) -> None:
     """ORDER BY and DISTINCT ON prefer an output, GROUP BY an input; numbers are outputs."""
     assert {name for how, name in reader.uses(sql) if how == "compare"} == compared
 
 
-def test_later_ctes_of_with_recursive_are_not_mistaken_for_tables(reader):
+def test_later_ctes_of_with_recursive_are_not_mistaken_for_tables(reader: Any) -> None:
     """Under RECURSIVE a CTE may name a later one; a table of that name is not read instead."""
     sql = """
         WITH RECURSIVE a AS (SELECT secret || '' AS x FROM decoy),
@@ -165,7 +171,7 @@ def test_later_ctes_of_with_recursive_are_not_mistaken_for_tables(reader):
     assert reader.flows(sql.replace("RECURSIVE", "")) == [{"decoy.secret DERIVED"}]
 
 
-def test_names_of_the_system_catalog_are_its_own(reader):
+def test_names_of_the_system_catalog_are_its_own(reader: Any) -> None:
     """A bare pg_ name is the system catalog's, even where a user's table is called so."""
     assert reader.rights("SELECT trap FROM pg_class") == {"select ?"}
     assert reader.rights("SELECT trap FROM public.pg_class") == {
@@ -203,6 +209,6 @@ def test_names_of_the_system_catalog_are_its_own(reader):
         "SELECT nowhere.a FROM nowhere",
     ],
 )
-def test_what_is_unknown_becomes_a_right_that_nobody_has(reader, sql):
+def test_what_is_unknown_becomes_a_right_that_nobody_has(reader: Any, sql: Any) -> None:
     """An unknown relation or column, a system column among them, is a right on nothing."""
     assert any(right.endswith(" ?") for right in reader.rights(sql))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 SECRET = "users.secret"
@@ -34,7 +36,7 @@ NAME_AND_NOTES = ("users.name", "users.notes")
         "secret OPERATOR(pg_catalog.=) 'a'",
     ],
 )
-def test_equality_with_a_constant_is_equality(reader, condition):
+def test_equality_with_a_constant_is_equality(reader: Any, condition: Any) -> None:
     """Telling whether a column equals a literal or a parameter is a use by equality."""
     uses = reader.uses(f"SELECT id FROM users WHERE {condition}")
     assert ("equality", SECRET) in uses
@@ -57,7 +59,7 @@ def test_equality_with_a_constant_is_equality(reader, condition):
         "DELETE FROM orders USING users u WHERE u.secret = orders.secret",
     ],
 )
-def test_equality_of_two_columns_is_a_join(reader, sql):
+def test_equality_of_two_columns_is_a_join(reader: Any, sql: Any) -> None:
     """Telling which rows of two columns are equal is a use as a join, of both columns."""
     assert {("join", SECRET), ("join", "orders.secret")} <= reader.uses(sql)
 
@@ -96,7 +98,7 @@ def test_equality_of_two_columns_is_a_join(reader, sql):
         "tail IS NULL",
     ],
 )
-def test_any_other_comparison_is_a_full_one(reader, condition):
+def test_any_other_comparison_is_a_full_one(reader: Any, condition: Any) -> None:
     """Ordering, matching, and equality of what is computed count as a full comparison."""
     assert ("compare", SECRET) in reader.uses(f"SELECT id FROM users WHERE {condition}")
 
@@ -130,7 +132,7 @@ def test_any_other_comparison_is_a_full_one(reader, condition):
         "INSERT INTO users (ssn) VALUES ((SELECT 7)) ON CONFLICT DO NOTHING",
     ],
 )
-def test_equality_with_made_up_values_is_a_full_comparison(reader, sql):
+def test_equality_with_made_up_values_is_a_full_comparison(reader: Any, sql: Any) -> None:
     """Equality with a column of made-up values would tell the value: it is no mere equality."""
     assert ("compare", "users.ssn") in reader.uses(sql)
 
@@ -148,7 +150,7 @@ def test_equality_with_made_up_values_is_a_full_comparison(reader, sql):
         "UPDATE users SET secret = $1",
     ],
 )
-def test_handing_on_and_counting_use_nothing(reader, sql):
+def test_handing_on_and_counting_use_nothing(reader: Any, sql: Any) -> None:
     """Handing a value on, counting it, writing it, or testing it for NULL is no use of it."""
     assert reader.uses(sql) == set()
 
@@ -173,7 +175,7 @@ def test_handing_on_and_counting_use_nothing(reader, sql):
         "SELECT 1 FROM users WHERE EXISTS (SELECT generate_series(1, ascii(secret) - 97))",
     ],
 )
-def test_what_can_fail_or_multiply_is_a_use(reader, sql):
+def test_what_can_fail_or_multiply_is_a_use(reader: Any, sql: Any) -> None:
     """An expression that can raise or make rows is a use, though its value is never shown."""
     assert ("compute", SECRET) in reader.uses(sql)
 
@@ -271,7 +273,7 @@ def test_what_can_fail_or_multiply_is_a_use(reader, sql):
         ),
     ],
 )
-def test_each_relation_and_column_needs_its_right(reader, sql, rights):
+def test_each_relation_and_column_needs_its_right(reader: Any, sql: Any, rights: Any) -> None:
     """A statement needs, of each relation and column, the right to what it does to it, no more."""
     assert reader.rights(sql) == rights
 
@@ -313,6 +315,6 @@ def test_each_relation_and_column_needs_its_right(reader, sql, rights):
         ("DELETE FROM users", []),
     ],
 )
-def test_each_write_has_its_sources(reader, sql, writes):
+def test_each_write_has_its_sources(reader: Any, sql: Any, writes: Any) -> None:
     """What is written into a column carries the sources that it comes from."""
     assert reader.writes(sql) == writes

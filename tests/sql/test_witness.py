@@ -180,3 +180,49 @@ def test_the_catalog_knows_families(witness: Witness) -> None:
         relation = catalog.find("w", parent)
         assert relation is not None
         assert {kin.name for kin in catalog.family[relation.oid]} == {parent, *children}
+
+
+OWN = """
+CREATE TYPE w.point3 AS (x int, y int);
+CREATE FUNCTION w.upper(w.point3) RETURNS text LANGUAGE sql RETURN 'own';
+CREATE FUNCTION w.lower(text) RETURNS text LANGUAGE sql RETURN 'own';
+CREATE FUNCTION w.plus(w.point3, int) RETURNS int LANGUAGE sql RETURN 1;
+CREATE FUNCTION w.minus(int, text) RETURNS int LANGUAGE sql RETURN 1;
+CREATE OPERATOR w.+ (LEFTARG = w.point3, RIGHTARG = int, FUNCTION = w.plus);
+CREATE OPERATOR w.- (LEFTARG = int, RIGHTARG = text, FUNCTION = w.minus);
+"""
+
+
+def test_only_what_could_be_meant_stands_in_the_way(witness: Witness) -> None:
+    """A user's function or operator is feared where it takes PostgreSQL's own types alone."""
+    with witness.conn.transaction(force_rollback=True):
+        witness.conn.execute(OWN)
+        catalog = read([witness.conn.execute(q).pgresult.get_value(0, 0) for q in QUERIES])
+    for expression, understood in (
+        ("upper('a')", True),
+        ("lower('a')", False),
+        ("pg_catalog.lower('a')", True),
+        ("1 + 1", True),
+        ("1 - 1", False),
+    ):
+        found = understand(f"SELECT {expression}".encode(), catalog)
+        assert isinstance(found, Statement) is understood, expression
+
+
+@pytest.mark.parametrize("extension", ["citext", "vector", "hstore", "ltree"])
+def test_extensions_leave_plain_statements_readable(scratch_dsn: str, extension: str) -> None:
+    """With an extension that brings operators of common names, plain statements are read."""
+    with psycopg.connect(scratch_dsn) as conn:
+        known = "SELECT FROM pg_available_extensions WHERE name = %s"
+        if not conn.execute(known, (extension,)).rowcount:
+            pytest.skip(f"the server has no {extension}")
+        conn.execute(f"CREATE EXTENSION {extension}")
+        conn.execute("CREATE TABLE t (id int, name text, doc jsonb)")
+        catalog = read([conn.execute(question).pgresult.get_value(0, 0) for question in QUERIES])
+    for sql in (
+        "SELECT id FROM t WHERE id = 1 AND name <> 'a' ORDER BY name",
+        "SELECT sum(id), max(name), avg(id + 1 - 2) FROM t WHERE name LIKE 'a%' AND id < 3",
+        "SELECT doc -> 'a', doc @> '{}', name || 'a', replace(name, 'a', 'b') FROM t",
+        "SELECT id FROM t WHERE id IN (1, 2) AND id BETWEEN 1 AND 2 AND name ~ 'a'",
+    ):
+        assert isinstance(understand(sql.encode(), catalog), Statement), sql

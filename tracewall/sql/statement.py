@@ -143,14 +143,17 @@ def _names_and_depth(tree: Any, log: Reading) -> tuple[frozenset[str], int]:
     while level:
         below: list[Any] = []
         for node in level:
-            if isinstance(node, dict):
-                found |= {node[key] for key in ("relname", "ctename") if key in node}
-                if "funcname" in node:
-                    found.add(node["funcname"][-1]["String"].get("sval", ""))
-                if any(id(node[key]) not in log.seen for key in _READ.intersection(node)):
-                    raise Unknowable("a part of it stands where it is not understood")
-                below += node.values()
-            elif isinstance(node, list):
+            if type(node) is dict:
+                for key, value in node.items():
+                    if type(value) is dict or type(value) is list:
+                        below.append(value)
+                        if key in _READ and id(value) not in log.seen:
+                            raise Unknowable("a part of it stands where it is not understood")
+                        if key == "funcname":
+                            found.add(value[-1]["String"].get("sval", ""))
+                    elif key == "relname" or key == "ctename":
+                        found.add(value)
+            elif type(node) is list:
                 below += node
         level, depth = below, depth + 1
     return frozenset(found), depth
