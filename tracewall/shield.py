@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TypeAlias
 
 from tracewall.errors import PolicyError
@@ -80,21 +81,23 @@ class Shield:
     def _scanner(self, scan: Scan) -> Hide:
         key = ("scan", scan.name)
         if key not in self._hiders:
-            self._hiders[key] = scanned(_detectors(scan, self._path))
+            found_by = _detectors(scan, self._path)
+            self._hiders[key] = scanned(found_by, long_numbers=not scan.patterns)
         return self._hiders[key]
 
 
-def scanned(found_by: Detectors) -> Hide:
+def scanned(found_by: Detectors, *, long_numbers: bool = False) -> Hide:
     """Give a function that masks what the detectors find in texts and JSON documents.
 
-    Numbers, truth values, dates and the like are given back as they are; what can't be
+    Numbers are searched as the text they would be (with `long_numbers` those of seven digits
+    and more); truth values, dates and the like are given back as they are; what can't be
     searched (bytes) is hidden.
     """
 
     def hide(value: object) -> object:
-        if isinstance(value, str | dict | list | tuple):
+        if isinstance(value, str | dict | list | tuple | int | float | Decimal):
             # A text may hold a document too: the arguments of a tool call do.
-            return mask_document(value, found_by.mask)[0]
+            return mask_document(value, found_by.mask, long_numbers=long_numbers)[0]
         if isinstance(value, bytes | bytearray | memoryview):
             return None
         return value

@@ -113,6 +113,36 @@ def test_long_numbers_are_searched_with_their_key(every: Detectors) -> None:
     assert mask_document(value, every.mask) == (masked, 2)
 
 
+def test_a_number_is_searched_as_the_text_it_would_be(every: Detectors) -> None:
+    """A card is found without a key, in a list, and where JSON gave it a fraction or a sign."""
+    for card in (4111111111111111, -4111111111111111, 4111111111111111.0, Decimal("4.111e3")):
+        expected = (card, 0) if card == 4111 else (None, 1)
+        assert mask_document(card, every.mask) == expected
+    assert mask_document(Decimal("4111111111111111.00"), every.mask) == (None, 1)
+    assert mask_document([4111111111111111, 5], every.mask) == ([None, 5], 1)
+    assert mask_document([float("inf"), 1e300], every.mask)[0] == [float("inf"), 1e300]
+
+
+def test_short_numbers_are_searched_unless_told_otherwise() -> None:
+    """A pattern of the policy's own may be after four digits."""
+
+    def pin(text: str) -> tuple[str, int]:
+        return text.replace("4711", "[pin]"), text.count("4711")
+
+    assert mask_document({"a": 4711, "b": 0.4711, "c": 47}, pin)[0] == {
+        "a": None, "b": None, "c": 47,
+    }  # fmt: skip
+    assert mask_document(4711, pin, long_numbers=True) == (4711, 0)
+
+
+def test_a_number_of_any_size_is_searched_or_withheld() -> None:
+    """What PostgreSQL can store is searched; what would fill the memory is withheld."""
+    large = Decimal("1" + "0" * 131_000 + ".5")
+    assert mask_document(large, spot) == (large, 0)
+    with pytest.raises(MaskFailed):
+        mask_document(Decimal("1e999999"), spot)
+
+
 JSON = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(),

@@ -2,16 +2,18 @@
 
 1. The shape is kept: the same lists, and as many members in the same order. Keys are
    searched like any text.
-2. A text that is itself JSON (a tool call's arguments) is masked as a document and, where
+2. A number is searched as the text it would be; where that would be masked it becomes null.
+3. A text that is itself JSON (a tool call's arguments) is masked as a document and, where
    something changed, written anew; then it is searched as the text it is.
-3. Under a key such as ``password`` or ``api_key`` every text and number is masked wholly,
+4. Under a key such as ``password`` or ``api_key`` every text and number is masked wholly,
    at any depth; true, false, null and "" tell nothing and stay.
-4. Nesting beyond `MAX_DEPTH` and types that JSON has none of raise `MaskFailed`.
+5. Nesting beyond `MAX_DEPTH` and types that JSON has none of raise `MaskFailed`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +32,7 @@ SECRET = "[secret]"
 
 _MARKS = frozenset((SECRET, *(f"[{name}]" for name in DETECTORS)))
 _LONG_NUMBER = 10**6  # seven digits: the shortest telephone number
+_LONGEST_NUMBER = 131_072  # as many digits has numeric before the point (chapter 8.1.2)
 _SECRET_KEY = re.compile(
     r"(?:password|passwd|passphrase|passcode|^pass|pwd|secret|credential|authorization|cookie"
     r"|(?:api|access|secret|private|account|signing|encryption|auth|master)key|connectionstring)s?$"
@@ -44,16 +47,21 @@ _SCHEMA_KEYS = frozenset(
 
 
 def mask_document(
-    value: object, mask_text: MaskText, hides: Hides | None = None
+    value: object,
+    mask_text: MaskText,
+    hides: Hides | None = None,
+    *,
+    long_numbers: bool = False,
 ) -> tuple[Any, int]:
     """Mask the texts of a JSON `value`; give the new value and how many masks it took.
 
     `value` is what `json.loads` gives (dict, list, str, int, float, bool, None; tuples and
     Decimals too) and is never changed itself. `mask_text` masks one text and counts;
-    `hides` tells whether a key hides the value under it (default: `is_secret`). Raises
-    `MaskFailed`, which holds nothing of the value.
+    `hides` tells whether a key hides the value under it (default: `is_secret`). With
+    `long_numbers` only numbers of seven digits and more are searched. Raises `MaskFailed`,
+    which holds nothing of the value.
     """
-    masking = _Masking(mask_text, hides or is_secret)
+    masking = _Masking(mask_text, hides or is_secret, long_numbers)
     try:
         return masking.any(value, 0)
     except Exception:
@@ -94,14 +102,15 @@ class _Masking:
 
     text: MaskText
     hides: Hides
+    long_numbers: bool
     keys: dict[Any, tuple[str, int]] = field(default_factory=dict)
 
     def any(self, value: Any, depth: int, key: str = "") -> tuple[Any, int]:
         if isinstance(value, str):
             return self.string(value, depth)
-        if value is None or isinstance(value, bool | float | Decimal):
+        if value is None or isinstance(value, bool):
             return value, 0
-        if isinstance(value, int):
+        if isinstance(value, int | float | Decimal):
             return self.number(value, key)
         if depth >= MAX_DEPTH:
             raise MaskFailed
@@ -112,11 +121,14 @@ class _Masking:
             return _like(value, made)
         raise MaskFailed
 
-    def number(self, value: int, key: str) -> tuple[int | None, int]:
-        """Mask a number that would be found in the text of the document."""
-        if -_LONG_NUMBER < value < _LONG_NUMBER:
+    def number(self, value: Any, key: str) -> tuple[Any, int]:
+        """Mask a number that would be found in a text, by itself or beside its key."""
+        if self.long_numbers and -_LONG_NUMBER < value < _LONG_NUMBER:
             return value, 0
-        found = self.text(f"{key}: {abs(value)}")[1] > self.text(key)[1]
+        digits = dict.fromkeys(_digits(value))
+        found = any(self.text(spelled)[1] for spelled in digits) or any(
+            self.text(f"{key}: {spelled}")[1] > self.key(key)[1] for spelled in digits
+        )
         return (None, 1) if found else (value, 0)
 
     def string(self, value: str, depth: int) -> tuple[str, int]:
@@ -183,6 +195,21 @@ class _Masking:
         if isinstance(value, list | tuple):
             return _like(value, [self.hidden(item, depth + 1) for item in value])
         raise MaskFailed
+
+
+def _digits(number: Any) -> tuple[str, ...]:
+    """Spell a number as texts would: with its fraction, and without it; infinities have none."""
+    if isinstance(number, int):
+        return (str(abs(number)),)
+    if isinstance(number, float):
+        return (str(abs(int(number))), repr(abs(number))) if math.isfinite(number) else ()
+    if not number.is_finite():
+        return ()
+    if not -_LONGEST_NUMBER <= number.adjusted() <= _LONGEST_NUMBER:
+        raise MaskFailed
+    # By copy_abs(): arithmetic would round it.
+    spelled = f"{number.copy_abs():f}"
+    return (spelled.partition(".")[0], spelled)
 
 
 def _like(value: Any, made: list[tuple[Any, int]]) -> tuple[Any, int]:
