@@ -280,7 +280,8 @@ class Session:
             raise Withheld("a result came that belongs to no judged statement")
         fields = result.nfields
         if fields:
-            self._compare(admission, result, fields)
+            if not admission.judged.decision.unfollowed:
+                self._compare(admission, result, fields)
             rows = result.ntuples
         else:
             rows = result.command_tuples or 0

@@ -11,7 +11,7 @@ import pytest
 from tracewall.masking.config import Method
 from tracewall.policy.decide import decide
 from tracewall.policy.model import (
-    ACTIONS,
+    TABLE_ACTIONS,
     Decision,
     Denial,
     Glob,
@@ -71,7 +71,7 @@ def grant(
     """Give a grant to the group ``people``, lists written with blanks."""
     groups = tuple(Glob(name, dots=True) for name in more.pop("groups", "people").split())
     name = more.pop("name", "grant")
-    listed = frozenset(ACTIONS if actions == "all" else actions.split())
+    listed = frozenset(TABLE_ACTIONS if actions == "all" else actions.split())
     return Grant(name, groups, listed, globs(*tables.split()), globs(*columns.split()), **more)
 
 
@@ -79,7 +79,7 @@ def denial(tables: str, actions: str = "select", columns: str = "*", **more: Any
     """Give a denial to everybody, lists written with blanks."""
     groups = tuple(Glob(name, dots=True) for name in more.pop("groups", "*").split())
     name = more.pop("name", "denial")
-    listed = frozenset(ACTIONS if actions == "all" else actions.split())
+    listed = frozenset(TABLE_ACTIONS if actions == "all" else actions.split())
     return Denial(name, groups, listed, globs(*tables.split()), globs(*columns.split()), **more)
 
 

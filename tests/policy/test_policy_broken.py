@@ -65,7 +65,6 @@ KEYS = [
     Broken(RULE + "«line = 3", "grants[0] has no key 'line'"),
     Broken(V + '«hash = "x"', "a policy has no key 'hash'"),
     Broken(V + '«path = "x"', "a policy has no key 'path'"),
-    Broken(V + '«[[grants]]\ngroups = ["a"]\nactions = ["select"]', "the key 'tables' is missing"),
     Broken(ISSUER.replace("[[", "«[["), "the key 'keys' is missing", "JSON Web Key Set"),
     Broken(V + '«[[masks]]\nname = "m"\ncolumns = ["s.t.c"]', "the key 'method' is missing"),
     Broken(V + '«[[masks]]\nmethod = "null"\ncolumns = ["s.t.c"]', "the key 'name' is missing"),
@@ -74,7 +73,6 @@ KEYS = [
         SCAN + '[[scans.patterns]]\nname = "a"\nregex = "a"\n«[[scans.patterns]]\nname = "b"',
         "scans[0].patterns[1]: the key 'regex' is missing",
     ),
-    Broken(V + "denials = [«{}]", "denials[0]: the key 'tables' is missing"),
 ]
 TYPES = [
     Broken(V + "name = «1", "name: expected a string, got a whole number"),
@@ -265,6 +263,46 @@ PASSWORDS = [
     Broken(V + "[database]\npassword_file = 'b'\n«password_env = 'A'", "exclude each other"),
     Broken(V + f"database.«password = '{SECRET}'", "database has no key 'password'"),
 ]
+OBJECTS = [
+    Broken(
+        GRANT.replace('"select"', '"ddl", «"select"'),
+        "grants[0].actions[1]: 'select' is done to tables, and none are named",
+        'write tables = ["schema.table"]',
+    ),
+    Broken(
+        RULE.replace('"select"', '"select", «"notify"'),
+        "'notify' is done to channels, and none are named",
+        'write channels = ["channel"]',
+    ),
+    Broken(
+        RULE.replace('"select"', '"do", "listen"').replace("tables = ", "tables = «")
+        + "channels = ['c']",
+        "grants[0].tables: no action here is done to them",
+        "or leave tables out",
+    ),
+    Broken(
+        RULE + "channels = «['c']",
+        "grants[0].channels: no action here is done to them",
+        "add one of 'listen' or 'notify' to actions",
+    ),
+    Broken(
+        GRANT.replace("select", "ddl") + "columns = «['id']",
+        "grants[0].columns: 'columns' is about tables, and none are named",
+    ),
+    Broken(
+        GRANT.replace("select", "ddl") + "lifts = «['m']\n[[masks]]\nname = 'm'\n"
+        "columns = ['s.t.c']\nmethod = 'null'",
+        "grants[0].lifts: 'lifts' is about tables, and none are named",
+    ),
+    Broken(V + "denials = [«{}]", "denials[0]: this takes nothing", "name actions, tables or"),
+    Broken(V + "denials = [{actions = [«'select']}]", "'select' is done to tables"),
+    Broken(RULE + "channels = [«'']", "expected the name of a channel, got an empty one"),
+    Broken(
+        RULE.replace("select", "selekt").replace('["sel', '[«"sel'),
+        "expected 'select', 'insert', 'update', 'delete', 'truncate', 'explain', 'lock', 'listen'",
+        "did you mean 'select'?",
+    ),
+]
 CONTRADICTIONS = [
     Broken(
         RULE + "name = 'x'\n[[grants]]\nname = «'x'\ngroups = ['b']\nactions = ['select']\n"
@@ -332,6 +370,7 @@ ALL = [
     *PATTERNS,
     *ISSUERS,
     *PASSWORDS,
+    *OBJECTS,
     *CONTRADICTIONS,
     *FIRST,
 ]

@@ -11,7 +11,8 @@ from tracewall.errors import PolicyError
 from tracewall.masking.config import DETECTORS, Method, Pattern
 from tracewall.policy.load import load, loads
 from tracewall.policy.model import (
-    ACTIONS,
+    CHANNEL_ACTIONS,
+    TABLE_ACTIONS,
     Audit,
     Database,
     Denial,
@@ -29,6 +30,12 @@ SAMPLE = Path(__file__).with_name("sample.toml")
 
 def group(text: str) -> Glob:
     return Glob(text, dots=True)
+
+
+def at(section: str, index: int) -> int:
+    """Return the line of a section's header in the sample."""
+    lines = SAMPLE.read_text("utf-8").splitlines()
+    return [at for at, line in enumerate(lines, 1) if line == f"[[{section}]]"][index]
 
 
 def test_sample_reads_as_it_says() -> None:
@@ -54,14 +61,14 @@ def test_sample_reads_as_it_says() -> None:
                 token_type="",
                 leeway=0.5,
                 max_lifetime=3600.0,
-                line=18,
+                line=at("issuers", 0),
             ),
             Issuer(
                 "issuers[1]",
                 "https://other.example",
                 ("traces",),
                 "https://other.example/jwks",
-                line=29,
+                line=at("issuers", 1),
             ),
         ),
         grants=(
@@ -71,14 +78,21 @@ def test_sample_reads_as_it_says() -> None:
                 frozenset({"select"}),
                 (Glob("traces.runs"), Glob("traces.st*")),
                 lifts=frozenset({"api-keys", "free-text"}),
-                line=34,
+                line=at("grants", 0),
             ),
             Grant(
                 "grants[1]",
                 (group("operators"),),
                 frozenset({"insert", "update", "delete"}),
                 (Glob("*.*"),),
-                line=45,
+                line=at("grants", 1),
+            ),
+            Grant(
+                "grants[2]",
+                (group("migrations"),),
+                frozenset({"listen", "ddl"}),
+                channels=(group("jobs"),),
+                line=at("grants", 2),
             ),
         ),
         denials=(
@@ -89,9 +103,22 @@ def test_sample_reads_as_it_says() -> None:
                 (Glob("billing.*"),),
                 (Glob("iban"),),
                 "Billing is nobody's business.",
-                line=50,
+                line=at("denials", 0),
             ),
-            Denial("denials[1]", (group("*"),), frozenset(ACTIONS), (Glob("vault.*"),), line=58),
+            Denial(
+                "denials[1]",
+                (group("*"),),
+                frozenset(TABLE_ACTIONS),
+                (Glob("vault.*"),),
+                line=at("denials", 1),
+            ),
+            Denial(
+                "denials[2]",
+                (group("*"),),
+                frozenset(CHANNEL_ACTIONS),
+                channels=(group("inner.*"),),
+                line=at("denials", 2),
+            ),
         ),
         masks=(
             Mask(
@@ -100,14 +127,27 @@ def test_sample_reads_as_it_says() -> None:
                 Method("partial", keep_first=2, keep_last=4),
                 "none",
                 "mask",
-                line=61,
+                line=at("masks", 0),
             ),
-            Mask("mails", (Glob("*.*.email"),), Method("email"), line=70),
+            Mask("mails", (Glob("*.*.email"),), Method("email"), line=at("masks", 1)),
             Mask(
-                "fixed", (Glob("traces.runs.host"),), Method("constant", value="a\nhost"), line=75
+                "fixed",
+                (Glob("traces.runs.host"),),
+                Method("constant", value="a\nhost"),
+                line=at("masks", 2),
             ),
-            Mask("births", (Glob("traces.users.born"),), Method("date", unit="year"), line=81),
-            Mask("costs", (Glob("traces.runs.cost"),), Method("number", bucket=10.0), line=87),
+            Mask(
+                "births",
+                (Glob("traces.users.born"),),
+                Method("date", unit="year"),
+                line=at("masks", 3),
+            ),
+            Mask(
+                "costs",
+                (Glob("traces.runs.cost"),),
+                Method("number", bucket=10.0),
+                line=at("masks", 4),
+            ),
         ),
         scans=(
             Scan(
@@ -116,14 +156,14 @@ def test_sample_reads_as_it_says() -> None:
                 ("email", "jwt"),
                 (Pattern("ticket", "TCK-[0-9]{6}"),),
                 "equality",
-                line=93,
+                line=at("scans", 0),
             ),
             Scan(
                 "own-only",
                 (Glob("traces.steps.note"),),
                 (),
                 (Pattern("badge", "B[0-9]+"),),
-                line=103,
+                line=at("scans", 1),
             ),
         ),
     )
@@ -133,8 +173,8 @@ def test_globs_know_where_they_stand() -> None:
     """Each pattern carries the line and column it was written at, in lists over lines too."""
     grant = load(SAMPLE).grants[0]
     assert [(glob.text, glob.line, glob.column) for glob in grant.tables] == [
-        ("traces.runs", 39, 5),
-        ("traces.st*", 40, 5),
+        ("traces.runs", at("grants", 0) + 5, 5),
+        ("traces.st*", at("grants", 0) + 6, 5),
     ]
 
 

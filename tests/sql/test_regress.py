@@ -16,7 +16,7 @@ import pytest
 
 from tracewall.masking.config import Method
 from tracewall.policy.decide import decide
-from tracewall.policy.model import ACTIONS, Decision, Glob, Grant, Mask, Policy, Scan
+from tracewall.policy.model import TABLE_ACTIONS, Decision, Glob, Grant, Mask, Policy, Scan
 from tracewall.policy.rights import Rights
 from tracewall.sql import grammar
 from tracewall.sql.catalog import Attribute, Catalog, Relation, read
@@ -83,7 +83,7 @@ def named_in(tree: grammar.Node) -> tuple[set[str], dict[str, None]]:
 
 def policies() -> Iterator[Policy]:
     """Give a policy that grants nothing, one that grants all, and one that protects much."""
-    everything = Grant("all", (Glob("*", dots=True),), frozenset(ACTIONS), (Glob("*.*"),))
+    everything = Grant("all", (Glob("*", dots=True),), frozenset(TABLE_ACTIONS), (Glob("*.*"),))
     redact = Method("redact")
     masks = (
         Mask("none", (Glob("*.*.a"), Glob("*.*.f1")), redact, predicates="none"),

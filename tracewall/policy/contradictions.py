@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from tracewall.masking.config import DETECTORS
 from tracewall.policy.locate import Place
-from tracewall.policy.model import Denial, Grant, Policy
-from tracewall.policy.reading import Reading, did_you_mean
+from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy
+from tracewall.policy.reading import Reading, did_you_mean, listed
 
 Raw: TypeAlias = dict[str, Any]
 
@@ -20,6 +20,7 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
         names = ((rule.name, place.inside.get("name", place)) for rule, place in entries)
         _complain_of_twins(names, "the name '{}' is taken", reading)
     _complain_of_issuers(policy, root, reading)
+    _complain_of_objects(policy, raw, root, reading)
     _complain_of_lifts(policy, raw, root, reading)
     _complain_of_grants(policy, root, reading)
     _complain_of_masks(policy, root, reading)
@@ -69,8 +70,36 @@ def _complain_of_grants(policy: Policy, root: Place, reading: Reading) -> None:
             reading.wrong(place, message, "leave both out, or narrow one of them")
 
 
+def _complain_of_objects(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
+    """Complain of actions without what they are done to, and of objects without actions."""
+    for section in ("grants", "denials"):
+        for index, (rule, place) in enumerate(_entries(policy, root, section)):
+            _complain_of_rule(rule, raw[section][index], place, reading)
+
+
+_DONE_TO = {"tables": TABLE_ACTIONS, "channels": CHANNEL_ACTIONS}
+_EXAMPLES = {"tables": '["schema.table"]', "channels": '["channel"]'}
+
+
+def _complain_of_rule(rule: Grant | Denial, raw: Raw, place: Place, reading: Reading) -> None:
+    for objects, actions in _DONE_TO.items():
+        help = f"write {objects} = {_EXAMPLES[objects]}"
+        for at, action in enumerate(raw.get("actions", ())):
+            if action in actions and objects not in raw:
+                where = place.inside["actions"].inside[at]
+                reading.wrong(where, f"'{action}' is done to {objects}, and none are named", help)
+        if objects in raw and rule.actions.isdisjoint(actions):
+            help = f"add one of {listed(actions)} to actions, or leave {objects} out"
+            reading.wrong(place.inside[objects], "no action here is done to them", help)
+    for key in ("columns", "lifts"):
+        if key in raw and "tables" not in raw:
+            reading.wrong(place.inside[key], f"'{key}' is about tables, and none are named")
+    if not rule.actions:
+        reading.wrong(place, "this takes nothing", "name actions, tables or channels")
+
+
 def _extent(rule: Grant | Denial) -> tuple[object, ...]:
-    globs = (frozenset(globs) for globs in (rule.groups, rule.tables, rule.columns))
+    globs = (frozenset(globs) for globs in (rule.groups, rule.tables, rule.columns, rule.channels))
     return (rule.actions, *globs)
 
 

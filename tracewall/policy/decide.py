@@ -11,7 +11,10 @@
    column of it becomes a constant always.
 6. A scanned column shows as itself or as a whole part of it, and is scanned there;
    measures of it (its length) are clear; anything else computed from it is refused.
-7. The first rule that refuses is the one that is told.
+7. What can't be followed is allowed only where it, or ``anything``, is granted, and no
+   mask, scan or denial protects anything from the caller: it could read all there is.
+   Who may do ``anything`` so, may send whatever they like.
+8. The first rule that refuses is the one that is told.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from tracewall.masking.config import Method
 from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
 from tracewall.policy.rights import Rights
 from tracewall.sql.flow import Access, Column, Flow, How, Source, Use, Write
-from tracewall.sql.statement import Statement, Understanding
+from tracewall.sql.statement import Misunderstood, Statement, Understanding
 
 _STRICTNESS: dict[Predicates, int] = {"any": 0, "equality": 1, "none": 2}
 
@@ -38,6 +41,9 @@ class _Refused(Exception):
 
 def decide(understood: Understanding, rights: Rights) -> Decision:
     """Decide on a statement for the members of some groups; total, it never raises."""
+    anything = rights.free("anything")
+    if isinstance(anything, Grant) and rights.standing is None:
+        return _unfollowed(understood, anything, rights)
     try:
         if isinstance(understood, Statement):
             return _allowed(understood, rights)
@@ -45,11 +51,46 @@ def decide(understood: Understanding, rights: Rights) -> Decision:
             _check_access(access, understood, rights)
     except _Refused as refused:
         return _forbidden(understood, rights, refused.rule, refused.reason, refused.hint)
-    return _forbidden(understood, rights, "unreadable", understood.reason, unreadable=True)
+    return _misunderstood(understood, rights)
+
+
+def _misunderstood(told: Misunderstood, rights: Rights) -> Decision:
+    found, standing = rights.free(told.action), rights.standing
+    if isinstance(found, Grant) and standing is None:
+        return _unfollowed(told, found, rights)
+    rule, reason, hint = "unreadable", told.reason, ""
+    if isinstance(found, Denial) and found.reason:
+        rule, reason = _named(found), found.reason
+    elif isinstance(found, Grant) and standing is not None:
+        # A denial without a reason does not even tell that it is there.
+        silent = isinstance(standing, Denial) and not standing.reason
+        what = "a rule of the policy" if silent else _named(standing)
+        rule = "unreadable" if silent else what
+        hint = (
+            f'"{told.action}" is granted to you, but only those may use it from whom nothing '
+            f"is protected, and {what} stands against that"
+        )
+    elif told.action != "anything":
+        hint = f'this needs a grant of "{told.action}"'
+    return _forbidden(told, rights, rule, reason, hint, unreadable=True)
+
+
+def _unfollowed(told: Understanding, grant: Grant, rights: Rights) -> Decision:
+    return Decision(
+        "allowed",
+        f"grants.{grant.name}",
+        policy_hash=rights.policy.hash,
+        summary=told.summary,
+        text=told.text,
+        relations=_relations(told, rights),
+        row_limit=rights.policy.limits.rows,
+        unfollowed=True,
+    )
 
 
 def _allowed(statement: Statement, rights: Rights) -> Decision:
     rules = [_check_access(access, statement, rights) for access in statement.accesses]
+    rules += [_check_channel(action, name, rights) for action, name in statement.channels]
     for use in statement.uses:
         _check_use(use, rights)
     for write in statement.writes:
@@ -57,7 +98,7 @@ def _allowed(statement: Statement, rights: Rights) -> Decision:
     columns = tuple(_output(name, flow, rights) for name, flow in statement.columns)
     return Decision(
         "allowed",
-        rules[0] if rules else "no-relation",
+        next(filter(None, rules), "no-relation"),
         policy_hash=rights.policy.hash,
         summary=statement.summary,
         text=statement.text,
@@ -105,6 +146,9 @@ def _check_access(access: Access, statement: Understanding, rights: Rights) -> s
     )
     if isinstance(verdict, Grant):
         return f"grants.{verdict.name}"
+    if access.via and verdict is None:
+        # The grant on the view is one on what it shows.
+        return ""
     if isinstance(verdict, Denial) and verdict.reason:
         raise _Refused(f"denials.{verdict.name}", verdict.reason, _hint(statement, rights))
     # One wording for what is denied, what nothing grants and what is not there.
@@ -116,10 +160,19 @@ def _check_access(access: Access, statement: Understanding, rights: Rights) -> s
     raise _Refused("default", reason, _hint(statement, rights))
 
 
+def _check_channel(action: str, name: str, rights: Rights) -> str:
+    verdict = rights.channel(action, name)
+    if isinstance(verdict, Grant):
+        return f"grants.{verdict.name}"
+    if isinstance(verdict, Denial) and verdict.reason:
+        raise _Refused(f"denials.{verdict.name}", verdict.reason)
+    raise _Refused("default", f'channel "{name}" is not granted to you for {action}')
+
+
 def _hint(statement: Understanding, rights: Rights) -> str:
     # Each relation with each action, whether or not a column of it was found: a hint that
     # followed what was found would tell which columns there are.
-    relations = dict.fromkeys(a.relation for a in statement.accesses if a.relation)
+    relations = dict.fromkeys(a.relation for a in statement.accesses if a.relation and not a.via)
     actions = dict.fromkeys(access.action for access in statement.accesses)
     told = []
     for oid, action in product(relations, actions):
@@ -248,8 +301,11 @@ def _rules(column: Column, rights: Rights) -> Iterable[Mask | Scan]:
     return rights.shown(column).rules
 
 
-def _named(rule: Mask | Scan) -> str:
-    return f"{'masks' if isinstance(rule, Mask) else 'scans'}.{rule.name}"
+def _named(rule: Mask | Scan | Denial) -> str:
+    return f"{_SECTIONS[type(rule)]}.{rule.name}"
+
+
+_SECTIONS = {Mask: "masks", Scan: "scans", Denial: "denials"}
 
 
 def _spell(column: Column, rights: Rights) -> str:

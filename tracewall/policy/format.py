@@ -24,11 +24,14 @@ from tracewall.policy.kinds import (
 )
 from tracewall.policy.model import (
     ACTIONS,
+    CHANNEL_ACTIONS,
+    TABLE_ACTIONS,
     Audit,
     Database,
     Denial,
     Durability,
     Expressions,
+    Glob,
     Grant,
     Issuer,
     Limits,
@@ -54,6 +57,7 @@ _MANY_ROWS = 2**63 - 1
 _LONG_TEXT = 2**31 - 1
 
 _GROUPS = Many(GroupName())
+_CHANNELS = Many(GroupName("channel"))
 _TABLES = Many(DottedName("table", "schema.table"))
 _COLUMNS = Many(DottedName("column", "column"))
 _FULL_COLUMNS = Many(DottedName("column", "schema.table.column"))
@@ -129,39 +133,50 @@ ISSUER = Section(
 )
 GRANT = Section(
     Grant,
-    "Lets groups do actions on columns of tables. What no grant lets is refused.",
+    "Lets groups do actions: on columns of tables, on channels, or as such. What no grant lets "
+    "is refused.",
     {
         "name": Key(_RULE_NAME, "What decisions call this rule."),
         "groups": Key(_GROUPS, "Whom it lets; * stands for any text.", required=True),
         "actions": Key(Many(Choice(ACTIONS), frozenset), "What it lets them do.", required=True),
         "tables": Key(
-            _TABLES,
-            "On which tables, as schema.table; * stands for anything but a dot.",
-            required=True,
+            _TABLES, "On which tables, as schema.table; * stands for anything but a dot."
         ),
-        "columns": Key(_COLUMNS, "On which of their columns."),
+        "channels": Key(_CHANNELS, "On which channels (listen, notify); * stands for any text."),
+        "columns": Key(_COLUMNS, "On which of the tables' columns."),
         "lifts": Key(
             Many(_RULE_NAME, frozenset), "The names of masks and scans that it takes off."
         ),
     },
 )
+
+
+def _denial(
+    *, tables: tuple[Glob, ...] = (), channels: tuple[Glob, ...] = (), **values: Any
+) -> Denial:
+    """Make a denial; without actions it takes every one that can be done to what it names."""
+    implied = (*(TABLE_ACTIONS if tables else ()), *(CHANNEL_ACTIONS if channels else ()))
+    return Denial(tables=tables, channels=channels, **({"actions": frozenset(implied)} | values))
+
+
 DENIAL = Section(
     Denial,
-    "Takes actions on columns of tables from groups, whatever grants say.",
+    "Takes actions from groups, on tables, on channels or as such, whatever grants say.",
     {
         "name": Key(_RULE_NAME, "What decisions call this rule."),
         "groups": Key(_GROUPS, "From whom; * stands for any text.", default=["*"]),
         "actions": Key(
-            Many(Choice(ACTIONS), frozenset), "What it takes from them.", default=list(ACTIONS)
+            Many(Choice(ACTIONS), frozenset),
+            "What it takes from them; left out: all that can be done to what it names.",
         ),
         "tables": Key(
-            _TABLES,
-            "On which tables, as schema.table; * stands for anything but a dot.",
-            required=True,
+            _TABLES, "On which tables, as schema.table; * stands for anything but a dot."
         ),
-        "columns": Key(_COLUMNS, "On which of their columns."),
+        "channels": Key(_CHANNELS, "On which channels (listen, notify); * stands for any text."),
+        "columns": Key(_COLUMNS, "On which of the tables' columns."),
         "reason": Key(Text(), "Why, in words that the caller is shown."),
     },
+    make=_denial,
 )
 _MASK_OPTIONS = {
     "partial": {

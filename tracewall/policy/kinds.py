@@ -218,11 +218,13 @@ def _number(raw: object) -> float | None:
 
 @dataclass(frozen=True)
 class GroupName:
-    """A glob over the names of groups, which may hold dots."""
+    """A glob over the names of groups, or of channels: they may hold dots."""
+
+    what: str = "group"
 
     def read(self, raw: object, place: Place, reading: Reading) -> Glob:
         """Return a glob whose ``*`` also crosses dots."""
-        text = Text("the name of a group").read(raw, place, reading)
+        text = Text(f"the name of a {self.what}").read(raw, place, reading)
         return Glob(text, *reading.at(place.start), dots=True)
 
     def schema(self) -> Json:

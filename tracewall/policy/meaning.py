@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 from tracewall.policy.model import Glob, Policy
@@ -23,9 +24,15 @@ def meaning(value: object) -> Any:
         case frozenset():
             return sorted(value)
         case _ if is_dataclass(value):
-            names = (field.name for field in fields(value) if field.name not in _NO_MEANING)
-            return {name: meaning(getattr(value, name)) for name in names}
+            return {field.name: meaning(getattr(value, field.name)) for field in _told(value)}
     return value
+
+
+def _told(value: Any) -> Iterator[Field[Any]]:
+    """Yield the fields that say something: a key that comes to the format changes no hash."""
+    for field in fields(value):
+        if field.name not in _NO_MEANING and getattr(value, field.name) != field.default:
+            yield field
 
 
 def digest(policy: Policy) -> str:

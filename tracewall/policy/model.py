@@ -10,12 +10,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from tracewall.masking.config import Method, Pattern
 
-Action: TypeAlias = Literal["select", "insert", "update", "delete"]
-ACTIONS: tuple[Action, ...] = ("select", "insert", "update", "delete")
+TableAction: TypeAlias = Literal[
+    "select", "insert", "update", "delete", "truncate", "explain", "lock"
+]
+ChannelAction: TypeAlias = Literal["listen", "notify"]
+FreeAction: TypeAlias = Literal["ddl", "do", "call", "temp", "prepare", "maintain", "anything"]
+Action: TypeAlias = TableAction | ChannelAction | FreeAction
+TABLE_ACTIONS: tuple[TableAction, ...] = get_args(TableAction)
+"""What is done to relations."""
+CHANNEL_ACTIONS: tuple[ChannelAction, ...] = get_args(ChannelAction)
+"""What is done to channels of notifications."""
+FREE_ACTIONS: tuple[FreeAction, ...] = get_args(FreeAction)
+"""What statements do that can't be followed to the objects they reach."""
+ACTIONS: tuple[Action, ...] = (*TABLE_ACTIONS, *CHANNEL_ACTIONS, *FREE_ACTIONS)
 Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
@@ -78,33 +89,37 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Lets ``groups`` do ``actions`` on the ``columns`` of ``tables``.
+    """Lets ``groups`` do ``actions`` on the ``columns`` of ``tables``, or on ``channels``.
 
-    ``lifts`` names the masks and scans that it lifts.
+    ``lifts`` names the masks and scans that it lifts. Actions that can't be followed
+    (`FREE_ACTIONS`) have neither tables nor channels.
     """
 
     name: str
     groups: tuple[Glob, ...]
     actions: frozenset[Action]
-    tables: tuple[Glob, ...]
+    tables: tuple[Glob, ...] = ()
     columns: tuple[Glob, ...] = (Glob("*"),)
     lifts: frozenset[str] = frozenset()
+    channels: tuple[Glob, ...] = ()
     line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Takes ``actions`` on the ``columns`` of ``tables`` from ``groups``, whatever grants say.
+    """Takes ``actions`` from ``groups``, whatever grants say.
 
-    ``reason`` is shown to the caller.
+    They are taken on the ``columns`` of ``tables``, on ``channels``, or as such
+    (`FREE_ACTIONS`). ``reason`` is shown to the caller.
     """
 
     name: str
     groups: tuple[Glob, ...]
     actions: frozenset[Action]
-    tables: tuple[Glob, ...]
+    tables: tuple[Glob, ...] = ()
     columns: tuple[Glob, ...] = (Glob("*"),)
     reason: str = ""
+    channels: tuple[Glob, ...] = ()
     line: int = 0
 
 
@@ -225,7 +240,9 @@ class Decision:
     output position; ``relations`` maps each relation touched to the actions done to it.
     ``summary`` is short and ``text`` literal-free, both fit for logs. ``unreadable`` is
     true where the statement was not understood, ``unknown`` where it names what the
-    catalog does not have (so that a catalog read anew may change the answer).
+    catalog does not have (so that a catalog read anew may change the answer). An
+    ``unfollowed`` statement is allowed though nobody knows what it gives back: it has no
+    ``columns``, and nothing of its result is masked.
     """
 
     outcome: Outcome
@@ -240,6 +257,7 @@ class Decision:
     row_limit: int = 0
     unreadable: bool = False
     unknown: bool = False
+    unfollowed: bool = False
 
     @property
     def allowed(self) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 
-from tracewall.policy.model import Denial, Glob, Grant, Mask, Policy, Scan
+from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
 
@@ -28,6 +30,8 @@ class Protection:
         return frozenset(rule.name for rule in self.rules)
 
 
+_MOST_CHANNELS = 1_000
+
 BARE = Protection()
 """No protection at all."""
 
@@ -43,6 +47,7 @@ class Rights:
     catalog: Catalog
     groups: frozenset[str]
     _verdicts: dict[tuple[str, int, int], Grant | Denial | None] = field(default_factory=dict)
+    _channels: dict[tuple[str, str], Grant | Denial | None] = field(default_factory=dict)
     _shown: dict[Column, Protection] = field(default_factory=dict)
     _stored: dict[Column, Protection] = field(default_factory=dict)
 
@@ -56,6 +61,52 @@ class Rights:
         if key not in self._verdicts:
             self._verdicts[key] = self._verdict(action, oid, attnum)
         return self._verdicts[key]
+
+    def channel(self, action: str, name: str) -> Grant | Denial | None:
+        """Give the rule that decides on ``listen`` or ``notify`` of a channel, or None."""
+        key = (action, name)
+        if key not in self._channels:
+            if len(self._channels) >= _MOST_CHANNELS:
+                self._channels.clear()
+            self._channels[key] = self._first(
+                lambda rule: action in rule.actions and _covers(rule.channels, name)
+            )
+        return self._channels[key]
+
+    def free(self, action: str) -> Grant | Denial | None:
+        """Give the rule that decides on what can't be followed; ``anything`` stands for all."""
+        named = frozenset({action, "anything"})
+        # Whatever else a statement does, it may do what is denied too.
+        denied = named.union(FREE_ACTIONS if action == "anything" else ())
+        return self._first(
+            lambda rule: not rule.actions.isdisjoint(denied if isinstance(rule, Denial) else named)
+        )
+
+    def _first(self, applies: Callable[[Grant | Denial], bool]) -> Grant | Denial | None:
+        denial = next(filter(applies, self._denials), None)
+        return denial or next(filter(applies, self._grants), None)
+
+    @cached_property
+    def standing(self) -> Denial | Mask | Scan | None:
+        """The first rule that protects anything of this catalog from these groups, if any does.
+
+        Where one does, what can't be followed is not for them: it could read anything.
+        """
+        denials = (denial for denial in self._denials if denial.tables or denial.channels)
+        columns = ((oid, c.attnum) for oid, r in self.catalog.relations.items() for c in r.columns)
+        rules = (rule for column in columns for rule in self.shown(column).rules)
+        return next((rule for rule in chain(denials, rules)), None)
+
+    @cached_property
+    def _grants(self) -> tuple[Grant, ...]:
+        return tuple(grant for grant in self.policy.grants if self._concerns(grant))
+
+    @cached_property
+    def _denials(self) -> tuple[Denial, ...]:
+        return tuple(denial for denial in self.policy.denials if self._concerns(denial))
+
+    def _concerns(self, rule: Grant | Denial) -> bool:
+        return any(glob.matches(group) for glob in rule.groups for group in self.groups)
 
     def shown(self, column: Column) -> Protection:
         """Give what still protects a column from these groups, after grants lifted masks."""
@@ -79,34 +130,25 @@ class Rights:
 
     def _verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
         relation = self.catalog.relations[oid]
-        for denial in self.policy.denials:
+        for denial in self._denials:
             if self._denied(denial, action, relation, attnum):
                 return denial
         name = _column_name(relation, attnum)
-        for grant in self.policy.grants:
-            if self._applies(grant, action, relation) and (
-                not attnum or _covers(grant.columns, name)
-            ):
+        for grant in self._grants:
+            if _applies(grant, action, relation) and (not attnum or _covers(grant.columns, name)):
                 return grant
         return None
 
     def _denied(self, denial: Denial, action: str, relation: Relation, attnum: int) -> bool:
         # Rows of a partition or heir are rows of its parent too: what is denied of the one
         # can't be had by way of the other. The same goes for what is computed from a column.
-        if not any(self._applies(denial, action, kin) for kin in self.catalog.family[relation.oid]):
+        if not any(_applies(denial, action, kin) for kin in self.catalog.family[relation.oid]):
             return False
         if attnum:
             names = _with_sources(relation, attnum)
             return any(_covers(denial.columns, name) for name in names)
         # Deleting a row deletes the denied column's value.
-        return action == "delete" or _covers_all(denial.columns)
-
-    def _applies(self, rule: Grant | Denial, action: str, relation: Relation) -> bool:
-        return (
-            action in rule.actions
-            and any(glob.matches(group) for glob in rule.groups for group in self.groups)
-            and any(glob.matches(relation.qualified) for glob in rule.tables)
-        )
+        return action in ("delete", "truncate") or _covers_all(denial.columns)
 
     def _protection(self, column: Column, *, lifting: bool) -> Protection:
         oid, attnum = column
@@ -124,12 +166,14 @@ class Rights:
     def _lifted(self, relation: Relation, name: str) -> frozenset[str]:
         grants = (
             grant
-            for grant in self.policy.grants
-            if grant.lifts
-            and self._applies(grant, "select", relation)
-            and _covers(grant.columns, name)
+            for grant in self._grants
+            if grant.lifts and _applies(grant, "select", relation) and _covers(grant.columns, name)
         )
         return frozenset().union(*(grant.lifts for grant in grants))
+
+
+def _applies(rule: Grant | Denial, action: str, relation: Relation) -> bool:
+    return action in rule.actions and _covers(rule.tables, relation.qualified)
 
 
 def _hits(rule: Mask | Scan, column: str, lifted: frozenset[str]) -> bool:

@@ -117,10 +117,12 @@ class Access(NamedTuple):
 
     ``relation`` is the oid, 0 where the name is unknown; ``attnum`` 0 means the relation
     as such, `UNKNOWN` a column that no relation has. ``spelled`` is the name as the caller
-    wrote it (``*`` for a star).
+    wrote it (``*`` for a star). ``via`` is the oid of the view through which a relation is
+    read, 0 where the statement names it itself: the grant on the view is grant enough.
     """
 
     action: str
     relation: int
     attnum: int
     spelled: str
+    via: int = 0

@@ -31,7 +31,9 @@ class Statement:
     ``kind`` is ``select``, ``insert``, ``update``, ``delete`` or ``empty``; ``accesses``
     are the rights it needs, in order of appearance; ``uses`` what it compares, ``writes``
     what it stores where; ``columns`` are its output positions, each a name and a flow.
-    ``summary`` (``SELECT traces.runs``) and ``text`` (literal-free) are fit for logs.
+    ``channels`` are the channels of notifications it uses, each with the action
+    (``listen`` or ``notify``). ``summary`` (``SELECT traces.runs``) and ``text``
+    (literal-free) are fit for logs.
     """
 
     kind: str
@@ -41,19 +43,23 @@ class Statement:
     uses: tuple[Use, ...] = ()
     writes: tuple[Write, ...] = ()
     columns: tuple[tuple[str, Flow], ...] = ()
+    channels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Misunderstood:
     """Why a statement can't be judged: ``reason`` is one sentence without literals.
 
-    ``accesses`` are the rights it was seen to need before it was given up.
+    ``accesses`` are the rights it was seen to need before it was given up. ``action`` is
+    what a policy must grant for it to be sent all the same: ``ddl``, ``do``, ``call``,
+    ``temp``, ``prepare``, ``maintain``, or ``anything`` for what is not even sorted.
     """
 
     reason: str
     summary: str = "unreadable"
     text: str = ""
     accesses: tuple[Access, ...] = ()
+    action: str = "anything"
 
 
 Understanding: TypeAlias = Statement | Misunderstood
