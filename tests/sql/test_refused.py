@@ -30,40 +30,39 @@ ALTER TABLE users ADD a int
 ALTER ROLE service SUPERUSER
 ALTER SYSTEM SET a = 1
 DROP TABLE users
-TRUNCATE users
+TRUNCATE users CASCADE
 GRANT ALL ON users TO public
 REVOKE ALL ON users FROM public
 COMMENT ON TABLE users IS ''
-COPY users TO STDOUT
-COPY users FROM STDIN
-COPY (SELECT 1) TO STDOUT
 COPY users TO PROGRAM 'id'
 COPY users TO '/tmp/x'
 SET search_path = public
 SET LOCAL role = 'postgres'
 SET SESSION AUTHORIZATION postgres
-SET TIME ZONE 'UTC'
+SET bytea_output = 'escape'
+SET a.b = 'c'
+SET lock_timeout FROM CURRENT
+SET DateStyle = 'SQL, DMY'
+SET client_min_messages = 'log'
+SET TRANSACTION SNAPSHOT 'a'
+SET CONSTRAINTS a DEFERRED
 RESET ALL
 RESET ROLE
 SHOW ALL
-SHOW search_path
-BEGIN
-COMMIT
-ROLLBACK
-SAVEPOINT a
+SHOW data_directory
+PREPARE TRANSACTION 'a'
+COMMIT PREPARED 'a'
+ROLLBACK PREPARED 'a'
 PREPARE p AS SELECT 1
 EXECUTE p
 DEALLOCATE p
-DECLARE c CURSOR FOR SELECT 1
-FETCH ALL FROM c
-MOVE ALL FROM c
-CLOSE c
-LISTEN a
-NOTIFY a, 'b'
-UNLISTEN *
+DECLARE c BINARY CURSOR FOR SELECT 1
 DO 'BEGIN END'
 CALL p()
-EXPLAIN SELECT 1
+EXPLAIN ANALYZE SELECT 1
+EXPLAIN (ANALYZE, ANALYZE off) SELECT 1
+EXPLAIN (WAL) SELECT 1
+EXPLAIN EXECUTE p
 EXPLAIN ANALYZE DELETE FROM users
 VACUUM
 ANALYZE users
@@ -71,7 +70,6 @@ CLUSTER users
 REINDEX TABLE users
 CHECKPOINT
 LOAD 'x'
-LOCK TABLE users
 DISCARD ALL
 REFRESH MATERIALIZED VIEW v
 IMPORT FOREIGN SCHEMA a FROM SERVER b INTO c
@@ -201,8 +199,8 @@ UPDATE users SET name = 'a' RETURNING WITH (OLD AS o) o.name
 
 
 @pytest.mark.parametrize("sql", STATEMENTS.strip().splitlines())
-def test_only_four_kinds_of_statement_are_read(reader: Any, sql: Any) -> None:
-    """Whatever is no plain SELECT, INSERT, UPDATE or DELETE is refused."""
+def test_only_listed_kinds_of_statement_are_read(reader: Any, sql: Any) -> None:
+    """What defines data, runs code, reaches files or what it does not name is refused."""
     assert isinstance(reader.anyhow(sql), Misunderstood)
 
 

@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import product
 
@@ -44,6 +45,9 @@ def decide(understood: Understanding, rights: Rights) -> Decision:
     anything = rights.free("anything")
     if isinstance(anything, Grant) and rights.standing is None:
         return _unfollowed(understood, anything, rights)
+    if isinstance(understood, Statement) and understood.kind in _DOORLESS:
+        reason = f"{understood.kind.upper()} is not among the statements that may be sent"
+        return _forbidden(understood, rights, "unreadable", reason, unreadable=True)
     try:
         if isinstance(understood, Statement):
             return _allowed(understood, rights)
@@ -88,11 +92,17 @@ def _unfollowed(told: Understanding, grant: Grant, rights: Rights) -> Decision:
     )
 
 
+_DOORLESS = frozenset({"copy_to", "copy_from", "declare", "fetch", "move", "close"})
+"""Kinds of statement whose data no door masks yet."""
+
+
 def _allowed(statement: Statement, rights: Rights) -> Decision:
     rules = [_check_access(access, statement, rights) for access in statement.accesses]
     rules += [_check_channel(action, name, rights) for action, name in statement.channels]
     for use in statement.uses:
         _check_use(use, rights)
+    for name, value in statement.settings:
+        _check_setting(name, value, rights)
     for write in statement.writes:
         _check_write(write, rights)
     columns = tuple(_output(name, flow, rights) for name, flow in statement.columns)
@@ -217,6 +227,24 @@ def _may_use(use: Use, column: Column, rule: Mask | Scan, rights: Rights) -> boo
         return True
     # A join tells which values are equal: the other side must be as protected.
     return all(rule.name in rights.shown(source.column).names for source in (*use.flow, *use.other))
+
+
+_MILLISECONDS = {"": 1, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def _check_setting(name: str, value: str | None, rights: Rights) -> None:
+    # The policy's limit is a parameter of the session: the caller may only tighten it.
+    limit = rights.policy.limits.statement_timeout * 1_000
+    if name != "statement_timeout" or not limit:
+        return
+    found = re.fullmatch(r"([0-9]{1,12})\s*([a-z]*)", (value or "").strip())
+    asked = int(found[1]) * _MILLISECONDS.get(found[2], 0) if found else 0
+    if not 0 < asked <= limit:
+        raise _Refused(
+            "limits.statement_timeout",
+            "statement_timeout is limited by the policy and may not be lifted",
+            f"set it to at most {limit:g} milliseconds",
+        )
 
 
 def _check_write(write: Write, rights: Rights) -> None:

@@ -8,7 +8,7 @@ have their default.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -84,6 +84,63 @@ def without_literals(sql: bytes) -> str:
         kept += [b" " if start > end else b"", b"?" if _LITERAL.match(token) else token]
         end = start + len(token)
     return b"".join(kept).strip().decode()
+
+
+_QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+
+
+def query_within(sql: bytes, tree: Node) -> tuple[str, str] | None:
+    """Give the text and kind (``select``) of the query that a statement is, or has inside.
+
+    None: there is none, as in BEGIN or ``COPY t TO STDOUT``.
+    """
+    ((kind, body),) = tree.items()
+    if kind in _QUERIES:
+        return sql.decode(), _kind(tree)
+    if type(body.get("query")) is not dict:
+        return None
+    tokens = [pair for pair in _tokens(sql) if not pair[1].startswith((b"--", b"/*"))]
+    start, end = _BOUNDS[kind]([token.upper() for _, token in tokens], body)
+    edges = [at for at, _ in tokens] + [len(sql)]
+    return sql[edges[start] : edges[end]].decode(), _kind(body["query"])
+
+
+def _kind(tree: Node) -> str:
+    return next(iter(tree)).removesuffix("Stmt").lower()
+
+
+def _declared(tokens: list[bytes], body: Node) -> tuple[int, int]:
+    return tokens.index(b"FOR") + 1, len(tokens)
+
+
+def _copied(tokens: list[bytes], body: Node) -> tuple[int, int]:
+    start = tokens.index(b"(")
+    return start + 1, _closing(tokens, start)
+
+
+def _explained(tokens: list[bytes], body: Node) -> tuple[int, int]:
+    start = 1
+    if "options" in body and tokens[start] == b"(":
+        start = _closing(tokens, start) + 1
+    while tokens[start] in (b"ANALYZE", b"ANALYSE", b"VERBOSE"):
+        start += 1
+    return start, len(tokens)
+
+
+def _closing(tokens: list[bytes], start: int) -> int:
+    depth = 0
+    for at in range(start, len(tokens)):
+        depth += (tokens[at] == b"(") - (tokens[at] == b")")
+        if not depth:
+            return at
+    raise Unparsable("its brackets do not match")
+
+
+_BOUNDS: dict[str, Callable[[list[bytes], Node], tuple[int, int]]] = {
+    "DeclareCursorStmt": _declared,
+    "CopyStmt": _copied,
+    "ExplainStmt": _explained,
+}
 
 
 def _tokens(sql: bytes) -> Iterator[tuple[int, bytes]]:

@@ -33,7 +33,8 @@ def select(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     """Read a SELECT, VALUES or set operation; give its output columns."""
     log.enter_query()
     if "intoClause" in body:
-        raise Unknowable("SELECT INTO makes a table")
+        temporary = body["intoClause"]["rel"]["relpersistence"] == "t"
+        raise Unknowable("SELECT INTO makes a table", "temp" if temporary else "ddl")
     scope = with_clause(body, scope, log)
     if "valuesLists" in body:
         columns = _values(body["valuesLists"], scope, log)

@@ -32,6 +32,8 @@ class Reading:
     accesses: dict[Access, None] = field(default_factory=dict)
     uses: dict[Use, None] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
+    channels: dict[tuple[str, str], None] = field(default_factory=dict)
+    settings: list[tuple[str, str | None]] = field(default_factory=list)
     problem: str = ""
     queries: int = 0
     items: int = 0

@@ -17,12 +17,13 @@ from tracewall.sql.flow import Column, Flow, How, Source, among
 class Unknowable(Exception):
     """The reader met something that it does not understand; the statement is refused.
 
-    ``reason`` is one sentence that holds no literal.
+    ``reason`` is one sentence that holds no literal; ``action`` is what a policy must
+    grant for the statement to be sent all the same.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, action: str = "anything") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.action = reason, action
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _KINDS: dict[type[exp.Expression], str] = {
     exp.Insert: "insert",
     exp.Update: "update",
     exp.Delete: "delete",
+    exp.Merge: "merge",
 }
 
 _NODES_PER_CHARACTER = 2

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from tracewall.sql import grammar
 from tracewall.sql.catalog import Catalog
+from tracewall.sql.commands import COMMANDS, Command
+from tracewall.sql.copying import CopyFormat
 from tracewall.sql.flow import Access, Flow, Use, Write
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import select
@@ -15,6 +17,7 @@ from tracewall.sql.modifying import delete, insert, update
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Named, Scope, Unknowable
 from tracewall.sql.second_opinion import second_opinion
+from tracewall.sql.unfollowed import action_of, spoken
 
 SUMMARY_LENGTH = 255
 """The longest summary (characters), as OpenTelemetry's conventions have it."""
@@ -28,11 +31,16 @@ MAX_TREE_DEPTH = 400
 class Statement:
     """What a statement does.
 
-    ``kind`` is ``select``, ``insert``, ``update``, ``delete`` or ``empty``; ``accesses``
-    are the rights it needs, in order of appearance; ``uses`` what it compares, ``writes``
-    what it stores where; ``columns`` are its output positions, each a name and a flow.
-    ``channels`` are the channels of notifications it uses, each with the action
-    (``listen`` or ``notify``). ``summary`` (``SELECT traces.runs``) and ``text``
+    ``kind`` is ``select``, ``insert``, ``update``, ``delete``, ``merge``, ``explain``,
+    ``copy_to``, ``copy_from``, ``declare``, ``fetch``, ``move``, ``close``, ``truncate``,
+    ``lock``, ``listen``, ``unlisten``, ``notify``, ``set``, ``reset``, ``show``, ``begin``,
+    ``commit``, ``rollback``, ``savepoint``, ``release``, ``rollback_to`` or ``empty``;
+    ``accesses`` are the rights it needs, in order of appearance; ``uses`` what it
+    compares, ``writes`` what it stores where; ``columns`` are its output positions, each a
+    name and a flow. ``channels`` are the channels of notifications it uses, each with the
+    action (``listen`` or ``notify``); ``settings`` the parameters it sets, each with its
+    new value (None: its default, or not known); ``cursor`` is the cursor it names, ``copy``
+    how COPY spells values. ``summary`` (``SELECT traces.runs``) and ``text``
     (literal-free) are fit for logs.
     """
 
@@ -44,6 +52,9 @@ class Statement:
     writes: tuple[Write, ...] = ()
     columns: tuple[tuple[str, Flow], ...] = ()
     channels: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str | None], ...] = ()
+    cursor: str = ""
+    copy: CopyFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,48 +105,57 @@ def understand(
     except grammar.Unparsable as ex:
         return Misunderstood(ex.reason)
     except Unknowable as ex:
-        reason = ex.reason
+        reason, action = ex.reason, ex.action
     except Exception:
         # The tree has a shape that the reader does not expect: it is not understood.
-        reason = "its shape is not understood"
-    return Misunderstood(reason, text=_text(sql), accesses=tuple(log.accesses))
+        reason, action = "its shape is not understood", "anything"
+    return Misunderstood(reason, text=_text(sql), accesses=tuple(log.accesses), action=action)
 
 
 def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
     tree = grammar.parse(sql)
-    kind = next(iter(tree), "").removesuffix("Stmt").lower()
-    columns = _query(tree, Scope(), log)
+    command = _command(tree, log)
     if log.problem:
         raise Unknowable(log.problem)
     names, depth = _names_and_depth(tree, log)
-    opinion = second_opinion(sql.decode(), kind, names) if depth <= MAX_TREE_DEPTH else "silent"
-    if opinion == "contradicts" or (strict and opinion == "silent"):
-        raise Unknowable("the second parser reads it otherwise")
+    query = grammar.query_within(sql, tree)
+    if query is not None:
+        opinion = second_opinion(*query, names) if depth <= MAX_TREE_DEPTH else "silent"
+        if opinion == "contradicts" or (strict and opinion == "silent"):
+            raise Unknowable("the second parser reads it otherwise")
     return Statement(
-        kind,
-        _summary(kind, log),
+        command.kind,
+        _summary(command.kind, log),
         grammar.without_literals(sql),
         tuple(log.accesses),
         tuple(log.uses),
         tuple(log.writes),
-        tuple((column.name, column.flow) for column in columns),
+        tuple((column.name, column.flow) for column in command.columns),
+        tuple(log.channels),
+        tuple(log.settings),
+        command.cursor,
+        command.copy,
     )
+
+
+def _command(tree: Node, log: Reading) -> Command:
+    ((kind, body),) = tree.items()
+    reader = COMMANDS.get(kind)
+    if reader is None:
+        return Command(kind.removesuffix("Stmt").lower(), _query(tree, Scope(), log))
+    log.see(body)
+    return reader(body, log)
 
 
 def _query(tree: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     ((kind, body),) = tree.items()
     reader = _STATEMENTS.get(kind)
     if reader is None:
-        raise Unknowable(f"{_spoken(kind)} is not among the statements that may be sent")
+        raise Unknowable(
+            f"{spoken(kind)} is not among the statements that may be sent", action_of(kind, body)
+        )
     log.see(body)
     return reader(body, scope, log)
-
-
-def _spoken(kind: str) -> str:
-    """Give a statement node's name as SQL spells it: ``DropStmt`` is ``DROP``."""
-    bare = kind.removesuffix("Stmt")
-    words = "".join(f" {letter}" if letter.isupper() else letter for letter in bare).split()
-    return _SPOKEN.get(bare, " ".join(words).upper())
 
 
 def _names_and_depth(tree: Any, log: Reading) -> tuple[frozenset[str], int]:
@@ -177,7 +197,8 @@ def _summary(kind: str, log: Reading) -> str:
         for access in log.accesses
         if access.relation
     }
-    return " ".join([kind.upper(), *relations])[:SUMMARY_LENGTH]
+    verb = _VERBS.get(kind, kind.upper())
+    return " ".join([verb, *relations])[:SUMMARY_LENGTH]
 
 
 def _text(sql: bytes) -> str:
@@ -187,7 +208,7 @@ def _text(sql: bytes) -> str:
         return ""
 
 
-_SPOKEN = {"VariableSet": "SET", "VariableShow": "SHOW", "Transaction": "BEGIN or COMMIT"}
+_VERBS = {"copy_to": "COPY", "copy_from": "COPY", "rollback_to": "ROLLBACK TO"}
 _STATEMENTS: Mapping[str, Callable[[Any, Scope, Reading], tuple[Named, ...]]] = {
     "SelectStmt": select,
     "InsertStmt": insert,
