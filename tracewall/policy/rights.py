@@ -10,6 +10,7 @@ from itertools import chain
 from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
+from tracewall.sql.system import SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,13 @@ class Rights:
 
 
 def _applies(rule: Grant | Denial, action: str, relation: Relation) -> bool:
-    return action in rule.actions and _covers(rule.tables, relation.qualified)
+    if action not in rule.actions:
+        return False
+    tables = rule.tables
+    if isinstance(rule, Grant) and relation.schema == SCHEMA:
+        # Who grants everything means what the database holds, not what the server tells of it.
+        tables = tuple(glob for glob in tables if glob.text.startswith(f"{SCHEMA}."))
+    return _covers(tables, relation.qualified)
 
 
 def _hits(rule: Mask | Scan, column: str, lifted: frozenset[str]) -> bool:

@@ -12,6 +12,8 @@ from functools import cached_property
 
 import msgspec
 
+from tracewall.sql.system import SCHEMA, SYSTEM_RELATIONS
+
 QUERIES: tuple[bytes, ...] = (
     # The settings that judging depends on, and the schemas a bare name is looked up in.
     b"""select pg_catalog.json_build_object(
@@ -37,8 +39,11 @@ QUERIES: tuple[bytes, ...] = (
             from pg_catalog.pg_inherits i where i.inhrelid = c.oid))), '[]')
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p', 'v', 'm', 'f')
-        and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'""",
+        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+        and (n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+            or n.nspname = 'pg_catalog' and c.relname = any('{"""
+    + ",".join(SYSTEM_RELATIONS).encode()
+    + b"""}'))""",
     # Functions and operators outside pg_catalog can take the place of PostgreSQL's own.
     b"""select coalesce(pg_catalog.json_agg(distinct p.proname), '[]')
         from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -122,7 +127,7 @@ class Catalog:
             return self._names.get((schema, name))
         if name.startswith("pg_"):
             # PostgreSQL looks in pg_catalog first, and all of its own are called so.
-            return None
+            return self._names.get((SCHEMA, name))
         found = (self._names.get((place, name)) for place in self.search_path)
         return next((relation for relation in found if relation), None)
 

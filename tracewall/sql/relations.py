@@ -23,6 +23,7 @@ from tracewall.sql.scope import (
     table,
     under,
 )
+from tracewall.sql.system import SCHEMA, UNREADABLE
 
 READABLE_KINDS = frozenset({"r", "p"})
 """Kinds of relation (pg_class.relkind) that are read: tables and partitioned tables."""
@@ -65,7 +66,11 @@ def base_relation(body: Node, action: str, log: Reading) -> Item:
     if relation is None:
         log.need(action, 0, 0, spelled)
         return Item((), spelled=spelled, phantom=True)
-    if relation.kind not in READABLE_KINDS or relation.rules:
+    if relation.schema == SCHEMA:
+        # Views of the server's own are taken as they are, for what they read is known.
+        if relation.name in UNREADABLE or action != "select":
+            raise Unknowable("it does to a relation of pg_catalog what is not allowed")
+    elif relation.kind not in READABLE_KINDS or relation.rules:
         log.refuse("it uses a view, a foreign table, or a table with rules")
     log.need(action, relation.oid, 0, spelled)
     return table(relation, spelled, aliases)

@@ -1,0 +1,58 @@
+"""PostgreSQL's own catalog: which of its relations may be granted, and what looks into them."""
+
+from __future__ import annotations
+
+SCHEMA = "pg_catalog"
+
+SYSTEM_RELATIONS: tuple[str, ...] = tuple(
+    """
+    pg_am pg_attrdef pg_attribute pg_auth_members pg_available_extensions pg_cast pg_class
+    pg_collation pg_constraint pg_database pg_depend pg_description pg_enum pg_extension
+    pg_foreign_table pg_index pg_indexes pg_inherits pg_language pg_locks pg_namespace pg_opclass
+    pg_operator pg_partitioned_table pg_proc pg_range pg_roles pg_sequence pg_tables
+    pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_trigger pg_type
+    """.split()
+)
+"""Relations of pg_catalog that a policy can grant.
+
+They tell what there is, and hold no values of rows: statistics (``pg_stats``), other
+sessions' statements (``pg_stat_activity``), settings, passwords, positions of sequences and
+large objects are not among them. ``pg_locks`` may be locked (advisory locks) but not read.
+"""
+
+UNREADABLE = frozenset({"pg_locks"})
+"""Those of them that are not read: they would tell what other sessions do."""
+
+LOOKING: dict[str, str] = {
+    **dict.fromkeys("format_type to_regtype regtype pg_type_is_visible".split(), "pg_type"),
+    **dict.fromkeys(
+        "to_regclass regclass pg_table_is_visible pg_get_viewdef pg_relation_is_publishable "
+        "pg_get_partkeydef pg_get_serial_sequence".split(),
+        "pg_class",
+    ),
+    **dict.fromkeys(
+        "to_regnamespace regnamespace pg_my_temp_schema pg_is_other_temp_schema".split(),
+        "pg_namespace",
+    ),
+    **dict.fromkeys(
+        "to_regproc to_regprocedure regproc regprocedure pg_function_is_visible "
+        "pg_get_function_arguments pg_get_function_identity_arguments pg_get_function_result "
+        "pg_get_functiondef".split(),
+        "pg_proc",
+    ),
+    **dict.fromkeys("to_regoper to_regoperator regoper regoperator".split(), "pg_operator"),
+    **dict.fromkeys("regcollation to_regcollation pg_collation_is_visible".split(), "pg_collation"),
+    **dict.fromkeys("to_regrole regrole pg_get_userbyid".split(), "pg_roles"),
+    "pg_get_expr": "pg_attrdef",
+    "pg_get_constraintdef": "pg_constraint",
+    "pg_get_indexdef": "pg_index",
+    "pg_index_column_has_property": "pg_index",
+    "pg_indexam_has_property": "pg_am",
+    "pg_get_triggerdef": "pg_trigger",
+    "obj_description": "pg_description",
+    "col_description": "pg_description",
+    "shobj_description": "pg_description",
+    "pg_encoding_to_char": "pg_database",
+    "pg_opclass_is_visible": "pg_opclass",
+}
+"""Functions, and types that names are cast to, which look into a relation of pg_catalog."""
