@@ -63,6 +63,8 @@ def login(wall: Wall, conninfo: str, options: dict[str, Any]) -> ConnDict:
     """
     asked = conninfo_to_dict(conninfo, **options)
     params = conninfo_to_dict(wall.policy.database.conninfo)
+    if wall.unsafe_logins:
+        return {**params, **asked}
     for name, value in asked.items():
         if name in CALLERS_OPTIONS:
             params[name] = value
@@ -165,6 +167,8 @@ class GuardedConnection(BaseConnection[Row]):
         yield from self._learn_gen()
 
     def _scrubbed(self, error: e.Error) -> e.Error:
+        if self._session is not None and self._session.trusted:
+            return error
         return scrubbed(error, self._session.catalog if self._session else None)
 
 
@@ -173,8 +177,8 @@ def _take_notice(weak: ReferenceType[GuardedConnection[Any]], result: PGresult) 
     if connection is None or not connection._notice_handlers:
         return
     session = connection._session
-    told = scrubbed_notice(
-        e.Diagnostic(result, connection.pgconn._encoding), session.catalog if session else None
-    )
+    told: Any = e.Diagnostic(result, connection.pgconn._encoding)
+    if session is None or not session.trusted:
+        told = scrubbed_notice(told, session.catalog if session else None)
     for callback in connection._notice_handlers:
         callback(told)

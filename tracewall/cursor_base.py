@@ -206,7 +206,10 @@ class GuardedCursor(BaseCursor[Any, Row]):
         self, query: PostgresQuery, *, force_extended: bool = False, binary: bool | None = None
     ) -> None:
         self._check_leaving(query)
-        super()._execute_send(query, force_extended=True, binary=binary)
+        assert self._admission is not None
+        # What can't be followed may be more than one statement, which psycopg sends simply.
+        alone = force_extended or not self._admission.judged.decision.unfollowed
+        super()._execute_send(query, force_extended=alone, binary=binary)
         if self._conn._pipeline:
             self._queued()
 

@@ -28,10 +28,11 @@ from tracewall.errors import (
 )
 from tracewall.events import Ended, Incident, What, Who
 from tracewall.identity.principal import Principal, Rejection, rejection
+from tracewall.judge import Judge, Judged
 from tracewall.policy.model import Decision
 from tracewall.sql.catalog import Catalog
 from tracewall.telemetry import Labels, Span, labels
-from tracewall.wall import Bearer, Judge, Judged, Wall
+from tracewall.wall import Bearer, Wall
 
 _NOBODY = frozenset[str]()
 _MOST_LABELS = 4_096
@@ -127,6 +128,16 @@ class Session:
         if self._wanted:
             self.wall.verifier.refresh(self._wanted)
         self.wall.verifier.refresh(due_only=True)
+
+    @property
+    def trusted(self) -> bool:
+        """True where whoever acts may do anything, and nothing is protected from them.
+
+        The server's own words are theirs to hear, then.
+        """
+        acting = self._own or self.wall.acting()
+        judge = self._judge if acting is self._bearer else None
+        return judge is not None and judge.trusts
 
     def principal(self) -> Principal:
         """Give who acts on the connection now.

@@ -6,30 +6,27 @@ What it remembers (principals, judgements) only saves work; it never widens acce
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 from tracewall.audit.log import FileLog
 from tracewall.audit.store import AuditLog
 from tracewall.errors import PolicyError
-from tracewall.events import Incident, What
+from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import TrustedIssuer, Verifier
-from tracewall.policy.decide import decide
+from tracewall.judge import Judge, remember
 from tracewall.policy.load import load
 from tracewall.policy.match import unmatched
-from tracewall.policy.model import Decision, OutputColumn, Policy
-from tracewall.policy.rights import Rights
-from tracewall.shield import Shield, Veil, hidden_member
+from tracewall.policy.model import Policy
+from tracewall.shield import Shield
 from tracewall.sql.catalog import Catalog, read
-from tracewall.sql.statement import understand
 from tracewall.telemetry import Telemetry
 
 CONFIG_VARIABLE = "TRACEWALL_CONFIG"
@@ -38,10 +35,6 @@ CONFIG_VARIABLE = "TRACEWALL_CONFIG"
 MASK_KEY_VARIABLE = "TRACEWALL_MASK_KEY"
 """The environment variable that holds the key of ``hash`` masks (at least 16 characters)."""
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-_REMEMBERED_STATEMENTS = 10_000
 _REMEMBERED_TOKENS = 4_096
 _REMEMBERED_GROUPS = 1_024
 
@@ -61,64 +54,16 @@ class Bearer:
 _ACTING: ContextVar[Bearer | None] = ContextVar("tracewall_acting", default=None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """A decision, with what is recorded of it and the veils over its masked columns.
-
-    ``veils`` maps output positions (from 0) to what hides them; ``sources`` has for each
-    position the base columns (table oid, attribute number) that it may come from.
-    """
-
-    decision: Decision
-    what: What
-    veils: Mapping[int, Veil]
-    sources: tuple[frozenset[tuple[int, int]], ...] = ()
-
-
-class Judge:
-    """Judges statements for one set of groups in one catalog.
-
-    ``said`` remembers the judgement of each statement, by its bytes.
-    """
-
-    __slots__ = ("_policy", "_rights", "_shield", "said")
-
-    def __init__(
-        self, policy: Policy, catalog: Catalog, groups: frozenset[str], shield: Shield
-    ) -> None:
-        self._policy = policy
-        self._rights = Rights(policy, catalog, groups)
-        self._shield = shield
-        self.said: dict[bytes, Judged] = {}
-
-    def judge(self, sql: bytes) -> Judged:
-        """Give the judgement of a statement (the exact bytes for the wire)."""
-        judged = self.said.get(sql)
-        if judged is None:
-            judged = self._judge(sql)
-            _remember(self.said, sql, judged, _REMEMBERED_STATEMENTS)
-        return judged
-
-    def _judge(self, sql: bytes) -> Judged:
-        understood = understand(
-            sql, self._rights.catalog, strict=self._policy.strict, hides=hidden_member
-        )
-        decision = decide(understood, self._rights)
-        masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
-        return Judged(
-            decision,
-            _what(sql, decision, masked),
-            self._shield.veils(masked),
-            tuple(column.sources for column in decision.columns),
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Wall:
     """A policy, and what enforces it: the drop-in's only source of configuration.
 
     Make one with `Wall.load`; close it when the program ends. It is also a context
     manager that closes itself.
+
+    ``unsafe_anonymous`` is a token that those act under who bring none; with
+    ``unsafe_logins`` callers choose server, database, role and password themselves. Both
+    are for `tracewall.testing.permit_all`, and are written to the record.
     """
 
     policy: Policy
@@ -126,11 +71,19 @@ class Wall:
     audit: AuditLog
     telemetry: Telemetry
     clock: Callable[[], float] = time.time
+    unsafe_anonymous: str = field(default="", repr=False)
+    unsafe_logins: bool = False
     _password: Callable[[], str] | None = field(default=None, repr=False)
     _mask_key: bytes = field(default=b"", repr=False)
     _catalogs: dict[int, Catalog] = field(default_factory=dict, repr=False)
     _judges: dict[tuple[int, frozenset[str]], Judge] = field(default_factory=dict, repr=False)
     _principals: dict[tuple[str, str | None], Principal] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        weak = [name for name in ("unsafe_anonymous", "unsafe_logins") if getattr(self, name)]
+        if weak:
+            detail = f"the wall is weakened: {', '.join(weak)}"
+            self.audit.incident(Incident(kind="unsafe", detail=detail, policy=self.policy.hash))
 
     @classmethod
     def load(
@@ -168,7 +121,8 @@ class Wall:
         folder = _beside(policy, policy.audit.directory)
         log = audit or FileLog(folder, durability=policy.audit.durability)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
-        return cls(policy, verifier, log, telemetry or Telemetry(), clock, password, key)
+        made = telemetry or Telemetry()
+        return cls(policy, verifier, log, made, clock, _password=password, _mask_key=key)
 
     @classmethod
     def from_environment(cls) -> Wall:
@@ -205,7 +159,11 @@ class Wall:
     def acting(self) -> Bearer | None:
         """Give the bearer that this context acts under, if it acts under this wall."""
         bearer = _ACTING.get()
-        return bearer if bearer is not None and bearer.wall is self else None
+        return bearer if bearer is not None and bearer.wall is self else self._anonymous
+
+    @cached_property
+    def _anonymous(self) -> Bearer | None:
+        return Bearer(self, self.unsafe_anonymous) if self.unsafe_anonymous else None
 
     def identify(self, bearer: Bearer) -> Principal | Rejection:
         """Verify a bearer's token, or give why not. Never blocks."""
@@ -215,7 +173,7 @@ class Wall:
             return self.verifier.still_valid(known, self.clock()) or known
         found = self.verifier.verify(bearer.token, self.clock(), bearer.purpose)
         if isinstance(found, Principal):
-            _remember(self._principals, key, found, _REMEMBERED_TOKENS)
+            remember(self._principals, key, found, _REMEMBERED_TOKENS)
         return found
 
     def know(self, answers: tuple[bytes, ...]) -> Catalog:
@@ -231,7 +189,7 @@ class Wall:
         complaint = unmatched(self.policy, _column_names(catalog))
         if complaint is not None:
             raise complaint
-        _remember(self._catalogs, catalog.version, catalog, 64)
+        remember(self._catalogs, catalog.version, catalog, 64)
         return catalog
 
     def judge_for(self, catalog: Catalog, groups: frozenset[str]) -> Judge:
@@ -240,7 +198,7 @@ class Wall:
         judge = self._judges.get(key)
         if judge is None:
             judge = Judge(self.policy, catalog, groups, Shield(self.policy, self._mask_key))
-            _remember(self._judges, key, judge, _REMEMBERED_GROUPS)
+            remember(self._judges, key, judge, _REMEMBERED_GROUPS)
         return judge
 
     def _credential(self) -> str:
@@ -296,27 +254,6 @@ class Acting:
 
 
 _LOADED: dict[str, Wall] = {}
-
-
-def _remember(memory: dict[Key, Value], key: Key, value: Value, most: int) -> None:
-    while len(memory) >= most:
-        # The oldest goes first; another thread may have been quicker to take it.
-        memory.pop(next(iter(memory)), None)
-    memory[key] = value
-
-
-def _what(sql: bytes, decision: Decision, masked: Mapping[int, OutputColumn]) -> What:
-    return What(
-        summary=decision.summary,
-        text=decision.text,
-        sha256=hashlib.sha256(sql).hexdigest(),
-        decision=decision.outcome,
-        rule=decision.rule,
-        policy=decision.policy_hash,
-        reason=decision.reason,
-        relations={name: list(actions) for name, actions in decision.relations},
-        masked={str(at): column.rule for at, column in masked.items()},
-    )
 
 
 def _verifier(policy: Policy) -> Verifier:

@@ -42,9 +42,8 @@ class _Refused(Exception):
 
 def decide(understood: Understanding, rights: Rights) -> Decision:
     """Decide on a statement for the members of some groups; total, it never raises."""
-    anything = rights.free("anything")
-    if isinstance(anything, Grant) and rights.standing is None:
-        return _unfollowed(understood, anything, rights)
+    if rights.trusted is not None:
+        return _unfollowed(understood, rights.trusted, rights)
     if isinstance(understood, Statement) and understood.kind in _DOORLESS:
         reason = f"{understood.kind.upper()} is not among the statements that may be sent"
         return _forbidden(understood, rights, "unreadable", reason, unreadable=True)

@@ -99,6 +99,12 @@ class Rights:
         return next((rule for rule in chain(denials, rules)), None)
 
     @cached_property
+    def trusted(self) -> Grant | None:
+        """The grant by which these groups may do anything, where nothing stands against it."""
+        found = self.free("anything")
+        return found if isinstance(found, Grant) and self.standing is None else None
+
+    @cached_property
     def _grants(self) -> tuple[Grant, ...]:
         return tuple(grant for grant in self.policy.grants if self._concerns(grant))
 

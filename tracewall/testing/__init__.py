@@ -4,6 +4,7 @@ from tracewall.testing.answers import Answer, Received
 from tracewall.testing.backend import FakeBackend
 from tracewall.testing.clock import FixedClock
 from tracewall.testing.issuer import ServedIssuer, SigningKey, TokenIssuer
+from tracewall.testing.permissive import permit_all
 
 __all__ = [
     "Answer",
@@ -13,4 +14,5 @@ __all__ = [
     "ServedIssuer",
     "SigningKey",
     "TokenIssuer",
+    "permit_all",
 ]

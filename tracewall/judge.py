@@ -1,0 +1,97 @@
+"""Judges statements for one set of groups in one catalog, and remembers what it said."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tracewall.events import What
+from tracewall.policy.decide import decide
+from tracewall.policy.model import Decision, OutputColumn, Policy
+from tracewall.policy.rights import Rights
+from tracewall.shield import Shield, Veil, hidden_member
+from tracewall.sql.catalog import Catalog
+from tracewall.sql.statement import understand
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_REMEMBERED_STATEMENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A decision, with what is recorded of it and the veils over its masked columns.
+
+    ``veils`` maps output positions (from 0) to what hides them; ``sources`` has for each
+    position the base columns (table oid, attribute number) that it may come from.
+    """
+
+    decision: Decision
+    what: What
+    veils: Mapping[int, Veil]
+    sources: tuple[frozenset[tuple[int, int]], ...] = ()
+
+
+class Judge:
+    """Judges statements for one set of groups in one catalog.
+
+    ``said`` remembers the judgement of each statement, by its bytes. ``trusts`` is true
+    where the groups may do anything and nothing is protected from them.
+    """
+
+    __slots__ = ("_policy", "_rights", "_shield", "said", "trusts")
+
+    def __init__(
+        self, policy: Policy, catalog: Catalog, groups: frozenset[str], shield: Shield
+    ) -> None:
+        self._policy = policy
+        self._rights = Rights(policy, catalog, groups)
+        self._shield = shield
+        self.trusts = self._rights.trusted is not None
+        self.said: dict[bytes, Judged] = {}
+
+    def judge(self, sql: bytes) -> Judged:
+        """Give the judgement of a statement (the exact bytes for the wire)."""
+        judged = self.said.get(sql)
+        if judged is None:
+            judged = self._judge(sql)
+            remember(self.said, sql, judged, _REMEMBERED_STATEMENTS)
+        return judged
+
+    def _judge(self, sql: bytes) -> Judged:
+        understood = understand(
+            sql, self._rights.catalog, strict=self._policy.strict, hides=hidden_member
+        )
+        decision = decide(understood, self._rights)
+        masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
+        return Judged(
+            decision,
+            _what(sql, decision, masked),
+            self._shield.veils(masked),
+            tuple(column.sources for column in decision.columns),
+        )
+
+
+def _what(sql: bytes, decision: Decision, masked: Mapping[int, OutputColumn]) -> What:
+    return What(
+        summary=decision.summary,
+        text=decision.text,
+        sha256=hashlib.sha256(sql).hexdigest(),
+        decision=decision.outcome,
+        rule=decision.rule,
+        policy=decision.policy_hash,
+        reason=decision.reason,
+        relations={name: list(actions) for name, actions in decision.relations},
+        masked={str(at): column.rule for at, column in masked.items()},
+    )
+
+
+def remember(memory: dict[Key, Value], key: Key, value: Value, most: int) -> None:
+    """Keep a value by its key in a memory of at most so many."""
+    while len(memory) >= most:
+        # The oldest goes first; another thread may have been quicker to take it.
+        memory.pop(next(iter(memory)), None)
+    memory[key] = value
