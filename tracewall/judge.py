@@ -36,7 +36,7 @@ class Judged:
 
 
 class Judge:
-    """Judges statements for one set of groups in one catalog.
+    """Judges statements for one set of groups, and of those who act for it, in one catalog.
 
     ``said`` remembers the judgement of each statement, by its bytes. ``trusts`` is true
     where the groups may do anything and nothing is protected from them.
@@ -45,10 +45,15 @@ class Judge:
     __slots__ = ("_policy", "_rights", "_shield", "said", "trusts")
 
     def __init__(
-        self, policy: Policy, catalog: Catalog, groups: frozenset[str], shield: Shield
+        self,
+        policy: Policy,
+        catalog: Catalog,
+        groups: frozenset[str],
+        shield: Shield,
+        actors: tuple[frozenset[str], ...] = (),
     ) -> None:
         self._policy = policy
-        self._rights = Rights(policy, catalog, groups)
+        self._rights = Rights(policy, catalog, groups, actors)
         self._shield = shield
         self.trusts = self._rights.trusted is not None
         self.said: dict[bytes, Judged] = {}

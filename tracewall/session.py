@@ -247,11 +247,14 @@ class Session:
         if self.catalog is None:
             raise Forbidden("the connection's catalog is not known; nothing can be judged")
         principal = self._principal
-        judge = self.wall.judge_for(self.catalog, principal.groups if principal else _NOBODY)
+        groups = principal.groups if principal else _NOBODY
+        actors = principal.actor_groups if principal else ()
+        judge = self.wall.judge_for(self.catalog, groups, actors)
         who = Who(
             issuer=principal.issuer if principal else "",
             subject=principal.subject if principal else "",
             token_id=principal.token_id if principal else "",
+            actor=" < ".join(actor.subject for actor in principal.actors) if principal else "",
             purpose=(principal.purpose or "") if principal else "",
             session=self.id,
             database=self.catalog.database,

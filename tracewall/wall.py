@@ -20,7 +20,7 @@ from tracewall.audit.store import AuditLog
 from tracewall.errors import PolicyError
 from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
-from tracewall.identity.tokens import TrustedIssuer, Verifier
+from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
 from tracewall.policy.load import load
 from tracewall.policy.match import unmatched
@@ -28,6 +28,7 @@ from tracewall.policy.model import Policy
 from tracewall.shield import Shield
 from tracewall.sql.catalog import Catalog, read
 from tracewall.telemetry import Telemetry
+from tracewall.trust import beside, check_key_files, verifier_of
 
 CONFIG_VARIABLE = "TRACEWALL_CONFIG"
 """The environment variable that names the policy file when no wall is passed."""
@@ -76,7 +77,9 @@ class Wall:
     _password: Callable[[], str] | None = field(default=None, repr=False)
     _mask_key: bytes = field(default=b"", repr=False)
     _catalogs: dict[int, Catalog] = field(default_factory=dict, repr=False)
-    _judges: dict[tuple[int, frozenset[str]], Judge] = field(default_factory=dict, repr=False)
+    _judges: dict[tuple[int, frozenset[str], tuple[frozenset[str], ...]], Judge] = field(
+        default_factory=dict, repr=False
+    )
     _principals: dict[tuple[str, str | None], Principal] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -113,12 +116,12 @@ class Wall:
             AuditUnavailable: the record can't be kept.
         """
         policy = load(path)
-        verifier = _verifier(policy)
+        verifier = verifier_of(policy)
         verifier.refresh()
-        _check_key_files(policy, verifier)
+        check_key_files(policy, verifier)
         key = mask_key or os.environ.get(MASK_KEY_VARIABLE, "").encode()
         Shield(policy, key)
-        folder = _beside(policy, policy.audit.directory)
+        folder = beside(policy, policy.audit.directory)
         log = audit or FileLog(folder, durability=policy.audit.durability)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         made = telemetry or Telemetry()
@@ -192,12 +195,18 @@ class Wall:
         remember(self._catalogs, catalog.version, catalog, 64)
         return catalog
 
-    def judge_for(self, catalog: Catalog, groups: frozenset[str]) -> Judge:
-        """Give the judge of a set of groups in a catalog."""
-        key = (catalog.version, groups)
+    def judge_for(
+        self,
+        catalog: Catalog,
+        groups: frozenset[str],
+        actors: tuple[frozenset[str], ...] = (),
+    ) -> Judge:
+        """Give the judge of a set of groups, and of those who act for it, in a catalog."""
+        key = (catalog.version, groups, actors)
         judge = self._judges.get(key)
         if judge is None:
-            judge = Judge(self.policy, catalog, groups, Shield(self.policy, self._mask_key))
+            shield = Shield(self.policy, self._mask_key)
+            judge = Judge(self.policy, catalog, groups, shield, actors)
             remember(self._judges, key, judge, _REMEMBERED_GROUPS)
         return judge
 
@@ -213,7 +222,7 @@ class Wall:
         if database.password_env:
             return _from_variable(database.password_env)
         if database.password_file:
-            return _from_file(_beside(self.policy, database.password_file))
+            return _from_file(beside(self.policy, database.password_file))
         return ""
 
     def close(self) -> None:
@@ -254,44 +263,6 @@ class Acting:
 
 
 _LOADED: dict[str, Wall] = {}
-
-
-def _verifier(policy: Policy) -> Verifier:
-    trusted = [
-        TrustedIssuer(
-            name=issuer.name,
-            issuer=issuer.issuer,
-            audiences=issuer.audiences,
-            keys=issuer.keys if "://" in issuer.keys else str(_beside(policy, issuer.keys)),
-            algorithms=issuer.algorithms,
-            groups_claim=issuer.groups_claim,
-            token_type=issuer.token_type,
-            leeway=issuer.leeway,
-            max_lifetime=issuer.max_lifetime,
-        )
-        for issuer in policy.issuers
-    ]
-    try:
-        return Verifier(trusted)
-    except ValueError as ex:
-        raise PolicyError(str(ex), path=policy.path) from None
-
-
-def _check_key_files(policy: Policy, verifier: Verifier) -> None:
-    # A URL may be out of reach for a while; a file that is missing is a mistake.
-    problems = verifier.problems()
-    for issuer in policy.issuers:
-        if issuer.name in problems and "://" not in issuer.keys:
-            raise PolicyError(
-                f"the keys of issuer {issuer.name!r} can't be had: {problems[issuer.name]}",
-                path=policy.path,
-                line=issuer.line,
-                help="keys = the path of a JSON Web Key Set, relative to this file, or a URL",
-            )
-
-
-def _beside(policy: Policy, name: str) -> Path:
-    return Path(policy.path).parent / name if policy.path else Path(name)
 
 
 def _column_names(catalog: Catalog) -> dict[str, list[str]]:

@@ -90,7 +90,7 @@ def sections(schema: Any, header: str = "Top level") -> dict[str, Any]:
     found = {header: schema}
     for name, key in schema["properties"].items():
         inside = key.get("items", key)
-        if inside.get("type") == "object":
+        if "properties" in inside:
             title = f"{header}.{name}".strip("[]").removeprefix("Top level.").replace("]]", "")
             brackets = "[[{}]]" if "items" in key else "[{}]"
             found |= sections(inside, brackets.format(title))

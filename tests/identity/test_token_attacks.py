@@ -421,6 +421,7 @@ def test_every_reason_for_a_token_is_reached_by_an_attack() -> None:
     reached = {reason for param in ATTACKS for reason in [param.values[1]]}
     assert set(REASONS) - reached == {
         "missing",
+        "claim_not_allowed",
         "keys_unavailable",
         "key_withdrawn",
         "unverifiable",

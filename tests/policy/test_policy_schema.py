@@ -80,7 +80,7 @@ def test_defaults_are_valid() -> None:
     assert grant["columns"]["default"] == ["*"]
     assert denial["groups"]["default"] == ["*"]
     assert "default" not in denial["actions"]
-    assert issuer["token_type"]["default"] == "at+jwt"
+    assert issuer["provider"]["default"] == "generic"
     assert issuer["max_lifetime"]["default"] == 86400
 
 

@@ -22,7 +22,11 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class FetchFailed(Exception):
-    """Nothing usable came; the message says why in a few words."""
+    """Nothing usable came; the message says why in a few words, ``status`` what HTTP did."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def _redirected(location: Location, target: str) -> Location:
 
 def _body(response: HTTPResponse, limit: int) -> bytes:
     if response.status != 200:
-        raise FetchFailed(f"answered {response.status}")
+        raise FetchFailed(f"answered {response.status}", response.status)
     body = response.read(limit + 1)
     if len(body) > limit:
         raise FetchFailed(f"answered more than {limit} bytes")

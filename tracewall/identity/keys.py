@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import jwt
 
+from tracewall.identity.discovery import Metadata, discovered
 from tracewall.identity.fetch import FetchFailed, Location, fetch, locate
 
 MAX_DOCUMENT: Final = 1024 * 1024
@@ -30,6 +31,7 @@ MAX_DOCUMENT: Final = 1024 * 1024
 
 _MIN_RSA_BITS: Final = 2048
 _LONGEST_PAUSE: Final = 60.0
+_FOR_SIGNATURES: Final = frozenset({"sig"})
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # kty and crv → the algorithms such a key can verify.
 _ALGORITHMS: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
@@ -81,8 +83,13 @@ class KeySet:
         return next(iter(self.ids.values())) if len(self.ids) == 1 else None
 
 
-def read_key_set(document: bytes) -> KeySet:
-    """Read a JSON Web Key Set; ValueError where it is none. Unfit keys are left out."""
+def read_key_set(document: bytes, uses: frozenset[str] = _FOR_SIGNATURES) -> KeySet:
+    """Read a JSON Web Key Set; ValueError where it is none. Unfit keys are left out.
+
+    Args:
+        document: the JSON text.
+        uses: what a key's ``use`` may be; a key that says none is for ``sig``.
+    """
     try:
         listed = json.loads(document)["keys"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -94,7 +101,7 @@ def read_key_set(document: bytes) -> KeySet:
     ignored: list[str] = []
     for index, jwk in enumerate(listed):
         try:
-            key = _key(jwk)
+            key = _key(jwk, uses)
         except _Unfit as unfit:
             ignored.append(f"keys[{index}]: {unfit}")
             continue
@@ -124,13 +131,13 @@ def canonical(algorithm: str) -> str:
     return "EdDSA" if algorithm == "Ed25519" else algorithm
 
 
-def _key(jwk: Any) -> Key:
+def _key(jwk: Any, uses: frozenset[str]) -> Key:
     if not isinstance(jwk, dict):
         raise _Unfit("not an object")
     name, algorithms = jwk.get("kid", ""), _algorithms(jwk)
     if not isinstance(name, str):
         raise _Unfit("its kid is not a string")
-    _check_purpose(jwk)
+    _check_purpose(jwk, uses)
     return Key(thumbprint(jwk), name, algorithms, _material(jwk, min(algorithms)))
 
 
@@ -144,8 +151,9 @@ def _algorithms(jwk: dict[str, Any]) -> frozenset[str]:
     return named & _ALGORITHMS[kind]
 
 
-def _check_purpose(jwk: dict[str, Any]) -> None:
-    if jwk.get("use", "sig") != "sig":
+def _check_purpose(jwk: dict[str, Any], uses: frozenset[str]) -> None:
+    use = jwk.get("use", "sig")
+    if not isinstance(use, str) or use not in uses:
         raise _Unfit("not for signatures")
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
@@ -185,10 +193,11 @@ class _Turn:
 
 
 class KeyKeeper:
-    """Keeps the key set of one issuer from a file or an http(s) URL.
+    """Keeps the key set of one issuer from a file, an http(s) URL or its metadata.
 
-    ``source`` is a path or a URL; plain http is for loopback hosts only (ValueError
-    otherwise). All times are seconds: ``timeout`` for a whole fetch; ``cooldown``
+    ``source`` is a path, a URL or the issuer's metadata that leads to one; plain http is
+    for loopback hosts only (ValueError otherwise). ``uses`` are the ``use`` of keys that
+    are taken. All times are seconds: ``timeout`` for a whole fetch; ``cooldown``
     between fetches from a URL, doubled by every failure up to a minute; after
     ``max_age`` a refresh is due; after ``max_stale`` without one the set is gone.
     ``clock`` counts monotonic seconds; ``tls`` replaces the default TLS context.
@@ -198,8 +207,9 @@ class KeyKeeper:
 
     def __init__(
         self,
-        source: str,
+        source: str | Metadata,
         *,
+        uses: frozenset[str] = _FOR_SIGNATURES,
         clock: Callable[[], float] = time.monotonic,
         timeout: float = 5.0,
         cooldown: float = 10.0,
@@ -208,6 +218,7 @@ class KeyKeeper:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._source = _source(source)
+        self._uses = uses
         self._clock = clock
         self._timeout = timeout
         self._cooldown = 0.0 if isinstance(self._source, Path) else cooldown
@@ -275,16 +286,23 @@ class KeyKeeper:
 
     def _keep(self, document: bytes) -> None:
         old = self._snapshot
-        keys = old.keys if old and old.document == document else read_key_set(document)
+        keys = old.keys if old and old.document == document else read_key_set(document, self._uses)
         self._snapshot = _Snapshot(keys, document, self._clock())
 
     def _document(self) -> bytes:
         if isinstance(self._source, Location):
             return fetch(self._source, timeout=self._timeout, limit=MAX_DOCUMENT, tls=self._tls)
+        if isinstance(self._source, Metadata):
+            return discovered(
+                self._source, timeout=self._timeout, limit=MAX_DOCUMENT, tls=self._tls
+            )
         return _file(self._source)
 
 
-def _source(source: str) -> Path | Location:
+def _source(source: str | Metadata) -> Path | Location | Metadata:
+    if isinstance(source, Metadata):
+        source.places()
+        return source
     if source.lower().startswith(("http:", "https:")):
         return locate(source)
     if "://" in source or not source:

@@ -27,7 +27,8 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "not_yet_valid": "The token is not valid yet.",
         "lifetime": "The token's lifetime is longer than allowed, or not positive.",
         "proof_required": "The token is bound to a proof of possession, which is not checked here.",
-        "delegation": "The token names an actor; delegation is not accepted.",
+        "claim_not_allowed": "A claim of the token has not the value that the policy requires.",
+        "delegation": "The token names an actor whose rights are not known.",
         "groups_overage": "The token leaves its groups out because there are too many.",
         "bad_groups": "The groups claim is not a list of names.",
         "key_withdrawn": "The key that verified the token is no longer published.",
@@ -38,15 +39,26 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts for a principal's subject (RFC 8693), and the groups it belongs to itself."""
+
+    issuer: str
+    subject: str
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A caller whose token was verified.
 
     ``issuer`` and ``subject`` are the token's ``iss`` and ``sub``; ``groups`` what the
-    issuer's groups claim listed; ``claims`` the remaining claims (read-only all the way
-    down: objects are mappings, lists are tuples); ``expires_at`` the token's ``exp`` in
-    seconds since the epoch; ``token_id`` its ``jti`` or empty; ``key_id`` the RFC 7638
-    thumbprint of the key that verified it; ``purpose`` what the service said this
-    access is for, or None.
+    issuer's groups claim listed; ``claims`` the claims that the policy's ``claims``
+    names, by those names (read-only all the way down: objects are mappings, lists are
+    tuples; what the token lacks is not there); ``expires_at`` and ``issued_at`` the
+    token's ``exp`` and ``iat`` in seconds since the epoch; ``token_id`` its ``jti`` or
+    empty; ``key_id`` the RFC 7638 thumbprint of the key that verified it; ``purpose``
+    what the token or the service says this access is for, or None; ``actors`` who acts
+    for the subject, the current one first: what may be done is what each of them may.
     """
 
     issuer: str
@@ -59,6 +71,13 @@ class Principal:
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False
     )
     purpose: str | None = None
+    issued_at: float = 0.0
+    actors: tuple[Actor, ...] = ()
+
+    @property
+    def actor_groups(self) -> tuple[frozenset[str], ...]:
+        """The groups of each actor; a right counts only where each of them has it, too."""
+        return tuple(actor.groups for actor in self.actors)
 
 
 @dataclass(frozen=True, slots=True)

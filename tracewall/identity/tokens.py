@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
 
-from tracewall.identity.claims import TrustedIssuer, principal_from
+from tracewall.identity.claims import principal_from
 from tracewall.identity.compact import Compact, Refused, take_apart
+from tracewall.identity.discovery import Metadata
+from tracewall.identity.issuers import ALGORITHMS, NO_TYPE, ActorRights, TrustedIssuer, check
 from tracewall.identity.keys import Key, KeyKeeper, canonical
 from tracewall.identity.principal import REASONS, Principal, Rejection, rejection
+from tracewall.identity.profiles import profile_of, spiffe_domain
 
 __all__ = ["ALGORITHMS", "REASONS", "TrustedIssuer", "Verifier"]
-
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
-"""What a policy may allow; Ed25519 is RFC 9864's name for the EdDSA that is meant here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class _Source:
     trusted: TrustedIssuer
     keeper: KeyKeeper
     algorithms: frozenset[str]
-    token_type: str
+    token_types: frozenset[str]
 
 
 class Verifier:
@@ -45,20 +43,29 @@ class Verifier:
         self,
         issuers: Iterable[TrustedIssuer],
         *,
+        actors: Iterable[ActorRights] = (),
         clock: Callable[[], float] = time.monotonic,
         timeout: float = 5.0,
         cooldown: float = 10.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._actors = tuple(actors)
         self._by_issuer: dict[str, _Source] = {}
         self._by_name: dict[str, _Source] = {}
         for trusted in issuers:
-            _check(trusted)
+            check(trusted)
+            profile = profile_of(trusted.provider)
             keeper = KeyKeeper(
-                trusted.keys, clock=clock, timeout=timeout, cooldown=cooldown, tls=tls
+                trusted.keys or Metadata(trusted.issuer, trusted.discovery),
+                clock=clock,
+                timeout=timeout,
+                cooldown=cooldown,
+                tls=tls,
+                uses=profile.key_uses,
             )
             algorithms = frozenset(canonical(name) for name in trusted.algorithms)
-            source = _Source(trusted, keeper, algorithms, _media_type(trusted.token_type))
+            types = frozenset(_media_type(name) for name in trusted.token_types)
+            source = _Source(trusted, keeper, algorithms, types)
             if trusted.issuer in self._by_issuer or trusted.name in self._by_name:
                 raise ValueError(f"issuer {trusted.name!r}: its name or its iss is there twice")
             self._by_issuer[trusted.issuer] = self._by_name[trusted.name] = source
@@ -79,7 +86,12 @@ class Verifier:
             # Claims are judged only after the signature: a forger learns nothing from them.
             key = _verifying_key(compact, source)
             return principal_from(
-                compact.claims, source.trusted, key_id=key.id, now=now, purpose=purpose
+                compact.claims,
+                source.trusted,
+                key_id=key.id,
+                now=now,
+                purpose=purpose,
+                actors=self._actors,
             )
         except Refused as refused:
             return rejection(refused.code, name, refused.detail)
@@ -133,21 +145,24 @@ class Verifier:
         return (source,)
 
     def _source_of(self, compact: Compact) -> _Source:
+        issuer = compact.claims.get("iss")
+        source = self._by_issuer.get(issuer) if isinstance(issuer, str) else None
+        # A JWT-SVID may lack iss: who vouches for it is the trust domain of its subject.
+        vouching = source or self._by_issuer.get(spiffe_domain(compact.claims))
+        if vouching is not None and (source or vouching.trusted.provider == "spiffe"):
+            return vouching
         if "iss" not in compact.claims:
             raise Refused("missing_claim", "It lacks iss.")
-        issuer = compact.claims["iss"]
         if not isinstance(issuer, str):
             raise Refused("bad_claim", "iss must be a string.")
-        source = self._by_issuer.get(issuer)
-        if source is None:
-            raise Refused("unknown_issuer")
-        return source
+        raise Refused("unknown_issuer")
 
 
 def _check_header(compact: Compact, source: _Source) -> None:
     if canonical(compact.header["alg"]) not in source.algorithms:
         raise Refused("wrong_algorithm")
-    if source.token_type and _media_type(compact.header.get("typ", "")) != source.token_type:
+    said = _media_type(compact.header.get("typ", NO_TYPE))
+    if said not in source.token_types and "" not in source.token_types:
         raise Refused("wrong_type")
 
 
@@ -169,16 +184,3 @@ def _verifying_key(compact: Compact, source: _Source) -> Key:
 
 def _media_type(name: str) -> str:
     return name.lower().removeprefix("application/")
-
-
-def _check(trusted: TrustedIssuer) -> None:
-    """Refuse an issuer that could not be checked as meant; a policy is checked before, too."""
-    complaint = ""
-    if not trusted.name or not trusted.issuer or not all((*trusted.audiences, trusted.audiences)):
-        complaint = "name, issuer and audiences must not be empty"
-    elif not trusted.algorithms or not set(ALGORITHMS).issuperset(trusted.algorithms):
-        complaint = f"algorithms must be some of {', '.join(ALGORITHMS)}"
-    elif not 0 <= trusted.leeway < math.inf or not 0 <= trusted.max_lifetime < math.inf:
-        complaint = "leeway and max_lifetime must be seconds from 0"
-    if complaint:
-        raise ValueError(f"issuer {trusted.name!r}: {complaint}")

@@ -89,8 +89,9 @@ def _split(text: str) -> SplitResult | None:
 
 
 def dotted_claim(text: str) -> Complaint | None:
-    """Complain of a path with an empty step."""
-    if all(text.split(".")):
+    """Complain of a path with an empty step; one from ``/`` on is a JSON pointer (RFC 6901)."""
+    steps = text[1:].split("/") if text.startswith("/") else text.split(".")
+    if all(steps):
         return None
     return Complaint("a part of this claim's path is empty", "write a claim as realm_access.roles")
 

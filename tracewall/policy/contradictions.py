@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from tracewall.masking.config import DETECTORS
+from tracewall.policy.checks import key_set
 from tracewall.policy.locate import Place
 from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy
 from tracewall.policy.reading import Reading, did_you_mean, listed
@@ -15,12 +16,13 @@ Raw: TypeAlias = dict[str, Any]
 
 def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
     """Give `reading` what is contradictory in `policy`, which was written as `raw` at `root`."""
-    for sections in (("issuers",), ("grants",), ("denials",), ("masks", "scans")):
+    for sections in (("issuers",), ("actors",), ("grants",), ("denials",), ("masks", "scans")):
         entries = [entry for section in sections for entry in _entries(policy, root, section)]
         names = ((rule.name, place.inside.get("name", place)) for rule, place in entries)
         _complain_of_twins(names, "the name '{}' is taken", reading)
     _complain_of_issuers(policy, root, reading)
     _complain_of_objects(policy, raw, root, reading)
+    _complain_of_actors(policy, root, reading)
     _complain_of_lifts(policy, raw, root, reading)
     _complain_of_grants(policy, root, reading)
     _complain_of_masks(policy, root, reading)
@@ -49,6 +51,25 @@ def _complain_of_issuers(policy: Policy, root: Place, reading: Reading) -> None:
     entries = _entries(policy, root, "issuers")
     said = ((issuer.issuer, place.inside["issuer"]) for issuer, place in entries)
     _complain_of_twins(said, "the issuer '{}' is there twice", reading)
+    for issuer, place in _entries(policy, root, "issuers"):
+        found = issuer.keys or issuer.discovery or "://" in issuer.issuer
+        if not found or (issuer.provider == "spiffe" and not issuer.keys):
+            reading.wrong(place, "the key 'keys' is missing", _NO_METADATA)
+        elif not (issuer.keys or issuer.discovery) and key_set(issuer.issuer):
+            reading.wrong(place.inside["issuer"], "no keys can be found from here", _NO_METADATA)
+
+
+_NO_METADATA = (
+    "name a JSON Web Key Set; only an issuer that is an https URL has metadata to find one by"
+)
+
+
+def _complain_of_actors(policy: Policy, root: Place, reading: Reading) -> None:
+    known = {issuer.name for issuer in policy.issuers}
+    for actor, place in _entries(policy, root, "actors"):
+        if actor.issuer and actor.issuer not in known:
+            help = did_you_mean(actor.issuer, known, "give the name of one of the issuers")
+            reading.wrong(place.inside["issuer"], f"no issuer is called '{actor.issuer}'", help)
 
 
 def _complain_of_lifts(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:

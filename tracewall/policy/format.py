@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from tracewall.masking.config import DETECTORS, Method, MethodName, Pattern, Unit
-from tracewall.policy.checks import conninfo, dotted_claim, key_set, own_regex
+from tracewall.policy.checks import conninfo, own_regex
 from tracewall.policy.kinds import (
     ANYTHING,
     END,
@@ -33,23 +33,15 @@ from tracewall.policy.model import (
     Expressions,
     Glob,
     Grant,
-    Issuer,
     Limits,
     Mask,
     Policy,
     Predicates,
     Scan,
 )
-from tracewall.policy.sections import Key, Many, OneOrMany, Section
+from tracewall.policy.sections import Key, Many, Section
+from tracewall.policy.trust import ACTOR, ISSUER, RULE_NAME
 
-ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
-"""The signature algorithms that tokens are verified by (RFC 7518, 8037, 9864)."""
-
-_SHARED = "with this algorithm whoever can check a token can also make one"
-_NO_ALGORITHMS = dict.fromkeys(("HS256", "HS384", "HS512"), _SHARED) | {
-    "none": "an unsigned token proves nothing"
-}
-_RULE_NAME = Text("a name of letters, digits, '_' and '-'", rf"^[A-Za-z0-9_-]{{1,63}}{END}")
 _MARKER_NAME = Text(
     "a name of lower-case letters, digits, '_' and '-'", rf"^[a-z][a-z0-9_-]{{0,30}}{END}"
 )
@@ -100,43 +92,12 @@ LIMITS = Section(
         "statement_timeout": Key(Duration(), "The longest time; 0: the server's own setting."),
     },
 )
-ISSUER = Section(
-    Issuer,
-    "Whose tokens are accepted, and how they are checked.",
-    {
-        "name": Key(_RULE_NAME, "What the record calls this issuer."),
-        "issuer": Key(Text(), "What the token's iss must be, to the letter.", required=True),
-        "audience": Key(
-            OneOrMany(Text()),
-            "What must be in the token's aud; of a list, one is enough.",
-            required=True,
-            field="audiences",
-        ),
-        "keys": Key(
-            Text("a path or a URL", check=key_set),
-            "The path or the https URL of the JSON Web Key Set.",
-            required=True,
-        ),
-        "algorithms": Key(
-            Many(Choice(ALGORITHMS, _NO_ALGORITHMS)), "The signature algorithms it may use."
-        ),
-        "groups_claim": Key(
-            Text("the name of a claim", check=dotted_claim),
-            "The claim that lists groups; a dot leads into a nested claim.",
-        ),
-        "token_type": Key(
-            Text(blank=True), "What the token's typ must be; an empty string: anything."
-        ),
-        "leeway": Key(Duration(), "How far the clocks may be apart."),
-        "max_lifetime": Key(Duration(), "The longest time from iat to exp; 0: no limit."),
-    },
-)
 GRANT = Section(
     Grant,
     "Lets groups do actions: on columns of tables, on channels, or as such. What no grant lets "
     "is refused.",
     {
-        "name": Key(_RULE_NAME, "What decisions call this rule."),
+        "name": Key(RULE_NAME, "What decisions call this rule."),
         "groups": Key(_GROUPS, "Whom it lets; * stands for any text.", required=True),
         "actions": Key(Many(Choice(ACTIONS), frozenset), "What it lets them do.", required=True),
         "tables": Key(
@@ -144,9 +105,7 @@ GRANT = Section(
         ),
         "channels": Key(_CHANNELS, "On which channels (listen, notify); * stands for any text."),
         "columns": Key(_COLUMNS, "On which of the tables' columns."),
-        "lifts": Key(
-            Many(_RULE_NAME, frozenset), "The names of masks and scans that it takes off."
-        ),
+        "lifts": Key(Many(RULE_NAME, frozenset), "The names of masks and scans that it takes off."),
     },
 )
 
@@ -163,7 +122,7 @@ DENIAL = Section(
     Denial,
     "Takes actions from groups, on tables, on channels or as such, whatever grants say.",
     {
-        "name": Key(_RULE_NAME, "What decisions call this rule."),
+        "name": Key(RULE_NAME, "What decisions call this rule."),
         "groups": Key(_GROUPS, "From whom; * stands for any text.", default=["*"]),
         "actions": Key(
             Many(Choice(ACTIONS), frozenset),
@@ -201,7 +160,7 @@ MASK = Section(
     Mask,
     "Masks whole values of columns.",
     {
-        "name": Key(_RULE_NAME, "What grants and decisions call this mask.", required=True),
+        "name": Key(RULE_NAME, "What grants and decisions call this mask.", required=True),
         "columns": Key(
             _FULL_COLUMNS,
             "Which columns, as schema.table.column; * stands for anything but a dot.",
@@ -235,7 +194,7 @@ SCAN = Section(
     Scan,
     "Masks what detectors find inside the text or JSON of columns.",
     {
-        "name": Key(_RULE_NAME, "What grants and decisions call this scan.", required=True),
+        "name": Key(RULE_NAME, "What grants and decisions call this scan.", required=True),
         "columns": Key(
             _FULL_COLUMNS,
             "Which columns, as schema.table.column; * stands for anything but a dot.",
@@ -259,6 +218,7 @@ POLICY = Section(
         "audit": Key(AUDIT, AUDIT.purpose),
         "limits": Key(LIMITS, LIMITS.purpose),
         "issuers": Key(Many(ISSUER), ISSUER.purpose),
+        "actors": Key(Many(ACTOR), ACTOR.purpose),
         "grants": Key(Many(GRANT), GRANT.purpose),
         "denials": Key(Many(DENIAL), DENIAL.purpose),
         "masks": Key(Many(MASK), MASK.purpose),

@@ -273,3 +273,35 @@ class DottedName:
     def schema(self) -> Json:
         """Return the pattern of as many parts."""
         return {"type": "string", "pattern": self._pattern()}
+
+
+@dataclass(frozen=True)
+class WantedClaims:
+    """A table of claims, each with the value it must have, or a list of such values."""
+
+    help = 'write { claim = "value" } or { claim = ["one", "another"] }'
+
+    def read(self, raw: object, place: Place, reading: Reading) -> Any:
+        """Return pairs of a claim and its values, by the claim's name."""
+        if not isinstance(raw, dict):
+            reading.mistyped(place, "a table of claims", raw, self.help)
+            return ()
+        if not raw:
+            reading.wrong(place, "expected at least one claim, got an empty table", self.help)
+        return tuple(
+            (name, self._values(raw[name], place.inside[name], reading)) for name in sorted(raw)
+        )
+
+    def _values(self, raw: object, place: Place, reading: Reading) -> tuple[object, ...]:
+        values = tuple(raw) if isinstance(raw, list) else (raw,)
+        fit = all(type(value) in (str, int, bool) for value in values)
+        if not fit or not values:
+            expected = "expected a text, a whole number, true or false, or a list of them"
+            reading.wrong(place, expected, self.help)
+        return values
+
+    def schema(self) -> Json:
+        """Return the types of the values."""
+        one = {"type": ["string", "integer", "boolean"]}
+        values = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        return {"type": "object", "minProperties": 1, "additionalProperties": values}

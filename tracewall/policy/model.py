@@ -27,6 +27,19 @@ CHANNEL_ACTIONS: tuple[ChannelAction, ...] = get_args(ChannelAction)
 FREE_ACTIONS: tuple[FreeAction, ...] = get_args(FreeAction)
 """What statements do that can't be followed to the objects they reach."""
 ACTIONS: tuple[Action, ...] = (*TABLE_ACTIONS, *CHANNEL_ACTIONS, *FREE_ACTIONS)
+Provider: TypeAlias = Literal[
+    "generic",
+    "okta",
+    "entra",
+    "keycloak",
+    "auth0",
+    "cognito",
+    "google",
+    "kubernetes",
+    "github-actions",
+    "spiffe",
+]
+Tokens: TypeAlias = Literal["access", "id"]
 Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
@@ -69,21 +82,47 @@ class Issuer:
     """Whose tokens are accepted, and how they are checked.
 
     ``issuer`` must equal the token's ``iss``; one of ``audiences`` must be in its
-    ``aud``; ``keys`` is the path or http(s) URL of a JSON Web Key Set (RFC 7517);
-    ``groups_claim`` the dotted path of the claim that lists groups; ``token_type`` the
-    ``typ`` the header must have (compared without case and ``application/``; empty: any);
-    ``leeway`` and ``max_lifetime`` are seconds (0: no limit on the lifetime).
+    audience; ``keys`` is the path or http(s) URL of a JSON Web Key Set (RFC 7517), empty:
+    found by the issuer's metadata, which is at ``discovery`` or at the well-known places.
+    ``require`` has pairs of a claim and the values that it may have. What is None or
+    empty is as the ``provider`` usually has it; times are seconds. The other fields are
+    those of `tracewall.identity.TrustedIssuer`.
     """
 
     name: str
     issuer: str
     audiences: tuple[str, ...]
-    keys: str
-    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
-    groups_claim: str = "groups"
-    token_type: str = "at+jwt"
+    keys: str = ""
+    discovery: str = ""
+    provider: Provider = "generic"
+    tokens: Tokens | None = None
+    algorithms: tuple[str, ...] | None = None
+    token_types: tuple[str, ...] | None = None
+    audience_claim: str | None = None
+    subject_claim: str | None = None
+    groups_claims: tuple[str, ...] | None = None
+    groups_prefix: str = ""
+    groups_limit: int | None = None
+    actor_groups_claim: str = ""
+    claims: tuple[str, ...] = ()
+    purpose_claim: str = ""
+    require: tuple[tuple[str, tuple[object, ...]], ...] = ()
     leeway: float = 30.0
     max_lifetime: float = 86400.0
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Says which ``groups`` those actors (RFC 8693 ``act``) are in whose ``sub`` matches.
+
+    ``issuer`` is the name of the issuer that vouches for them; empty: that of the token.
+    """
+
+    name: str
+    subjects: tuple[Glob, ...]
+    groups: frozenset[str]
+    issuer: str = ""
     line: int = 0
 
 
@@ -204,6 +243,7 @@ class Policy:
     database: Database = Database()
     audit: Audit = Audit()
     issuers: tuple[Issuer, ...] = ()
+    actors: tuple[Actor, ...] = ()
     grants: tuple[Grant, ...] = ()
     denials: tuple[Denial, ...] = ()
     masks: tuple[Mask, ...] = ()

@@ -41,12 +41,15 @@ BARE = Protection()
 class Rights:
     """A policy seen by the members of `groups`, over the relations of `catalog`.
 
-    Answers are remembered, so that a second look costs a dictionary look-up.
+    `actors` has the groups of each who acts for them: only what every one of them may,
+    too, is granted, and what stands against any of them stands. Answers are remembered,
+    so that a second look costs a dictionary look-up.
     """
 
     policy: Policy
     catalog: Catalog
     groups: frozenset[str]
+    actors: tuple[frozenset[str], ...] = ()
     _verdicts: dict[tuple[str, int, int], Grant | Denial | None] = field(default_factory=dict)
     _channels: dict[tuple[str, str], Grant | Denial | None] = field(default_factory=dict)
     _shown: dict[Column, Protection] = field(default_factory=dict)
@@ -60,7 +63,8 @@ class Rights:
         """
         key = (action, oid, attnum)
         if key not in self._verdicts:
-            self._verdicts[key] = self._verdict(action, oid, attnum)
+            others = (other.verdict(action, oid, attnum) for other in self._others)
+            self._verdicts[key] = _weakest(self._verdict(action, oid, attnum), *others)
         return self._verdicts[key]
 
     def channel(self, action: str, name: str) -> Grant | Denial | None:
@@ -69,9 +73,9 @@ class Rights:
         if key not in self._channels:
             if len(self._channels) >= _MOST_CHANNELS:
                 self._channels.clear()
-            self._channels[key] = self._first(
-                lambda rule: action in rule.actions and _covers(rule.channels, name)
-            )
+            own = self._first(lambda rule: action in rule.actions and _covers(rule.channels, name))
+            others = (other.channel(action, name) for other in self._others)
+            self._channels[key] = _weakest(own, *others)
         return self._channels[key]
 
     def free(self, action: str) -> Grant | Denial | None:
@@ -79,9 +83,10 @@ class Rights:
         named = frozenset({action, "anything"})
         # Whatever else a statement does, it may do what is denied too.
         denied = named.union(FREE_ACTIONS if action == "anything" else ())
-        return self._first(
+        own = self._first(
             lambda rule: not rule.actions.isdisjoint(denied if isinstance(rule, Denial) else named)
         )
+        return _weakest(own, *(other.free(action) for other in self._others))
 
     def _first(self, applies: Callable[[Grant | Denial], bool]) -> Grant | Denial | None:
         denial = next(filter(applies, self._denials), None)
@@ -96,7 +101,12 @@ class Rights:
         denials = (denial for denial in self._denials if denial.tables or denial.channels)
         columns = ((oid, c.attnum) for oid, r in self.catalog.relations.items() for c in r.columns)
         rules = (rule for column in columns for rule in self.shown(column).rules)
-        return next((rule for rule in chain(denials, rules)), None)
+        others = (other.standing for other in self._others if other.standing)
+        return next((rule for rule in chain(denials, rules, others)), None)
+
+    @cached_property
+    def _others(self) -> tuple[Rights, ...]:
+        return tuple(Rights(self.policy, self.catalog, groups) for groups in self.actors)
 
     @cached_property
     def trusted(self) -> Grant | None:
@@ -118,7 +128,9 @@ class Rights:
     def shown(self, column: Column) -> Protection:
         """Give what still protects a column from these groups, after grants lifted masks."""
         if column not in self._shown:
-            self._shown[column] = self._protection(column, lifting=True)
+            # Who acts for another inherits no lift: what protects it from either is on it.
+            own = self._protection(column, lifting=True)
+            self._shown[column] = _union(own, *(other.shown(column) for other in self._others))
         return self._shown[column]
 
     def stored(self, column: Column) -> Protection:
@@ -177,6 +189,20 @@ class Rights:
             if grant.lifts and _applies(grant, "select", relation) and _covers(grant.columns, name)
         )
         return frozenset().union(*(grant.lifts for grant in grants))
+
+
+def _weakest(*verdicts: Grant | Denial | None) -> Grant | Denial | None:
+    """Give the verdict on what each must be granted: a denial of any, else none if one has none."""
+    denial = next((verdict for verdict in verdicts if isinstance(verdict, Denial)), None)
+    return denial or (None if None in verdicts else verdicts[0])
+
+
+def _union(*all: Protection) -> Protection:
+    if len(all) == 1:
+        return all[0]
+    masks = dict.fromkeys(mask for one in all for mask in one.masks)
+    scans = dict.fromkeys(scan for one in all for scan in one.scans)
+    return Protection(tuple(masks), tuple(scans))
 
 
 def _applies(rule: Grant | Denial, action: str, relation: Relation) -> bool:

@@ -1,0 +1,84 @@
+"""From a policy to the verifier that enforces it: policy and identity do not see each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracewall.errors import PolicyError
+from tracewall.identity.issuers import ActorRights, TrustedIssuer
+from tracewall.identity.profiles import trusted
+from tracewall.identity.tokens import Verifier
+from tracewall.policy.model import Actor, Issuer, Policy
+
+
+def verifier_of(policy: Policy) -> Verifier:
+    """Make the verifier of a policy's issuers; nothing is read yet.
+
+    Raises:
+        PolicyError: an issuer can't be checked as the policy says.
+    """
+    rights = [_rights(actor, policy) for actor in policy.actors]
+    try:
+        return Verifier([_trusted(issuer, policy) for issuer in policy.issuers], actors=rights)
+    except ValueError as ex:
+        raise PolicyError(str(ex), path=policy.path) from None
+
+
+def check_key_files(policy: Policy, verifier: Verifier) -> None:
+    """Raise PolicyError for a file of keys that can't be read.
+
+    A URL may be out of reach for a while; a file that is missing is a mistake.
+    """
+    problems = verifier.problems()
+    for issuer in policy.issuers:
+        if issuer.name in problems and issuer.keys and "://" not in issuer.keys:
+            raise PolicyError(
+                f"the keys of issuer {issuer.name!r} can't be had: {problems[issuer.name]}",
+                path=policy.path,
+                line=issuer.line,
+                help="keys = the path of a JSON Web Key Set, relative to this file, or a URL",
+            )
+
+
+def beside(policy: Policy, name: str) -> Path:
+    """Give a path that a policy names, relative to the policy's own directory."""
+    return Path(policy.path).parent / name if policy.path else Path(name)
+
+
+def _trusted(issuer: Issuer, policy: Policy) -> TrustedIssuer:
+    is_file = issuer.keys and "://" not in issuer.keys
+    try:
+        return trusted(
+            issuer.provider,
+            tokens=issuer.tokens or "",
+            name=issuer.name,
+            issuer=issuer.issuer,
+            audiences=issuer.audiences,
+            keys=str(beside(policy, issuer.keys)) if is_file else issuer.keys,
+            discovery=issuer.discovery or None,
+            algorithms=issuer.algorithms,
+            token_types=issuer.token_types,
+            audience_claim=issuer.audience_claim,
+            subject_claim=issuer.subject_claim,
+            groups_claims=issuer.groups_claims,
+            groups_prefix=issuer.groups_prefix,
+            groups_limit=issuer.groups_limit,
+            actor_groups_claim=issuer.actor_groups_claim,
+            claims=issuer.claims,
+            purpose_claim=issuer.purpose_claim,
+            require=issuer.require,
+            leeway=issuer.leeway,
+            max_lifetime=issuer.max_lifetime,
+        )
+    except ValueError as ex:
+        raise PolicyError(str(ex), path=policy.path, line=issuer.line) from None
+
+
+def _rights(actor: Actor, policy: Policy) -> ActorRights:
+    urls = {issuer.name: issuer.issuer for issuer in policy.issuers}
+    globs = actor.subjects
+    return ActorRights(
+        lambda subject: any(glob.matches(subject) for glob in globs),
+        actor.groups,
+        urls[actor.issuer] if actor.issuer else "",
+    )
