@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 from psycopg import errors as e
 from psycopg.rows import RowFactory, Row
 
-from tracewall.connection_base import GuardedConnection, login
+from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor import Cursor, ServerCursor
 from tracewall.session import Session
 from tracewall.wall import Wall
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
+
+
+class _Pipeline(GuardedPipeline, psycopg.Pipeline):
+    """What `Connection.pipeline` gives."""
 
 
 class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
@@ -100,6 +106,13 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """Context manager to switch the connection into pipeline mode."""
+        with super().pipeline() as made:
+            made.__class__ = _Pipeline
+            yield made
 
     def wait(
         self, gen: PQGen[RV], interval: float = WAIT_INTERVAL, timeout: float | None = None

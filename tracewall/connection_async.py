@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 from psycopg import errors as e
 from psycopg.rows import AsyncRowFactory, Row
 
-from tracewall.connection_base import GuardedConnection, login
+from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor_async import AsyncCursor, AsyncServerCursor
 from tracewall.session import Session
 from tracewall.wall import Wall
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
+
+
+class _AsyncPipeline(GuardedPipeline, psycopg.AsyncPipeline):
+    """What `AsyncConnection.pipeline` gives."""
 
 
 class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
@@ -102,6 +108,13 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         except BaseException:
             await self.close()
             raise
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
+        """Context manager to switch the connection into pipeline mode."""
+        async with super().pipeline() as made:
+            made.__class__ = _AsyncPipeline
+            yield made
 
     async def wait(
         self, gen: PQGen[RV], interval: float = WAIT_INTERVAL, timeout: float | None = None

@@ -9,19 +9,23 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections import deque
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import ReferenceType, ref
 
 from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Format
+from psycopg.pq import ConnStatus, Format
 from psycopg.rows import Row
 from psycopg.sql import Composable
 
 from tracewall.cursor_base import adopted
 from tracewall.errors import Forbidden
+from tracewall.facade import ShownConnection, inside
 from tracewall.info import GuardedInfo
 from tracewall.scrubbing import scrubbed, scrubbed_notice
 from tracewall.session import Session
@@ -86,8 +90,20 @@ class GuardedConnection(BaseConnection[Row]):
     _entrance: bool = False
 
     def __init__(self, pgconn: PGconn, *rest: Any, **options: Any) -> None:
+        self._wire = pgconn
+        self._facade: PGconn = cast(Any, ShownConnection(pgconn))
         super().__init__(pgconn, *rest, **options)
         pgconn.notice_handler = partial(_take_notice, ref(self))
+
+    @property
+    def pgconn(self) -> PGconn:
+        """The libpq connection for psycopg's own code, a facade of it for everybody else's."""
+        return self._wire if inside(sys._getframe(1)) else self._facade
+
+    @pgconn.setter
+    def pgconn(self, value: PGconn) -> None:
+        if value is not self._wire:
+            raise Forbidden("a guarded connection keeps its libpq connection")
 
     @property
     def cursor_factory(self) -> Any:
@@ -110,7 +126,7 @@ class GuardedConnection(BaseConnection[Row]):
     @property
     def info(self) -> GuardedInfo:
         """What may be known of the connection; it holds no credential."""
-        return GuardedInfo(self.pgconn)
+        return GuardedInfo(self._facade)
 
     def _guard(self, session: Session) -> None:
         info = self.info
@@ -124,6 +140,10 @@ class GuardedConnection(BaseConnection[Row]):
     def _shut(self) -> None:
         """Take that back, whether or not the query started."""
         self._entrance = False
+
+    def _check_connection_ok(self) -> None:
+        if self._wire.status != ConnStatus.OK:
+            super()._check_connection_ok()
 
     def _start_query(self) -> PQGen[None]:
         entered, self._entrance = self._entrance, False
@@ -172,12 +192,28 @@ class GuardedConnection(BaseConnection[Row]):
         return scrubbed(error, self._session.catalog if self._session else None)
 
 
+def _concealed(name: str, shown: Callable[[Any], Any]) -> property:
+    def give(self: Any) -> Any:
+        found = vars(self)[name]
+        return found if inside(sys._getframe(1)) else shown(found)
+
+    return property(give, doc=f"psycopg's {name} for its own code, a harmless one for others.")
+
+
+class GuardedPipeline:
+    """The guard of a pipeline class: neither its connection nor its queues are for others."""
+
+    pgconn = _concealed("pgconn", ShownConnection)
+    command_queue = _concealed("command_queue", lambda queue: deque())
+    result_queue = _concealed("result_queue", lambda queue: deque())
+
+
 def _take_notice(weak: ReferenceType[GuardedConnection[Any]], result: PGresult) -> None:
     connection = weak()
     if connection is None or not connection._notice_handlers:
         return
     session = connection._session
-    told: Any = e.Diagnostic(result, connection.pgconn._encoding)
+    told: Any = e.Diagnostic(result, connection._wire._encoding)
     if session is None or not session.trusted:
         told = scrubbed_notice(told, session.catalog if session else None)
     for callback in connection._notice_handlers:

@@ -23,9 +23,10 @@ from psycopg._connection_base import BaseConnection
 from psycopg._cursor_base import BaseCursor
 from psycopg.abc import Params, PQGen, Query
 from psycopg.client_cursor import ClientCursorMixin
-from psycopg.rows import Row
+from psycopg.rows import Row, RowMaker
 
 from tracewall.errors import Forbidden, Withheld
+from tracewall.facade import ShownResult
 from tracewall.rows import GuardedTransformer, Transformer, transformer
 from tracewall.session import Admission, Session
 from tracewall.waist import check, drift
@@ -300,6 +301,19 @@ class GuardedCursor(BaseCursor[Any, Row]):
             self._tx = shown[0] if shown else GuardedTransformer(self)
         super()._select_current_result(i, format)
 
+    def _make_row_maker(self) -> RowMaker[Row]:
+        # Before any row factory looks at the cursor.
+        self._cover_result()
+        return super()._make_row_maker()
+
+    def _cover_result(self) -> None:
+        """Put a facade in place of a result that holds raw values of masked columns."""
+        result: Any = self.pgresult
+        veils = getattr(self._tx, "veils", None)
+        if veils and result is not None and type(result) is not ShownResult:
+            covered: Any = ShownResult(result, frozenset(veils))
+            self.pgresult = covered
+
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
         result = yield from super()._stream_fetchone_gen(first)
         admission = self._admission
@@ -312,6 +326,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
             except Forbidden as ex:
                 self._drop(admission, ex)
                 raise
+            self._cover_result()
         return result
 
     def _drop(self, admission: Admission | None, error: BaseException) -> None:

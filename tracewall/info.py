@@ -6,14 +6,9 @@ from psycopg import ConnectionInfo
 
 
 class GuardedInfo(ConnectionInfo):
-    """psycopg's `ConnectionInfo` without the credential and without the server's words."""
+    """psycopg's `ConnectionInfo` without the credential and without the server's words.
 
-    @property
-    def password(self) -> str:
-        """Always empty: the credential is the wall's."""
-        return ""
-
-    @property
-    def error_message(self) -> str:
-        """Always empty: the server's messages can hold values."""
-        return ""
+    It is made of a facade (`tracewall.facade`), which is what its ``pgconn`` gives too.
+    ``password`` and ``error_message`` are empty; ``parameter_status`` knows only parameters
+    that can hold no data.
+    """

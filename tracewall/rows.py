@@ -38,6 +38,7 @@ from psycopg.types import TypesRegistry, json
 from psycopg.types.array import register_all_arrays
 
 from tracewall.errors import Withheld
+from tracewall.facade import ShownResult
 from tracewall.session import Admission
 from tracewall.shield import Veil
 
@@ -91,6 +92,12 @@ class GuardedTransformer(Transformer):
             super().__init__(context)
         self.veils: Mapping[int, Veil] | None = None
         self.own: AdaptersMap | None = None
+
+    @property
+    def pgresult(self) -> Any:
+        """The result to load from, which dumpers and loaders of the caller may ask for."""
+        found = super().pgresult
+        return ShownResult(found, frozenset(self.veils or ())) if found is not None else None
 
     def set_pgresult(
         self,

@@ -180,3 +180,62 @@ def test_adapters_replaced_before_the_import_see_nothing() -> None:
         "    assert PRISTINE.get_loader(oid, psycopg.pq.Format.TEXT) is not Evil\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+async def test_libpqs_own_objects_are_facades(conn: Any, guard: Any) -> None:
+    """Neither connection nor result of libpq's can be had to go around the guard."""
+    cursor = await conn.execute(KEYS)
+    for raw in (conn.pgconn, conn.info.pgconn):
+        for way in ("exec_", "send_query", "trace", "get_result", "reset", "notifies"):
+            with pytest.raises(tracewall.Forbidden):
+                getattr(raw, way)(b"select 1")
+        assert (raw.password, raw.error_message, raw.notice_handler) == (b"", b"", None)
+        assert not [option for option in raw.info if option.keyword == b"password" and option.val]
+        assert raw.parameter_status(b"application_name") is None
+        assert raw.status == psycopg.pq.ConnStatus.OK and raw.socket == conn.fileno()
+        with pytest.raises(TypeError):
+            conn.wait(psycopg.generators.execute(raw)).send(None)
+    with pytest.raises(tracewall.Forbidden):
+        cursor.pgresult.get_value(0, 0)
+    assert cursor.pgresult.ntuples == 20 and cursor.pgresult.fname(0) == b"api_key"
+
+
+async def test_callers_objects_get_no_raw_result(conn: Any, keys: set[str]) -> None:
+    """Row factories, dumpers and loaders get at nothing raw through what they are given."""
+    seen: list[Any] = []
+
+    def look(result: Any) -> None:
+        if result is not None:
+            with suppress(psycopg.Error):
+                seen.extend(result.get_value(row, 0) for row in range(result.ntuples))
+
+    def factory(cursor: Any) -> Any:
+        look(cursor.pgresult)
+        return psycopg.rows.tuple_row(cursor)
+
+    class Spy(psycopg.adapt.Loader):
+        def __init__(self, oid: int, context: Any = None) -> None:
+            super().__init__(oid, context)
+            self.context = context
+
+        def load(self, data: Any) -> Any:
+            look(getattr(self.context, "pgresult", None))
+            return bytes(data).decode()
+
+    conn.adapters.register_loader("text", Spy)
+    query = "select api_key, model from traces.runs order by run_id limit 20"
+    cursor = conn.cursor(row_factory=factory)
+    await (await cursor.execute(query)).fetchall()
+    async for _ in cursor.stream(query):
+        look(cursor.pgresult)
+    assert not keys & {bytes(each).decode() for each in seen if each}
+
+
+async def test_a_pipelines_queues_are_closed(conn: Any) -> None:
+    """What waits in a pipeline is not there for others: it holds the raw connection."""
+    async with conn.pipeline() as pipeline:
+        await conn.execute(CLEAR)
+        assert isinstance(pipeline, psycopg.AsyncPipeline)
+        assert not pipeline.command_queue and not pipeline.result_queue
+        with pytest.raises(tracewall.Forbidden):
+            pipeline.pgconn.pipeline_sync()
