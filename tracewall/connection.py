@@ -15,6 +15,7 @@ from psycopg.rows import RowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor import Cursor, ServerCursor
+from tracewall.handover import welcome_gen
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -107,9 +108,17 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             self.close()
             raise
 
+    def _welcome(self) -> None:
+        """Hand the connection to whoever acts now, before a pipeline begins."""
+        session = self._session
+        if session is not None and session.newcomer() is not None:
+            with self.lock:
+                self.wait(welcome_gen(self))
+
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:
         """Context manager to switch the connection into pipeline mode."""
+        self._welcome()
         with super().pipeline() as made:
             made.__class__ = _Pipeline
             yield made

@@ -12,6 +12,7 @@ from psycopg.rows import AsyncRowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor_async import AsyncCursor, AsyncServerCursor
+from tracewall.handover import welcome_gen
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -109,9 +110,17 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             await self.close()
             raise
 
+    async def _welcome(self) -> None:
+        """Hand the connection to whoever acts now, before a pipeline begins."""
+        session = self._session
+        if session is not None and session.newcomer() is not None:
+            async with self.lock:
+                await self.wait(welcome_gen(self))
+
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
         """Context manager to switch the connection into pipeline mode."""
+        await self._welcome()
         async with super().pipeline() as made:
             made.__class__ = _AsyncPipeline
             yield made

@@ -26,6 +26,7 @@ from psycopg.sql import Composable
 from tracewall.cursor_base import adopted
 from tracewall.errors import Forbidden
 from tracewall.facade import ShownConnection, inside
+from tracewall.handover import pin_gen, welcome_gen
 from tracewall.info import GuardedInfo
 from tracewall.scrubbing import scrubbed, scrubbed_notice
 from tracewall.session import Session
@@ -161,6 +162,9 @@ class GuardedConnection(BaseConnection[Row]):
         command = bytes(memoryview(command))
         if not _COMMANDS.fullmatch(command):
             raise Forbidden("a command was about to leave that was not judged")
+        if command.startswith(b"BEGIN"):
+            # In the transaction it would be too late for another principal.
+            yield from welcome_gen(self)
         return (yield from super()._exec_command(command, result_format))
 
     def _learn_gen(self) -> PQGen[None]:
@@ -178,12 +182,7 @@ class GuardedConnection(BaseConnection[Row]):
     def _settle_gen(self) -> PQGen[None]:
         """Pin what judging depends on, then read the catalog."""
         assert self._session is not None
-        timeout = self._session.wall.policy.limits.statement_timeout
-        pinned = [b"SET standard_conforming_strings = on"]
-        if timeout:
-            pinned.append(b"SET statement_timeout = %d" % max(1, round(timeout * 1000)))
-        for command in pinned:
-            yield from super()._exec_command(command)
+        yield from pin_gen(self)
         yield from self._learn_gen()
 
     def _scrubbed(self, error: e.Error) -> e.Error:

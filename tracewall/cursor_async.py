@@ -20,6 +20,8 @@ class AsyncDoors(GuardedCursor[Row]):
         self, query: Query, params_seq: Iterable[Params], *, returning: bool = False
     ) -> None:
         """Execute the same command with a sequence of input data; judged and recorded once."""
+        # It runs in a pipeline of its own, in which the connection can't change hands.
+        await self._conn._welcome()
         try:
             await super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]
         except BaseException as ex:

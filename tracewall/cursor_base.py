@@ -27,6 +27,7 @@ from psycopg.rows import Row, RowMaker
 
 from tracewall.errors import Forbidden, Withheld
 from tracewall.facade import ShownResult
+from tracewall.handover import check_pins, hand_over_gen, is_free
 from tracewall.rows import GuardedTransformer, Transformer, transformer
 from tracewall.session import Admission, Session
 from tracewall.waist import check, drift
@@ -96,6 +97,8 @@ class GuardedCursor(BaseCursor[Any, Row]):
             yield from conn._learn_gen()
             admission = self._admit(session, rendered)
         try:
+            if admission.holder is not session.holder:
+                yield from self._hand_over_gen(admission)
             if not conn._autocommit:
                 yield from BaseConnection._start_query(conn)
             yield from self._maybe_prepare_gen(rendered, prepare=prepare, binary=binary)
@@ -133,11 +136,22 @@ class GuardedCursor(BaseCursor[Any, Row]):
 
     def _admit(self, session: Session, rendered: PostgresQuery, batch: int = 0) -> Admission:
         """Have a rendered statement judged, and choose what its results are loaded with."""
+        check_pins(self._conn.pgconn)
         self._admission = admission = session.admit(rendered.query, batch)
         shown = self._shown
         if shown is None or admission.judged.veils:
             self._shown = self._tx = transformer(self, admission, self._tx)
         return admission
+
+    def _hand_over_gen(self, admission: Admission | None) -> PQGen[None]:
+        """Give the connection to the principal that a statement was admitted for."""
+        session, conn = self._guarded_by(), self._conn
+        if admission is None or admission.holder is session.holder:
+            return
+        if session.holder is not None and not is_free(conn):
+            raise session.refuse_change(admission)
+        if admission.holder is not None:
+            yield from hand_over_gen(conn, admission.holder)
 
     def _admit_now(self, query: Query, params: Params | None, batch: int = 0) -> Admission:
         """Render a statement and have it judged; what psycopg converts next is that."""
@@ -161,6 +175,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     ) -> PQGen[None]:
         yield from self._learn_gen()
         params_seq = self._admit_many(query, params_seq)
+        yield from self._hand_over_gen(self._admission)
         yield from super()._executemany_gen_pipeline(query, params_seq, returning)
 
     def _executemany_gen_no_pipeline(
@@ -168,6 +183,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     ) -> PQGen[None]:
         yield from self._learn_gen()
         params_seq = self._admit_many(query, params_seq)
+        yield from self._hand_over_gen(self._admission)
         yield from super()._executemany_gen_no_pipeline(query, params_seq, returning)
 
     def _admit_many(self, query: Query, params_seq: Iterable[Params]) -> Iterator[Params]:
@@ -183,12 +199,12 @@ class GuardedCursor(BaseCursor[Any, Row]):
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int
     ) -> PQGen[None]:
         yield from self._learn_gen()
-        self._admit_now(query, params)
+        yield from self._hand_over_gen(self._admit_now(query, params))
         yield from super()._stream_send_gen(query, params, binary=binary, size=size)
 
     def _start_copy_gen(self, statement: Query, params: Params | None = None) -> PQGen[None]:
         yield from self._learn_gen()
-        self._admit_now(statement, None)
+        yield from self._hand_over_gen(self._admit_now(statement, None))
         yield from super()._start_copy_gen(statement, params)
 
     def _start_query(self, query: Query | None = None) -> PQGen[None]:
@@ -233,12 +249,17 @@ class GuardedCursor(BaseCursor[Any, Row]):
         if self._execmany_returning is not None:
             _check_types(query)
         if admission is not None and query.query == admission.sql:
+            self._check_holder(admission)
             return
         if admission is None or not self._binds_again():
             raise Withheld("the statement that was about to leave is not the one that was judged")
         if not self._conn._pipeline:
             self._guarded_by().finish(admission)
-        self._admit(self._guarded_by(), query)
+        self._check_holder(self._admit(self._guarded_by(), query))
+
+    def _check_holder(self, admission: Admission) -> None:
+        if admission.holder is not self._guarded_by().holder:
+            raise self._guarded_by().refuse_change(admission)
 
     def _binds_again(self) -> bool:
         """Tell whether each row of an executemany is a text of its own, to be judged anew."""
@@ -390,7 +411,7 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
         self, query: Query, params: Params | None = None, binary: bool | None = None
     ) -> PQGen[None]:
         yield from self._learn_gen()
-        self._admit_now(self._make_declare_statement(query), params)
+        yield from self._hand_over_gen(self._admit_now(self._make_declare_statement(query), params))
         yield from super()._declare_gen(query, params, binary)
 
 

@@ -7,6 +7,8 @@
 5. A result is looked at before any of it is handed out: it must have the columns that
    were judged, from the tables that were judged, and no more rows than allowed.
 6. Every intent gets one outcome, however the statement ends.
+7. What is on the connection belongs to one holder; a statement of another principal
+   leaves only after that was discarded.
 """
 
 from __future__ import annotations
@@ -14,10 +16,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Protocol
 
-import msgspec
-
+from tracewall.admission import Admission as Admission
+from tracewall.admission import Result
 from tracewall.errors import (
     Forbidden,
     PolicyError,
@@ -27,61 +28,18 @@ from tracewall.errors import (
     known_sqlstate,
 )
 from tracewall.events import Ended, Incident, What, Who
+from tracewall.holder import Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection, rejection
 from tracewall.judge import Judge, Judged
 from tracewall.policy.model import Decision
 from tracewall.sql.catalog import Catalog
-from tracewall.telemetry import Labels, Span, labels
+from tracewall.telemetry import Labels, labels
 from tracewall.wall import Bearer, Wall
 
 _NOBODY = frozenset[str]()
 _MOST_LABELS = 4_096
 _OLD_CATALOG_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 1.0
-
-
-class Result(Protocol):
-    """What a session looks at in a result: libpq's PGresult, as psycopg shows it."""
-
-    @property
-    def nfields(self) -> int:
-        """How many columns there are; 0 where no rows can come."""
-        ...
-
-    @property
-    def ntuples(self) -> int:
-        """How many rows there are."""
-        ...
-
-    @property
-    def command_tuples(self) -> int | None:
-        """How many rows the command changed."""
-        ...
-
-    def ftable(self, column_number: int) -> int:
-        """Give the oid of the table that a column comes from, 0 where the server tells none."""
-        ...
-
-    def ftablecol(self, column_number: int) -> int:
-        """Give the attribute number of the column that a column comes from."""
-        ...
-
-
-class Admission(msgspec.Struct, eq=False):
-    """A statement that was let through, until its outcome is recorded.
-
-    ``sql`` is what was judged, and all that may leave; ``rows`` how many rows were seen
-    (-1: none were told); ``ended`` is true when the outcome is recorded.
-    """
-
-    sql: bytes
-    judged: Judged
-    intent: int
-    labels: Labels
-    span: Span | None
-    started: float
-    rows: int = -1
-    ended: bool = False
 
 
 class Session:
@@ -102,6 +60,8 @@ class Session:
         self._where = ("", 0)
         self._bearer: Bearer | None = None
         self._principal: Principal | None = None
+        self.holder: Holder | None = None
+        self._acting: Holder | None = None
         self._who: Who | None = None
         self._judge: Judge | None = None
         self._labels: dict[What, Labels] = {}
@@ -161,11 +121,54 @@ class Session:
 
     def _become(self, bearer: Bearer, principal: Principal) -> None:
         self._bearer, self._principal = bearer, principal
+        acting = holder_of(principal)
+        # One object for one holder, so that comparing costs nothing from here on.
+        self._acting = self.holder if acting == self.holder else acting
         self._who, self._judge = None, None
         self._labels.clear()
 
+    def newcomer(self) -> Holder | None:
+        """Give who acts now where that is not the holder; None also where nobody may act."""
+        bearer = self._own or self.wall.acting()
+        if bearer is None:
+            return None
+        if bearer is not self._bearer or self._principal is None:
+            found = self.wall.identify(bearer)
+            if isinstance(found, Rejection):
+                return None
+            self._become(bearer, found)
+        return None if self._acting is self.holder else self._acting
+
+    def hold(self, holder: Holder) -> None:
+        """Take note that the connection is the holder's now, and nothing of another's on it.
+
+        Raises:
+            AuditUnavailable: the change of principal can't be recorded.
+        """
+        if self.holder is not None:
+            detail = "what the last principal left on the connection was discarded"
+            who = self._told_who(self._principal)
+            self.wall.audit.incident(Incident(kind="principal_changed", detail=detail, who=who))
+        self.holder = self._acting = holder
+
+    def refuse_change(self, admission: Admission) -> Forbidden:
+        """Give, and record, the refusal of another principal where the connection is not free."""
+        self._end(admission, "refused", error_type="Forbidden")
+        return Forbidden(
+            "another principal holds this connection, in a transaction or a pipeline: end that "
+            "first, and let acting_as begin before the next transaction does"
+        )
+
+    def pins(self) -> tuple[tuple[str, str], ...]:
+        """Give the settings that the wall wants on the connection, each with its value."""
+        pinned = [("standard_conforming_strings", "on")]
+        timeout = self.wall.policy.limits.statement_timeout
+        if timeout:
+            pinned.append(("statement_timeout", str(max(1, round(timeout * 1000)))))
+        return tuple(pinned)
+
     def _reject(self, rejection: Rejection) -> TokenRejected:
-        self._bearer = self._principal = self._who = self._judge = None
+        self._bearer = self._principal = self._acting = self._who = self._judge = None
         of = f" (issuer {rejection.issuer})" if rejection.issuer else ""
         detail = f"{rejection.reason}{of}: {rejection.message}"
         self.wall.audit.incident(Incident(kind="token_rejected", detail=detail))
@@ -229,7 +232,8 @@ class Session:
         shown = self._labels.get(judged.what) or self._label(judged)
         intent = self.wall.audit.intent(who, judged.what)
         span = self.wall.telemetry.start(shown, batch=batch)
-        admission = Admission(sql, judged, intent, shown, span, started)
+        holder = self._acting if self._who is not None else self.holder
+        admission = Admission(sql, judged, intent, shown, span, started, holder)
         if judged.decision.outcome != "allowed":
             self._end(admission, "refused", error_type="Forbidden")
             raise refusal(judged.decision)
@@ -242,27 +246,34 @@ class Session:
 
     def _ready(self, sql: bytes) -> tuple[Who, Judge]:
         """Find out who acts; for an empty statement, which pools send, it may be nobody."""
+        principal = None
         if sql.strip():
-            self.principal()
+            principal = self.principal()
+        elif (self._own or self.wall.acting()) is self._bearer:
+            principal = self._principal
         if self.catalog is None:
             raise Forbidden("the connection's catalog is not known; nothing can be judged")
-        principal = self._principal
         groups = principal.groups if principal else _NOBODY
         actors = principal.actor_groups if principal else ()
         judge = self.wall.judge_for(self.catalog, groups, actors)
-        who = Who(
+        who = self._told_who(principal)
+        if principal is not None:
+            self._who, self._judge = who, judge
+        return who, judge
+
+    def _told_who(self, principal: Principal | None = None) -> Who:
+        """Give what the record keeps of whoever acts; of nobody, only where."""
+        catalog = self.catalog
+        return Who(
             issuer=principal.issuer if principal else "",
             subject=principal.subject if principal else "",
             token_id=principal.token_id if principal else "",
             actor=" < ".join(actor.subject for actor in principal.actors) if principal else "",
             purpose=(principal.purpose or "") if principal else "",
             session=self.id,
-            database=self.catalog.database,
-            role=self.catalog.role,
+            database=catalog.database if catalog else "",
+            role=catalog.role if catalog else "",
         )
-        if principal is not None:
-            self._who, self._judge = who, judge
-        return who, judge
 
     def _label(self, judged: Judged) -> Labels:
         decision = judged.decision

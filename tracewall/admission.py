@@ -1,0 +1,57 @@
+"""A statement on its way: what a session keeps of it, and what it looks at in its result."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from tracewall.holder import Holder
+from tracewall.judge import Judged
+from tracewall.telemetry import Labels, Span
+
+
+class Result(Protocol):
+    """What a session looks at in a result: libpq's PGresult, as psycopg shows it."""
+
+    @property
+    def nfields(self) -> int:
+        """How many columns there are; 0 where no rows can come."""
+        ...
+
+    @property
+    def ntuples(self) -> int:
+        """How many rows there are."""
+        ...
+
+    @property
+    def command_tuples(self) -> int | None:
+        """How many rows the command changed."""
+        ...
+
+    def ftable(self, column_number: int) -> int:
+        """Give the oid of the table that a column comes from, 0 where the server tells none."""
+        ...
+
+    def ftablecol(self, column_number: int) -> int:
+        """Give the attribute number of the column that a column comes from."""
+        ...
+
+
+class Admission(msgspec.Struct, eq=False):
+    """A statement that was let through, until its outcome is recorded.
+
+    ``sql`` is what was judged, and all that may leave; ``holder`` whose state must be on
+    the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
+    told); ``ended`` is true when the outcome is recorded.
+    """
+
+    sql: bytes
+    judged: Judged
+    intent: int
+    labels: Labels
+    span: Span | None
+    started: float
+    holder: Holder | None = None
+    rows: int = -1
+    ended: bool = False

@@ -1,0 +1,106 @@
+"""A connection goes from one principal to the next: what the last one left is discarded.
+
+1. Prepared statements, cursors, temporary tables, settings, LISTENs, advisory locks and
+   sequences' last values of the last principal are gone before the next one's first
+   statement (DISCARD ALL), and so is what psycopg remembers of them.
+2. What the wall itself had set is set again, and the server's answer is compared.
+3. It takes a connection that is free: in a transaction or a pipeline it is refused.
+4. Should any step fail, or be broken off, the connection is closed: it is nobody's.
+5. While the principal stays the same, nothing is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors as e
+from psycopg import generators
+from psycopg._connection_base import BaseConnection
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from tracewall.errors import Forbidden
+from tracewall.holder import Holder
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGconn
+
+    from tracewall.session import Session
+
+REPORTED = ((b"standard_conforming_strings", b"on"), (b"client_encoding", b"UTF8"))
+"""What judging depends on and the server reports by itself, with the value that is pinned."""
+
+
+def check_pins(pgconn: PGconn) -> None:
+    """Return when the server reads text as the judge does; nothing is sent for that.
+
+    Raises:
+        Forbidden: it does not any more.
+    """
+    for name, value in REPORTED:
+        if pgconn.parameter_status(name) != value:
+            raise Forbidden(
+                f"{name.decode()} is not what the wall has pinned, so the server would read "
+                "the statement otherwise than it was judged; connect anew"
+            )
+
+
+def is_free(conn: Any) -> bool:
+    """Tell whether a connection can go to another principal: no transaction, no pipeline."""
+    idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
+    return idle and conn._pipeline is None and conn._tpc is None
+
+
+def welcome_gen(conn: Any) -> PQGen[None]:
+    """Hand a connection to whoever acts now, where that is somebody new and it is free."""
+    session: Session | None = conn._session
+    newcomer = session.newcomer() if session is not None else None
+    if newcomer is not None and is_free(conn):
+        yield from hand_over_gen(conn, newcomer)
+
+
+def hand_over_gen(conn: Any, holder: Holder) -> PQGen[None]:
+    """Discard what the last principal left on a free connection, and give it to the next."""
+    session: Session = conn._session
+    try:
+        if session.holder is not None:
+            yield from BaseConnection._exec_command(conn, b"DISCARD ALL")
+            _forget(conn)
+            yield from pin_gen(conn)
+        session.hold(holder)
+    except BaseException:
+        conn.pgconn.finish()
+        raise
+
+
+def _forget(conn: Any) -> None:
+    """Forget what psycopg keeps of the session that was."""
+    conn._prepared.clear()
+    conn._prepared._to_flush.clear()
+    while conn.pgconn.notifies():
+        pass
+    # Before 3.2 psycopg kept no notifications for later.
+    backlog = getattr(conn, "_notifies_backlog", None)
+    if backlog:
+        backlog.clear()
+
+
+def pin_gen(conn: Any) -> PQGen[None]:
+    """Set what the wall wants set, and compare the server's answer.
+
+    Raises:
+        OperationalError: the server has set something else.
+    """
+    session: Session = conn._session
+    pins = session.pins()
+    calls = (f"pg_catalog.set_config(${at}, ${at + 1}, false)" for at in range(1, 2 * len(pins), 2))
+    values = [part.encode() for pair in pins for part in pair]
+    conn._check_connection_ok()
+    conn.pgconn.send_query_params(f"SELECT {', '.join(calls)}".encode(), values)
+    (result,) = yield from generators.execute(conn.pgconn)
+    if result.status != ExecStatus.TUPLES_OK:
+        raise e.error_from_result(result, encoding="utf-8")
+    for at, (name, value) in enumerate(pins):
+        # A time comes back in PostgreSQL's own spelling.
+        if name != "statement_timeout" and result.get_value(0, at) != value.encode():
+            raise e.OperationalError(f"the server did not take the setting {name}")
