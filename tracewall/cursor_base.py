@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,9 @@ from psycopg.rows import Row, RowMaker
 
 from tracewall.errors import Forbidden, Withheld
 from tracewall.facade import ShownResult
-from tracewall.handover import check_pins, hand_over_gen, is_free
+from tracewall.handover import hand_over_gen, is_free
 from tracewall.rows import GuardedTransformer, Transformer, transformer
+from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
 from tracewall.waist import check, drift
 
@@ -41,18 +42,8 @@ except ImportError:  # psycopg 3.2
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
-    from psycopg.pq.abc import PGconn, PGresult
+    from psycopg.pq.abc import PGresult
 
-
-_LOOKING_UP = frozenset(
-    {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 8326}
-    | {1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192, 8327}
-)
-"""The oids of regproc, regclass, regrole and their like, and of their arrays (pg_type.dat).
-
-The server looks up what a parameter of such a type names, so that its error would tell
-what exists.
-"""
 
 check(drift())
 
@@ -128,7 +119,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
             raise e.InterfaceError("the cursor is closed")
-        _check_types(rendered)
+        check_types(rendered)
         if type(rendered.query) is not bytes:
             # A subclass of bytes may answer differently the next time; its buffer can't.
             rendered.query = bytes(memoryview(rendered.query))
@@ -247,7 +238,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     def _check_leaving(self, query: PostgresQuery) -> None:
         admission = self._admission
         if self._execmany_returning is not None:
-            _check_types(query)
+            check_types(query)
         if admission is not None and query.query == admission.sql:
             self._check_holder(admission)
             return
@@ -276,7 +267,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     def _make_sure(self) -> None:
         # A command that fails to leave would shift every later result to another cursor.
         queue = self._conn._pipeline.command_queue
-        queue.append(partial(_send_or_break, self._pgconn, queue.pop()))
+        queue.append(partial(send_or_break, self._pgconn, queue.pop()))
 
     # --- out ------------------------------------------------------------------------
 
@@ -389,19 +380,6 @@ class GuardedCursor(BaseCursor[Any, Row]):
         if cursor._iresult < len(cursor._results):
             cursor._select_current_result(cursor._iresult)
             cursor._pos = position
-
-
-def _check_types(query: PostgresQuery) -> None:
-    if query.types and not _LOOKING_UP.isdisjoint(query.types):
-        raise Forbidden("a parameter has a type that looks names up in the catalog")
-
-
-def _send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:
-    try:
-        command()
-    except BaseException:
-        pgconn.finish()
-        raise
 
 
 class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):

@@ -18,31 +18,12 @@ from psycopg import generators
 from psycopg._connection_base import BaseConnection
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from tracewall.errors import Forbidden
 from tracewall.holder import Holder
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
-    from psycopg.pq.abc import PGconn
 
     from tracewall.session import Session
-
-REPORTED = ((b"standard_conforming_strings", b"on"), (b"client_encoding", b"UTF8"))
-"""What judging depends on and the server reports by itself, with the value that is pinned."""
-
-
-def check_pins(pgconn: PGconn) -> None:
-    """Return when the server reads text as the judge does; nothing is sent for that.
-
-    Raises:
-        Forbidden: it does not any more.
-    """
-    for name, value in REPORTED:
-        if pgconn.parameter_status(name) != value:
-            raise Forbidden(
-                f"{name.decode()} is not what the wall has pinned, so the server would read "
-                "the statement otherwise than it was judged; connect anew"
-            )
 
 
 def is_free(conn: Any) -> bool:
