@@ -27,7 +27,7 @@ from psycopg.rows import Row, RowMaker
 
 from tracewall.errors import Forbidden, Withheld
 from tracewall.facade import ShownResult
-from tracewall.handover import hand_over_gen, is_free
+from tracewall.handover import turn_over_gen
 from tracewall.rows import GuardedTransformer, Transformer, transformer
 from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
@@ -89,7 +89,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
             admission = self._admit(session, rendered)
         try:
             if admission.holder is not session.holder:
-                yield from self._hand_over_gen(admission)
+                yield from turn_over_gen(conn, admission)
             if not conn._autocommit:
                 yield from BaseConnection._start_query(conn)
             yield from self._maybe_prepare_gen(rendered, prepare=prepare, binary=binary)
@@ -134,16 +134,6 @@ class GuardedCursor(BaseCursor[Any, Row]):
             self._shown = self._tx = transformer(self, admission, self._tx)
         return admission
 
-    def _hand_over_gen(self, admission: Admission | None) -> PQGen[None]:
-        """Give the connection to the principal that a statement was admitted for."""
-        session, conn = self._guarded_by(), self._conn
-        if admission is None or admission.holder is session.holder:
-            return
-        if session.holder is not None and not is_free(conn):
-            raise session.refuse_change(admission)
-        if admission.holder is not None:
-            yield from hand_over_gen(conn, admission.holder)
-
     def _admit_now(self, query: Query, params: Params | None, batch: int = 0) -> Admission:
         """Render a statement and have it judged; what psycopg converts next is that."""
         self._rendered = None
@@ -166,7 +156,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     ) -> PQGen[None]:
         yield from self._learn_gen()
         params_seq = self._admit_many(query, params_seq)
-        yield from self._hand_over_gen(self._admission)
+        yield from turn_over_gen(self._conn, self._admission)
         yield from super()._executemany_gen_pipeline(query, params_seq, returning)
 
     def _executemany_gen_no_pipeline(
@@ -174,7 +164,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     ) -> PQGen[None]:
         yield from self._learn_gen()
         params_seq = self._admit_many(query, params_seq)
-        yield from self._hand_over_gen(self._admission)
+        yield from turn_over_gen(self._conn, self._admission)
         yield from super()._executemany_gen_no_pipeline(query, params_seq, returning)
 
     def _admit_many(self, query: Query, params_seq: Iterable[Params]) -> Iterator[Params]:
@@ -190,12 +180,12 @@ class GuardedCursor(BaseCursor[Any, Row]):
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int
     ) -> PQGen[None]:
         yield from self._learn_gen()
-        yield from self._hand_over_gen(self._admit_now(query, params))
+        yield from turn_over_gen(self._conn, self._admit_now(query, params))
         yield from super()._stream_send_gen(query, params, binary=binary, size=size)
 
     def _start_copy_gen(self, statement: Query, params: Params | None = None) -> PQGen[None]:
         yield from self._learn_gen()
-        yield from self._hand_over_gen(self._admit_now(statement, None))
+        yield from turn_over_gen(self._conn, self._admit_now(statement, None))
         yield from super()._start_copy_gen(statement, params)
 
     def _start_query(self, query: Query | None = None) -> PQGen[None]:
@@ -389,7 +379,9 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
         self, query: Query, params: Params | None = None, binary: bool | None = None
     ) -> PQGen[None]:
         yield from self._learn_gen()
-        yield from self._hand_over_gen(self._admit_now(self._make_declare_statement(query), params))
+        yield from turn_over_gen(
+            self._conn, self._admit_now(self._make_declare_statement(query), params)
+        )
         yield from super()._declare_gen(query, params, binary)
 
 

@@ -23,6 +23,7 @@ from tracewall.holder import Holder
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
+    from tracewall.admission import Admission
     from tracewall.session import Session
 
 
@@ -38,6 +39,21 @@ def welcome_gen(conn: Any) -> PQGen[None]:
     newcomer = session.newcomer() if session is not None else None
     if newcomer is not None and is_free(conn):
         yield from hand_over_gen(conn, newcomer)
+
+
+def turn_over_gen(conn: Any, admission: Admission | None) -> PQGen[None]:
+    """Hand a connection to the principal that a statement was admitted for.
+
+    Raises:
+        Forbidden: it is not free.
+    """
+    session: Session = conn._session
+    if admission is None or admission.holder is session.holder:
+        return
+    if session.holder is not None and not is_free(conn):
+        raise session.refuse_change(admission)
+    if admission.holder is not None:
+        yield from hand_over_gen(conn, admission.holder)
 
 
 def hand_over_gen(conn: Any, holder: Holder) -> PQGen[None]:
