@@ -10,6 +10,9 @@ MethodName: TypeAlias = Literal[
 ]
 Unit: TypeAlias = Literal["year", "month", "day", "hour"]
 
+Engine: TypeAlias = Literal["re2", "builtin"]
+"""What reads texts for detectors: google-re2, or the slower engine that comes with tracewall."""
+
 DETECTORS: tuple[str, ...] = (
     "email",
     "phone",

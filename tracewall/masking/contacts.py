@@ -52,6 +52,7 @@ _NAMES = (
     rb"(?i:phone|mobile|whatsapp|hotline|\btel|\bcell|\bfax|\bcall|\bsms)"
     rb"(?i:[ _-]?(?:ephone|numbers?|num|no|nr|me|us|him|her|at|on|is)){0,4}[\"'\\.:=# ]{1,5}"
 )
+_NAME_ANCHORS = tuple(b"phone mobile whatsapp hotline tel cell fax call sms".split())
 _NAMED = _NAMES + rb"[(]?[0-9][0-9 ().-]{5}"
 
 _PLUS_NUMBER = re.compile(rb"\+[0-9]{1,15}(?:[ .()/-]{1,3}[0-9]{1,12}){0,7}")
@@ -215,12 +216,12 @@ def _slices(data: bytes, start: int, floor: int) -> bool:
 
 SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {
-        "email": (Shape(_EMAIL, ANY, _email),),
+        "email": (Shape(_EMAIL, ANY, _email, (b"@", b"%40"), 1),),
         "phone": (
-            Shape(_PLUS, b"+", _plus),
+            Shape(_PLUS, b"+", _plus, (b"+",)),
             Shape(LEFT + _NATIONAL, DIGITS, _national),
-            Shape(_AREA, b"(", _area),
-            Shape(_NAMED, b"pmwhtcfsPMWHTCFS", _named),
+            Shape(_AREA, b"(", _area, (b"(",)),
+            Shape(_NAMED, b"pmwhtcfsPMWHTCFS", _named, _NAME_ANCHORS),
         ),
         "ip": (
             Shape(LEFT + _IPV4, DIGITS, _ipv4),

@@ -13,16 +13,16 @@ from types import MappingProxyType
 
 from tracewall.masking import confirm
 from tracewall.masking.config import DETECTORS
-from tracewall.masking.shape import Shape, Verdict
+from tracewall.masking.shape import SPACE, Shape, Verdict
 
 _STRONG = rb"passwords?|passwd|pwd|passphrase|passcode|credentials?|secret"
 _WEAK = (
     rb"token|(?:api|access|secret|private|account|signing|encryption|auth)[ _-]?key|authorization"
 )
 _TAIL = rb"[\"'\\\])]{0,4}"
-_OPERATOR = rb"[:=]{1,3}>?|>|(?i:is)\s"
+_OPERATOR = rb"[:=]{1,3}>?|>|(?i:is)" + SPACE
 _ASSIGNED = (
-    rb"(?:(?i:" + _STRONG + rb"|" + _WEAK + rb")|_(?i:pass))" + _TAIL + rb"\s{0,8}(?:"
+    rb"(?:(?i:" + _STRONG + rb"|" + _WEAK + rb")|_(?i:pass))" + _TAIL + SPACE + rb"{0,8}(?:"
     + _OPERATOR + rb")"
 )  # fmt: skip
 _KEY = re.compile(
@@ -224,7 +224,7 @@ def _secretive(key: re.Match[bytes], text: bytes) -> bool:
 
 # Credentials in URLs, and after the name of a scheme
 
-_URL = rb"://[^\s/:@?#\"'<>\\]{0,64}:[^\s/:@]"
+_URL = rb"://[^\t-\r /:@?#\"'<>\\]{0,64}:[^\t-\r /:@]"
 _USER = re.compile(rb"://[^\s/:@?#\"'<>\\]{0,64}:")
 _PORT = re.compile(rb"[0-9]{1,5}(?:[/?#\s\"'<>\\),;]|\Z)")
 _SECRET = re.compile(rb"[^\s\"'<>`\\]{1,512}(?=@)")
@@ -246,7 +246,7 @@ def _url(data: bytes, start: int, floor: int) -> Verdict:
     return first, secret.end(), "password"
 
 
-_SCHEME = rb"(?i:bearer|basic)\s{1,4}[A-Za-z0-9._~+/=-]{12}"
+_SCHEME = rb"(?i:bearer|basic)" + SPACE + rb"{1,4}[A-Za-z0-9._~+/=-]{12}"
 _SCHEME_VALUE = re.compile(rb"(?i:(bearer)|basic)\s{1,4}([A-Za-z0-9._~+/=-]{12,})")
 
 
@@ -273,15 +273,19 @@ def _option(data: bytes, start: int, floor: int) -> Verdict:
 
 
 _NAMES = b"pPcCsStTaAeE"
+_NAME_ANCHORS = tuple(
+    b"pass pwd credential secret token api access private account signing encryption auth".split()
+)
+_OPTION_ANCHORS = (b"--pass", b"--token", b"--api-key", b"--secret", b"--client-", b"--access-")
 
 SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {
-        "aws": (Shape(_ASSIGNED, _NAMES, _assigned_to_aws),),
+        "aws": (Shape(_ASSIGNED, _NAMES, _assigned_to_aws, _NAME_ANCHORS, 1),),
         "password": (
-            Shape(_ASSIGNED, _NAMES, _assigned),
-            Shape(_URL, b":", _url),
-            Shape(_SCHEME, b"bB", _scheme),
-            Shape(_OPTION, b"-", _option),
+            Shape(_ASSIGNED, _NAMES, _assigned, _NAME_ANCHORS, 1),
+            Shape(_URL, b":", _url, (b"://",)),
+            Shape(_SCHEME, b"bB", _scheme, (b"bearer", b"basic")),
+            Shape(_OPTION, b"-", _option, _OPTION_ANCHORS),
         ),
     }
 )

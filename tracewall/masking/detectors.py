@@ -2,35 +2,35 @@
 
 1. One automaton of google-re2 reads the text once, as UTF-8, for the triggers of all
    detectors; what it hits is judged by `shape.Judge` functions. Time is linear in the text.
+   The engine ``builtin`` finds the same hits without google-re2, several times slower.
 2. Text with odd characters is read a second time as it looks (`folding`).
 3. Finds never overlap: where they would, they become one, named after the first.
 4. What a mask left is never found again: masking a masked text changes nothing.
-5. Without google-re2 there are no detectors: `DetectorsUnavailable`, never something weaker.
+5. Without google-re2 there are no detectors: `DetectorsUnavailable`, unless ``builtin`` was
+   chosen. Nothing is ever weaker by itself.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import accumulate
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from tracewall.masking import contacts, credentials, folding, keys, payments
-from tracewall.masking.config import DETECTORS, Pattern
-from tracewall.masking.shape import Found, Judge, Shape
+from tracewall.masking import automaton, contacts, credentials, folding, keys, payments
+from tracewall.masking.anchored import anchored
+from tracewall.masking.automaton import DetectorsUnavailable
+from tracewall.masking.config import DETECTORS, Engine, Pattern
+from tracewall.masking.patterns import PatternInvalid, check_names, tables
+from tracewall.masking.shape import Found, Judge, Next, Shape
 
-try:
-    import re2 as _re2
-except ImportError:
-    _re2 = None
+__all__ = [
+    "DetectorUnknown", "Detectors", "DetectorsUnavailable", "Find", "PatternInvalid", "detectors",
+]  # fmt: skip
 
-Search: TypeAlias = Callable[[bytes, int, int], tuple[int, int]]
 Table: TypeAlias = tuple[tuple[Judge, ...], ...]
-
-MAX_MEMORY = 64 << 20
-"""How many bytes an automaton may use for its states; they are built as texts need them."""
 
 # Who is asked first at one place: the more special before the more general.
 _ORDER = (
@@ -42,20 +42,7 @@ _SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {name: tuple(s for room in _ROOMS for s in room.get(name, ())) for name in _ORDER}
 )
 _ROUNDS = 8
-_MARKER = re.compile(rb"\[[a-z0-9_-]+\]")
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SAMPLE = (
-    b"The quick brown fox, 42 + 17 = 59: <<16-3=13>> (see /usr/lib/x.py:12) a_b-c@d.org "
-    b'"key": [1.5, 2e9], f"{x}" # 2024-01-31T12:59:07Z \xc3\xa9\xe2\x80\x94 https://a.b/c?d=e&f '
-)
-
-
-class DetectorsUnavailable(ImportError):
-    """google-re2 is not installed, so no text can be searched."""
-
-    def __init__(self) -> None:
-        super().__init__("detectors need google-re2: pip install 'pgtracewall[detect]'")
 
 
 class DetectorUnknown(ValueError):
@@ -66,20 +53,6 @@ class DetectorUnknown(ValueError):
         self.name = name
         self.suggestion = close[0] if close else ""
         super().__init__(f"unknown detector {name!r}")
-
-
-class PatternInvalid(ValueError):
-    """A policy's own pattern can't be used.
-
-    ``name`` is the pattern's, ``message`` says what is wrong, ``position`` (characters
-    from 0) where in the regex, or -1 where that is unknown.
-    """
-
-    def __init__(self, name: str, message: str, position: int = -1) -> None:
-        self.name = name
-        self.message = message
-        self.position = position
-        super().__init__(f"pattern {name!r}: {message}")
 
 
 class Find(NamedTuple):
@@ -95,18 +68,24 @@ class Detectors:
 
     __slots__ = ("_fold", "_own", "_search", "_table", "names")
 
-    def __init__(self, names: tuple[str, ...], patterns: tuple[Pattern, ...]) -> None:
-        if _re2 is None:
-            raise DetectorsUnavailable
+    def __init__(
+        self, names: tuple[str, ...], patterns: tuple[Pattern, ...], engine: Engine
+    ) -> None:
+        check_names(patterns)
+        if engine == "re2":
+            automaton.check_installed()
+        alternation, own = (
+            (anchored, tables) if engine == "builtin" else (automaton.alternation, automaton.own)
+        )
         shapes = [shape for name in names for shape in _SHAPES[name]]
         self.names = (*names, *(pattern.name for pattern in patterns))
-        self._search = _alternation(shapes) if shapes else None
+        self._search = alternation(shapes) if shapes else None
         self._table = _table(names)
-        self._own = _OwnPatterns(patterns) if patterns else None
+        self._own = own(patterns) if patterns else None
         self._fold = folding.folder()
         # The automaton builds its states while it reads.
         for _ in range(2):
-            self.mask((_SAMPLE * 8).decode())
+            self.mask((automaton.SAMPLE * 8).decode())
 
     def find(self, text: str) -> tuple[Find, ...]:
         """Find every secret in `text`: spans in characters, in order, without overlaps.
@@ -159,19 +138,19 @@ class Detectors:
         return [(offsets[start], offsets[end], name) for start, end, name in found]
 
     def _found_in(self, data: bytes) -> list[Found]:
-        found = self._scan(data, 0, len(data)) if self._search else []
+        found: list[Found] = []
+        if self._search is not None:
+            self._scan(data, self._search(data), 0, len(data), found)
         if self._own is not None:
-            found = _merged(found + self._own.found(data))
+            found = _merged(found + self._own(data))
         return found
 
-    def _scan(self, data: bytes, position: int, end: int) -> list[Found]:
-        search, table = self._search, self._table
-        found: list[Found] = []
+    def _scan(
+        self, data: bytes, following: Next, position: int, end: int, found: list[Found]
+    ) -> None:
+        table = self._table
         floor = position
-        while search is not None:
-            hit = search(data, position, end)[0]
-            if hit < 0:
-                break
+        while (hit := following(position, end)) >= 0:
             verdict = _judged(table, data, hit, floor)
             if isinstance(verdict, int):
                 position = verdict
@@ -179,15 +158,17 @@ class Detectors:
             if verdict[2] == "password":
                 if data[hit] == 0x3A:
                     # Between "://" and the password stands the user, or a token.
-                    user = self._scan(data, hit + 1, verdict[0])
+                    user: list[Found] = []
+                    self._scan(data, following, hit + 1, verdict[0], user)
                     found += [each for each in user if each[1] <= verdict[0]]
                 verdict = _specific(table, data, verdict)
             found.append(verdict)
             position = floor = verdict[1]
-        return found
 
 
-def detectors(names: tuple[str, ...], patterns: tuple[Pattern, ...] = ()) -> Detectors:
+def detectors(
+    names: tuple[str, ...], patterns: tuple[Pattern, ...] = (), *, engine: Engine = "re2"
+) -> Detectors:
     """Build the detectors called `names` (``*``: all that are built in) and the own `patterns`.
 
     Takes some 50 ms, so build once. Raises `DetectorsUnavailable` without google-re2,
@@ -197,7 +178,7 @@ def detectors(names: tuple[str, ...], patterns: tuple[Pattern, ...] = ()) -> Det
     if unknown:
         raise DetectorUnknown(unknown[0])
     every = "*" in names
-    return Detectors(tuple(name for name in DETECTORS if every or name in names), patterns)
+    return Detectors(tuple(name for name in DETECTORS if every or name in names), patterns, engine)
 
 
 def _table(names: Iterable[str]) -> Table:
@@ -262,100 +243,3 @@ def _replaced(text: str, found: list[Found]) -> str:
     return "".join(pieces)
 
 
-# The automaton
-
-
-def _compiled(pattern: str | bytes, *, longest: bool = False) -> Any:
-    options = _re2.Options()
-    options.max_mem = MAX_MEMORY
-    options.never_capture = True
-    options.log_errors = False
-    options.longest_match = longest
-    if isinstance(pattern, bytes):
-        options.encoding = _re2.Options.Encoding.LATIN1
-    return _re2.compile(pattern, options)
-
-
-def _alternation(shapes: list[Shape]) -> Search:
-    return _search(_compiled(b"|".join(dict.fromkeys(shape.trigger for shape in shapes))))
-
-
-def _search(pattern: Any) -> Search:
-    """Give the leftmost match's span, (-1, -1) without one, by the shortest way there is."""
-
-    def search(data: bytes, position: int, end: int) -> tuple[int, int]:
-        match = pattern.search(data, position, end)
-        return match.span() if match else (-1, -1)
-
-    # The public method makes a generator and a match object for each call, which costs
-    # as much as the search itself. What lies beneath is used if it answers alike.
-    try:
-        inner, anchor = pattern._regexp.Match, _re2._Anchor.UNANCHORED
-        alike = all(
-            inner(anchor, text, 0, len(text))[0] == search(text, 0, len(text))
-            for text in (b"", _SAMPLE, b"xx a@b.com 10.1.1.1 password=hunter2 a1")
-        )
-    except (AttributeError, TypeError):
-        return search
-    return (lambda data, position, end: inner(anchor, data, position, end)[0]) if alike else search
-
-
-class _OwnPatterns:
-    """The patterns of a policy, searched together, then told apart."""
-
-    __slots__ = ("_each", "_search")
-
-    def __init__(self, patterns: tuple[Pattern, ...]) -> None:
-        self._each = [(pattern.name, _valid(pattern)) for pattern in patterns]
-        names = [name for name, _ in self._each]
-        for name in names:
-            if names.count(name) > 1 or name in DETECTORS:
-                raise PatternInvalid(name, "the name is taken")
-        union = "|".join(f"(?:{pattern.regex})" for pattern in patterns)
-        self._search = _search(_compiled(union, longest=True))
-
-    def found(self, data: bytes) -> list[Found]:
-        found: list[Found] = []
-        position = 0
-        while True:
-            start, end = self._search(data, position, len(data))
-            if start < 0:
-                return found
-            if end > start and not _in_marker(data, start, end):
-                found.append((start, end, self._name(data, start, end)))
-            position = max(end, start + 1)
-
-    def _name(self, data: bytes, start: int, end: int) -> str:
-        for name, regex in self._each:
-            match = regex.match(data, start, end)
-            if match and match.end() == end:
-                return name
-        return self._each[0][0]
-
-
-def _in_marker(data: bytes, start: int, end: int) -> bool:
-    opening = data.rfind(b"[", max(0, start - 40), start + 1)
-    marker = _MARKER.match(data, opening) if opening >= 0 else None
-    return marker is not None and marker.end() >= end
-
-
-def _valid(pattern: Pattern) -> Any:
-    if not _NAME.fullmatch(pattern.name):
-        raise PatternInvalid(pattern.name, "a name is lower-case letters, digits, - and _")
-    try:
-        regex = _compiled(pattern.regex, longest=True)
-    except _re2.error as error:
-        raise _invalid(pattern, error) from None
-    except UnicodeEncodeError as error:
-        raise PatternInvalid(pattern.name, "no valid text", error.start) from None
-    if any(regex.search(text) and not regex.search(text)[0] for text in (b"", b"a", b" ", b"a b")):
-        raise PatternInvalid(pattern.name, "it matches the empty text")
-    return regex
-
-
-def _invalid(pattern: Pattern, error: Exception) -> PatternInvalid:
-    raw = error.args[0] if error.args else b""
-    message = raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
-    what, _, part = message.partition(": ")
-    position = pattern.regex.find(part) if part else -1
-    return PatternInvalid(pattern.name, what, position)

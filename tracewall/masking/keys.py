@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tracewall.masking import confirm
-from tracewall.masking.shape import DIGITS, Shape, Verdict, plain
+from tracewall.masking.shape import DIGITS, SPACE, Shape, Verdict, plain
 
 _AWS = rb"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16,}"
 # A secret key often follows its id, in a table or a CSV file.
 _AWS_PAIR = _AWS + rb"(?:[\s,:;|\"'/\\]{1,4}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=]))?"
-_AZURE = rb"(?i:AccountKey|SharedAccessKey|SharedSecretKey)\s{0,2}=\s{0,2}[A-Za-z0-9+/%]{20,}"
+_AZURE = (
+    rb"(?i:AccountKey|SharedAccessKey|SharedSecretKey)S{0,2}=S{0,2}[A-Za-z0-9+/%]{20,}"
+).replace(b"S{", SPACE + b"{")
 _AZURE_VALUE = re.sub(rb"(\[A-Za-z0-9\+/%\].*)", rb"(\1={0,2})", _AZURE)
 _ENTRA = rb"[0-9]Q~[\w~.-]{31,34}"
 _SAS = rb"[?&;]sig=[A-Za-z0-9%+/_-]{20,}"
@@ -120,29 +122,50 @@ def _pem_start(data: bytes, end: int, floor: int) -> int:
     return end - tail.end() if tail else end
 
 
+_TOKEN_ANCHORS = (
+    b"glpat- gldt- glrt- glft- glsoat- glcbt- gsk_ npm_ pypi-age hf_ pplx- xai- lsv2_ sk-lf- sk-or-"
+    b" sg. ya29. _v1_ dapi shpat_ shpca_ shppa_ shpss_"
+)
+
+
+def _bounded(pattern: bytes) -> bytes:
+    """Make of a pattern a trigger: to know where a key starts its least length will do."""
+    return re.sub(rb"(\{[0-9]+),\}", rb"\1}", pattern)
+
+
+def _shape(
+    name: str, pattern: bytes, starts: bytes, anchors: bytes, *, reach: int = 0, value: bytes = b""
+) -> Shape:
+    judge = plain(name, value or pattern)
+    return Shape(_bounded(pattern), starts, judge, tuple(anchors.split()), reach)
+
+
 SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {
-        "jwt": (Shape(_JWT_HEAD, b"e", _jwt), Shape(_JWT_BODY, b".", _jwt_by_body)),
-        "pem": (Shape(_PEM, b"-", _pem),),
-        "aws": (Shape(_AWS, b"A", plain("aws", _AWS_PAIR)),),
-        "gcp": (Shape(_GCP, b"AG", plain("gcp", _GCP)),),
+        "jwt": (
+            Shape(_JWT_HEAD, b"e", _jwt, (b"eyj",)),
+            Shape(_JWT_BODY, b".", _jwt_by_body, (b".eyj",)),
+        ),
+        "pem": (Shape(_PEM, b"-", _pem, (b"-----begin ", b"-----end ")),),
+        "aws": (_shape("aws", _AWS, b"A", b"akia asia abia acca", value=_AWS_PAIR),),
+        "gcp": (_shape("gcp", _GCP, b"AG", b"aiza gocspx-"),),
         "azure": (
-            Shape(_AZURE, b"aAsS", plain("azure", _AZURE_VALUE)),
-            Shape(_SAS, b"?&;", plain("azure", _SAS_VALUE)),
-            Shape(_ENTRA, DIGITS, plain("azure", _ENTRA, back=3)),
+            _shape("azure", _AZURE, b"aAsS", b"accountkey shareda shareds", value=_AZURE_VALUE),
+            _shape("azure", _SAS, b"?&;", b"sig=", reach=1, value=_SAS_VALUE),
+            Shape(_ENTRA, DIGITS, plain("azure", _ENTRA, back=3), (b"q~",), 1),
         ),
-        "github": (Shape(_GITHUB, b"g", plain("github", _GITHUB)),),
+        "github": (_shape("github", _GITHUB, b"g", b"ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"),),
         "slack": (
-            Shape(_SLACK, b"x", plain("slack", _SLACK)),
-            Shape(_SLACK_HOOK, b"h", plain("slack", _SLACK_HOOK)),
+            _shape("slack", _SLACK, b"x", b"xox xapp-"),
+            _shape("slack", _SLACK_HOOK, b"h", b"hooks.slack.com/"),
         ),
-        "stripe": (Shape(_STRIPE, b"rsw", plain("stripe", _STRIPE)),),
-        "anthropic": (Shape(_ANTHROPIC, b"s", plain("anthropic", _ANTHROPIC)),),
+        "stripe": (_shape("stripe", _STRIPE, b"rsw", b"k_live_ k_test_ whsec_", reach=1),),
+        "anthropic": (_shape("anthropic", _ANTHROPIC, b"s", b"sk-ant-"),),
         "openai": (
-            Shape(_OPENAI, b"s", plain("openai", _OPENAI)),
-            Shape(_OPENAI_BARE, b"s", _bare_openai),
+            _shape("openai", _OPENAI, b"s", b"sk-"),
+            Shape(_bounded(_OPENAI_BARE), b"s", _bare_openai, (b"sk-",)),
         ),
-        "token": (Shape(_TOKEN, b"gnphxlsSyd", plain("token", _TOKEN)),),
+        "token": (_shape("token", _TOKEN, b"gnphxlsSyd", _TOKEN_ANCHORS, reach=3),),
     }
 )
 """The shapes of each detector of keys and tokens."""

@@ -50,7 +50,7 @@ def _split_card(data: bytes, start: int, floor: int) -> Verdict:
     return last + 4
 
 
-_IBAN = rb"(?i:[a-z]{2})[0-9]{2}[ -]?(?i:[a-z0-9]{4}[ -]?[a-z0-9]{4}[ -]?[a-z0-9]{3})"
+_IBAN = rb"[A-Za-z]{2}[0-9]{2}[ -]?W{4}[ -]?W{4}[ -]?W{3}".replace(b"W", b"[A-Za-z0-9]")
 _BY_LENGTH = {
     size: re.compile(rb"[A-Za-z0-9](?:[ -]?[A-Za-z0-9]){%d}(?![A-Za-z0-9])" % (size - 1))
     for size in set(confirm.IBAN_LENGTHS.values())

@@ -1,8 +1,8 @@
-"""What every built-in detector is made of: triggers for the automaton, judges for its hits.
+r"""What every built-in detector is made of: triggers for the automaton, judges for its hits.
 
-1. A trigger is a pattern that RE2 and Python's `re` read alike, over bytes. It is short
-   and bounded, or else its judge takes all that it matched, so that no text is read again
-   and again.
+1. A trigger is a pattern that RE2 and Python's `re` read alike, over bytes, so it has no
+   ``\s``. It is short and bounded, so that no text is read again and again. With `LEFT` it
+   finds a number's left edge; else ``anchors`` say what each of its hits holds.
 2. A judge looks at one hit. It answers with what to mask; or, where the hit is no secret,
    with an offset: nothing of any kind starts between the hit and there; or with None: not
    my kind of hit.
@@ -20,8 +20,15 @@ from typing import TypeAlias
 Found: TypeAlias = tuple[int, int, str]
 Verdict: TypeAlias = Found | int | None
 Judge: TypeAlias = Callable[[bytes, int, int], Verdict]
+Next: TypeAlias = Callable[[int, int], int]
+"""Takes two offsets; gives where between them a trigger hits first, or -1."""
+Search: TypeAlias = Callable[[bytes], Next]
+Own: TypeAlias = Callable[[bytes], list[Found]]
+"""Finds what a policy's own patterns match."""
 
 ANY = bytes(range(256))
+SPACE = rb"[\t-\r ]"
+"""A blank; RE2's ``\\s`` lacks the vertical tab, Python's has it."""
 DIGITS = b"0123456789"
 LEFT = rb"(?:\b|_|\\[nrtbf])"
 """The left edge of a number: a word's start, an underscore or a JSON escape."""
@@ -32,11 +39,17 @@ _ESCAPED = re.compile(rb"u[0-9A-Fa-f]{4}|[nrtbf]")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A trigger, the bytes it can start with (after `LEFT`), and the judge of its hits."""
+    """A trigger, the bytes it can start with (after `LEFT`), and the judge of its hits.
+
+    Without `LEFT` each hit holds, in whatever case, one of ``anchors`` (lower-case ASCII),
+    which begins at most ``reach`` bytes after the hit.
+    """
 
     trigger: bytes
     starts: bytes
     judge: Judge
+    anchors: tuple[bytes, ...] = ()
+    reach: int = 0
 
 
 def plain(name: str, pattern: bytes, *, back: int = 0) -> Judge:
