@@ -12,43 +12,51 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import TypeAlias
 
-from tracewall.masking.shape import LEFT, Next, Search, Shape
+from tracewall.masking.shape import LEFT, Next, Search, Shape, squeezed
+
+Tried: TypeAlias = list[tuple[bytes, list[tuple[re.Pattern[bytes], int]]]]
 
 
 def anchored(shapes: list[Shape]) -> Search:
     """Give the search for the triggers of `shapes`."""
-    triggers = [re.compile(trigger) for trigger in dict.fromkeys(s.trigger for s in shapes)]
+    triggers = {shape.trigger: re.compile(shape.trigger) for shape in shapes}
     numbers = [
         re.compile(trigger.removeprefix(LEFT))
-        for trigger in dict.fromkeys(s.trigger for s in shapes)
-        if trigger.startswith(LEFT)
+        for trigger in dict.fromkeys(s.trigger for s in shapes if not s.anchors)
     ]
-    literals: dict[bytes, dict[bytes, int]] = {}
+    under: dict[bytes, dict[bytes, int]] = {}
     for shape in shapes:
         for anchor in shape.anchors:
-            literals.setdefault(anchor, {})[shape.trigger] = shape.reach
-    tried = [
-        (anchor, [(re.compile(trigger), reach) for trigger, reach in under.items()])
-        for anchor, under in literals.items()
+            under.setdefault(anchor, {})[shape.trigger] = shape.reach
+    tried: Tried = [
+        (anchor, [(triggers[trigger], reach) for trigger, reach in reached.items()])
+        for anchor, reached in under.items()
     ]
+    digits = [each for each in tried if each[0][:1] == b"0"]
+    words = [each for each in tried if each[0][:1] != b"0"]
 
     def search(data: bytes) -> Next:
-        lowered = data.lower()
         starts = {start for body in numbers for start in _edges(body, data)}
-        for anchor, under in tried:
-            at = lowered.find(anchor)
-            while at >= 0:
-                for trigger, reach in under:
-                    starts.update(
-                        start
-                        for start in range(max(at - reach, 0), at + 1)
-                        if trigger.match(data, start)
-                    )
-                at = lowered.find(anchor, at + 1)
-        return _following(sorted(starts), data, triggers)
+        _try(digits, squeezed(data), data, starts)
+        _try(words, data.lower(), data, starts)
+        return _following(sorted(starts), data, [*triggers.values()])
 
     return search
+
+
+def _try(tried: Tried, seen: bytes, data: bytes, starts: set[int]) -> None:
+    """Add to `starts` where triggers match around the anchors that `seen` shows."""
+    find = seen.find
+    for anchor, under in tried:
+        at = find(anchor)
+        while at >= 0:
+            for trigger, reach in under:
+                for start in range(max(at - reach, 0), at + 1):
+                    if trigger.match(data, start):
+                        starts.add(start)
+            at = find(anchor, at + 1)
 
 
 def _edges(body: re.Pattern[bytes], data: bytes) -> Iterator[int]:

@@ -219,7 +219,7 @@ SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
         "email": (Shape(_EMAIL, ANY, _email, (b"@", b"%40"), 1),),
         "phone": (
             Shape(_PLUS, b"+", _plus, (b"+",)),
-            Shape(LEFT + _NATIONAL, DIGITS, _national),
+            Shape(LEFT + _NATIONAL, DIGITS, _national, (b"0 00",), 6),
             Shape(_AREA, b"(", _area, (b"(",)),
             Shape(_NAMED, b"pmwhtcfsPMWHTCFS", _named, _NAME_ANCHORS),
         ),

@@ -276,7 +276,6 @@ _NAMES = b"pPcCsStTaAeE"
 _NAME_ANCHORS = tuple(
     b"pass pwd credential secret token api access private account signing encryption auth".split()
 )
-_OPTION_ANCHORS = (b"--pass", b"--token", b"--api-key", b"--secret", b"--client-", b"--access-")
 
 SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {
@@ -285,7 +284,7 @@ SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
             Shape(_ASSIGNED, _NAMES, _assigned, _NAME_ANCHORS, 1),
             Shape(_URL, b":", _url, (b"://",)),
             Shape(_SCHEME, b"bB", _scheme, (b"bearer", b"basic")),
-            Shape(_OPTION, b"-", _option, _OPTION_ANCHORS),
+            Shape(_OPTION, b"-", _option, (b"--",)),
         ),
     }
 )

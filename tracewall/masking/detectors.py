@@ -241,5 +241,3 @@ def _replaced(text: str, found: list[Found]) -> str:
         last = end
     pieces.append(text[last:])
     return "".join(pieces)
-
-

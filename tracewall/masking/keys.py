@@ -123,7 +123,7 @@ def _pem_start(data: bytes, end: int, floor: int) -> int:
 
 
 _TOKEN_ANCHORS = (
-    b"glpat- gldt- glrt- glft- glsoat- glcbt- gsk_ npm_ pypi-age hf_ pplx- xai- lsv2_ sk-lf- sk-or-"
+    b"glpat- gldt- glrt- glft- glsoat- glcbt- gsk_ npm_ pypi-age hf_ pplx- xai- lsv2_ sk-"
     b" sg. ya29. _v1_ dapi shpat_ shpca_ shppa_ shpss_"
 )
 
@@ -160,7 +160,7 @@ SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
             _shape("slack", _SLACK_HOOK, b"h", b"hooks.slack.com/"),
         ),
         "stripe": (_shape("stripe", _STRIPE, b"rsw", b"k_live_ k_test_ whsec_", reach=1),),
-        "anthropic": (_shape("anthropic", _ANTHROPIC, b"s", b"sk-ant-"),),
+        "anthropic": (_shape("anthropic", _ANTHROPIC, b"s", b"sk-"),),
         "openai": (
             _shape("openai", _OPENAI, b"s", b"sk-"),
             Shape(_bounded(_OPENAI_BARE), b"s", _bare_openai, (b"sk-",)),

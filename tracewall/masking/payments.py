@@ -10,6 +10,7 @@ from tracewall.masking import confirm
 from tracewall.masking.shape import DIGITS, LEFT, Shape, Verdict, stands_alone
 
 _CARD = rb"(?:[0-9]{13}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4})"
+_CARD_ANCHORS = (b"0" * 13, b"0000 0000 0000 0", b"0000 000000 0000")
 _RUN = re.compile(rb"[0-9]+")
 _GROUPS = re.compile(
     rb"[0-9]{4}[ -][0-9]{6}[ -][0-9]{4}|[0-9]{4}(?:[ -][0-9]{4}(?![0-9]))*(?:[ -][0-9]{1,3})?"
@@ -78,7 +79,7 @@ _LETTERS = bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))
 
 SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {
-        "card": (Shape(LEFT + _CARD, DIGITS, _card),),
+        "card": (Shape(LEFT + _CARD, DIGITS, _card, _CARD_ANCHORS, 2),),
         "iban": (Shape(LEFT + _IBAN, _LETTERS, _iban),),
     }
 )

@@ -190,7 +190,8 @@ class _Reader:
     def atom(self, flags: frozenset[str], depth: int) -> Node:
         start = self.at
         if self.take("("):
-            if self.take("?P<") or (self.take("?<") and self.peek() not in ("=", "!")):
+            named = self.peek(1) == "<" and self.peek(2) not in ("=", "!", "")
+            if self.take("?P<") or (named and self.take("?<")):
                 self.at = self.text.find(">", self.at) + 1
                 if not self.at:
                     raise self.wrong("a group's name has no end", start)

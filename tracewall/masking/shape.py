@@ -41,8 +41,8 @@ _ESCAPED = re.compile(rb"u[0-9A-Fa-f]{4}|[nrtbf]")
 class Shape:
     """A trigger, the bytes it can start with (after `LEFT`), and the judge of its hits.
 
-    Without `LEFT` each hit holds, in whatever case, one of ``anchors`` (lower-case ASCII),
-    which begins at most ``reach`` bytes after the hit.
+    Each hit holds one of ``anchors``, which begins at most ``reach`` bytes after the hit:
+    in whatever case, or, where they have digits only, as `squeezed`. With `LEFT` there may be none.
     """
 
     trigger: bytes
@@ -50,6 +50,17 @@ class Shape:
     judge: Judge
     anchors: tuple[bytes, ...] = ()
     reach: int = 0
+
+
+_SQUEEZE = bytes(
+    0x30 if byte in DIGITS else 0x20 if byte in b" .-" else byte if byte >= 0x80 else 0x78
+    for byte in range(256)
+)
+
+
+def squeezed(data: bytes) -> bytes:
+    """Make every digit a nought, every separator of digits a blank, and any other sign an x."""
+    return data.translate(_SQUEEZE)
 
 
 def plain(name: str, pattern: bytes, *, back: int = 0) -> Judge:
