@@ -7,60 +7,14 @@ over the guarded connection itself. Names are as PostgreSQL stores them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
-from tracewall.sql.system import SCHEMA, SYSTEM_RELATIONS
-
-QUERIES: tuple[bytes, ...] = (
-    # The settings that judging depends on, and the schemas a bare name is looked up in.
-    b"""select pg_catalog.json_build_object(
-        'database', pg_catalog.current_database(),
-        'role', current_user::text,
-        'path', pg_catalog.current_schemas(true)::text[])""",
-    b"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-        'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
-        'rules', c.relhasrules and c.relkind <> 'v',
-        'columns', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-                'attnum', a.attnum::int8, 'name', a.attname, 'type', a.atttypid::int8,
-                'generated', a.attgenerated <> '',
-                'uses', (select coalesce(pg_catalog.json_agg(d.refobjsubid), '[]')
-                    from pg_catalog.pg_attrdef f join pg_catalog.pg_depend d
-                        on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
-                        and d.objid = f.oid and d.refobjid = c.oid and d.refobjsubid > 0
-                    where a.attgenerated <> '' and f.adrelid = c.oid and f.adnum = a.attnum
-                        and d.refobjsubid <> a.attnum))
-                order by a.attnum), '[]')
-            from pg_catalog.pg_attribute a
-            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
-        'parents', (select coalesce(pg_catalog.json_agg(i.inhparent::int8), '[]')
-            from pg_catalog.pg_inherits i where i.inhrelid = c.oid))), '[]')
-        from pg_catalog.pg_class c
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-        and (n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
-            or n.nspname = 'pg_catalog' and c.relname = any('{"""
-    + ",".join(SYSTEM_RELATIONS).encode()
-    + b"""}'))""",
-    # Functions and operators outside pg_catalog can take the place of PostgreSQL's own.
-    b"""select coalesce(pg_catalog.json_agg(distinct p.proname), '[]')
-        from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-        where n.nspname not in ('pg_catalog', 'information_schema')""",
-    b"""select coalesce(pg_catalog.json_agg(distinct o.oprname), '[]')
-        from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
-        where n.nspname not in ('pg_catalog', 'information_schema')""",
-    b"""select coalesce(pg_catalog.json_agg(distinct t.typname), '[]')
-        from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
-        where n.nspname not in ('pg_catalog', 'information_schema') and t.typrelid = 0""",
-    b"""select coalesce(pg_catalog.json_agg(distinct named.name), '[]') from (
-        select c.conname from pg_catalog.pg_constraint c
-        union select i.relname from pg_catalog.pg_class i where i.relkind = 'i'
-        and i.relnamespace <> 'pg_catalog'::pg_catalog.regnamespace) as named (name)""",
-)
-"""The questions whose answers (one JSON value each) make a `Catalog`, in order."""
-
+from tracewall.sql.questions import QUERIES as QUERIES
+from tracewall.sql.system import SCHEMA
 
 class Attribute(msgspec.Struct, frozen=True):
     """A column: its number, name, type's oid, and for a generated one the columns it uses."""
@@ -75,14 +29,15 @@ class Attribute(msgspec.Struct, frozen=True):
 class Relation(msgspec.Struct, frozen=True):
     """A table, view or the like.
 
-    ``kind`` is pg_class.relkind, ``parents`` are the oids of what it inherits from.
+    ``kind`` is pg_class.relkind, ``parents`` are the oids of what it inherits from,
+    ``rules`` the actions that a rule of the rewrite system stands behind.
     """
 
     oid: int
     schema: str
     name: str
     kind: str = "r"
-    rules: bool = False
+    rules: tuple[str, ...] = ()
     columns: tuple[Attribute, ...] = ()
     parents: tuple[int, ...] = ()
 
@@ -96,10 +51,49 @@ class Relation(msgspec.Struct, frozen=True):
         return next((column for column in self.columns if column.name == name), None)
 
 
+class Overload(msgspec.Struct, frozen=True):
+    """A user's function or operator that a bare name can mean, beside PostgreSQL's own.
+
+    It takes from ``least`` to ``most`` arguments (None: any number). ``apart`` tells for
+    each of them whether its type is one that no value of PostgreSQL's own types becomes by
+    itself; ``brought`` whether an extension brought it; ``result`` is its type's oid.
+    """
+
+    name: str
+    least: int = 0
+    most: int | None = None
+    result: int = 0
+    brought: bool = False
+    apart: tuple[bool, ...] = ()
+
+
+class Type(msgspec.Struct, frozen=True):
+    """A type that is not PostgreSQL's own; a cast to a ``plain`` one runs no user's function."""
+
+    schema: str
+    name: str
+    visible: bool = True
+    plain: bool = False
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A view's query, its names qualified, and what the server lets write through it.
+
+    ``writable`` has the bits of pg_relation_is_updatable (4 update, 8 insert, 16 delete),
+    ``assignable`` the attribute numbers of the columns that may be written.
+    """
+
+    oid: int
+    text: str | None = None
+    writable: int = 0
+    assignable: tuple[int, ...] = ()
+
+
 class _Settings(msgspec.Struct, frozen=True):
     database: str
     role: str
     path: tuple[str, ...] = ()
+    sets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -107,18 +101,24 @@ class Catalog:
     """A snapshot of the catalog, as one role of one database sees it.
 
     ``version`` differs between snapshots with different contents; ``search_path`` lists
-    the schemas that exist on it, in order.
+    the schemas that exist on it, in order. ``functions`` and ``operators`` have what may
+    take the place of PostgreSQL's own, by name; ``sets`` the functions that give rows;
+    ``casts`` the types that a user's own cast leads to.
     """
 
     database: str
     role: str
     search_path: tuple[str, ...]
     relations: Mapping[int, Relation]
-    functions: frozenset[str] = frozenset()
-    operators: frozenset[str] = frozenset()
-    types: frozenset[str] = frozenset()
+    functions: Mapping[str, tuple[Overload, ...]] = field(default_factory=dict)
+    operators: Mapping[str, tuple[Overload, ...]] = field(default_factory=dict)
+    types: tuple[Type, ...] = ()
     constraints: frozenset[str] = frozenset()
+    definitions: Mapping[int, Definition] = field(default_factory=dict)
+    casts: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
     version: int = 0
+    followed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     _names: Mapping[tuple[str, str], Relation] = field(default_factory=dict, repr=False)
 
     def find(self, schema: str | None, name: str) -> Relation | None:
@@ -130,6 +130,22 @@ class Catalog:
             return self._names.get((SCHEMA, name))
         found = (self._names.get((place, name)) for place in self.search_path)
         return next((relation for relation in found if relation), None)
+
+    def type_named(self, schema: str | None, name: str) -> Type | None:
+        """Give the user's type that a name means, or None where it means none of a user's."""
+        return self._types.get((schema, name))
+
+    @cached_property
+    def _types(self) -> Mapping[tuple[str | None, str], Type]:
+        known: dict[tuple[str | None, str], Type] = {(t.schema, t.name): t for t in self.types}
+        known.update(((None, t.name), t) for t in self.types if t.visible)
+        return known
+
+    @cached_property
+    def bare(self) -> Catalog:
+        """The same catalog as views' definitions are told in: nothing of a user's is on the path."""
+        hidden = tuple(msgspec.structs.replace(of, visible=False) for of in self.types)
+        return replace(self, search_path=("pg_catalog",), functions={}, operators={}, types=hidden)
 
     @cached_property
     def family(self) -> Mapping[int, tuple[Relation, ...]]:
@@ -154,22 +170,35 @@ class Catalog:
 
 def read(answers: Iterable[bytes]) -> Catalog:
     """Build a snapshot from the answers to `QUERIES`, in their order."""
-    settings, relations, functions, operators, types, constraints = answers
+    settings, relations, functions, operators, types, constraints, views, casts = found = tuple(
+        answers
+    )
     where = msgspec.json.decode(settings, type=_Settings)
     known = msgspec.json.decode(relations, type=list[Relation])
+    told = msgspec.json.decode(views, type=list[Definition])
     return Catalog(
         database=where.database,
         role=where.role,
         search_path=where.path,
         relations={relation.oid: relation for relation in known},
-        functions=_names(functions),
-        operators=_names(operators),
-        types=_names(types),
+        functions=_overloads(functions),
+        operators=_overloads(operators),
+        types=msgspec.json.decode(types, type=tuple[Type, ...]),
         constraints=_names(constraints),
-        version=hash((settings, relations, functions, operators, types, constraints)),
+        definitions={definition.oid: definition for definition in told},
+        casts=_names(casts),
+        sets=where.sets,
+        version=hash(found),
         _names={(relation.schema, relation.name): relation for relation in known},
     )
 
 
 def _names(answer: bytes) -> frozenset[str]:
     return frozenset(msgspec.json.decode(answer, type=list[str]))
+
+
+def _overloads(answer: bytes) -> Mapping[str, tuple[Overload, ...]]:
+    found: dict[str, tuple[Overload, ...]] = {}
+    for overload in msgspec.json.decode(answer, type=list[Overload]):
+        found[overload.name] = (*found.get(overload.name, ()), overload)
+    return found

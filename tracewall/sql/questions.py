@@ -1,0 +1,189 @@
+"""The questions whose answers make a `Catalog`: SQL over pg_catalog, one JSON value each.
+
+Every name in them is qualified, so that no object of a user's can take the place of
+PostgreSQL's own. Whoever may log in may ask them.
+"""
+
+from __future__ import annotations
+
+from tracewall.sql.system import SYSTEM_RELATIONS
+
+# The sum of the rows' transaction ids differs after any change, an update by a transaction
+# that began long ago included; objects below 16384 (FirstNormalObjectId) are PostgreSQL's own.
+_COUNTED = """select pg_catalog.concat_ws(':', pg_catalog.count(*),
+    pg_catalog.sum(xmin::text::int8)) from pg_catalog.{}"""
+_WATCHED = (
+    "pg_namespace",
+    "pg_attrdef",
+    "pg_inherits",
+    "pg_attribute where attrelid >= 16384",
+    *(
+        f"pg_{kind} where oid >= 16384"
+        for kind in "class rewrite constraint trigger proc operator type cast enum".split()
+    ),
+    "pg_depend where refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass",
+)
+
+FINGERPRINT: bytes = f"""select pg_catalog.json_build_object(
+    'server', pg_catalog.pg_postmaster_start_time(),
+    'database', pg_catalog.current_database(),
+    'role', current_user::text,
+    'path', pg_catalog.current_schemas(true)::text[],
+    'rows', (select pg_catalog.json_agg(counted.of) from (
+        {" union all ".join(map(_COUNTED.format, _WATCHED))}) as counted (of)))""".encode()
+"""A question whose answer is another one after any change of what `QUERIES` ask about.
+
+It costs a fraction of what they cost: no row of the catalog leaves the server.
+"""
+
+_SETTINGS = b"""select pg_catalog.json_build_object(
+    'database', pg_catalog.current_database(),
+    'role', current_user::text,
+    'path', pg_catalog.current_schemas(true)::text[],
+    'sets', (select pg_catalog.json_agg(distinct p.proname)
+        from pg_catalog.pg_proc p where p.proretset))"""
+"""The settings that judging depends on, the schemas a bare name is looked up in, and the
+names of functions that give rows."""
+
+_RELATIONS = (
+    b"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+    'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+    'rules', (select coalesce(pg_catalog.json_agg(distinct case r.ev_type
+            when '2' then 'update' when '3' then 'insert' else 'delete' end), '[]')
+        from pg_catalog.pg_rewrite r where c.relhasrules and r.ev_class = c.oid
+            and r.ev_type <> '1'),
+    'columns', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+            'attnum', a.attnum::int8, 'name', a.attname, 'type', a.atttypid::int8,
+            'generated', a.attgenerated <> '',
+            'uses', (select coalesce(pg_catalog.json_agg(d.refobjsubid), '[]')
+                from pg_catalog.pg_attrdef f join pg_catalog.pg_depend d
+                    on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+                    and d.objid = f.oid and d.refobjid = c.oid and d.refobjsubid > 0
+                where a.attgenerated <> '' and f.adrelid = c.oid and f.adnum = a.attnum
+                    and d.refobjsubid <> a.attnum))
+            order by a.attnum), '[]')
+        from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+    'parents', (select coalesce(pg_catalog.json_agg(i.inhparent::int8), '[]')
+        from pg_catalog.pg_inherits i where i.inhrelid = c.oid))), '[]')
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+    and (n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+        or n.nspname = 'pg_catalog' and c.relname = any('{"""
+    + ",".join(SYSTEM_RELATIONS).encode()
+    + b"""}'))"""
+)
+
+# What no value of a type of PostgreSQL's own becomes by itself: no domain (its base type
+# does), no composite (a row does), no target of an implicit cast; and arrays of such.
+_APART = """apart (oid) as materialized (
+    select t.oid from pg_catalog.pg_type t
+    left join pg_catalog.pg_type e on e.oid = t.typelem and t.typcategory = 'A'
+    where t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace
+    and coalesce(e.typnamespace, t.typnamespace) <> 'pg_catalog'::pg_catalog.regnamespace
+    and coalesce(e.typtype, t.typtype) in ('b', 'e', 'r', 'm')
+    and not exists (select from pg_catalog.pg_cast k
+        where k.casttarget in (t.oid, coalesce(e.oid, t.oid)) and k.castcontext = 'i'
+        and k.castsource in (select s.oid from pg_catalog.pg_type s
+            where s.typnamespace = 'pg_catalog'::pg_catalog.regnamespace or s.typtype = 'd')))"""
+
+_BROUGHT = """exists (select from pg_catalog.pg_depend d
+    where d.classid = 'pg_catalog.{}'::pg_catalog.regclass and d.objid = {}.oid
+    and d.deptype = 'e')"""
+
+_FUNCTIONS = f"""with {_APART}
+    select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+        'name', p.proname, 'least', p.pronargs - p.pronargdefaults,
+        'most', case when p.provariadic = 0 then p.pronargs end,
+        'result', p.prorettype::int8, 'brought', {_BROUGHT.format("pg_proc", "p")},
+        'apart', (select coalesce(pg_catalog.json_agg(argument.type in (select oid from apart)
+            order by argument.at), '[]') from pg_catalog.unnest(p.proargtypes::oid[])
+            with ordinality as argument (type, at)))), '[]')
+    from pg_catalog.pg_proc p
+    where p.pronamespace not in (select oid from pg_catalog.pg_namespace
+        where nspname in ('pg_catalog', 'information_schema'))
+    and pg_catalog.pg_function_is_visible(p.oid)""".encode()
+"""Functions that can be meant by a bare name, and are not PostgreSQL's own."""
+
+_OPERATORS = f"""with {_APART}
+    select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+        'name', o.oprname, 'least', case o.oprleft when 0 then 1 else 2 end,
+        'most', case o.oprleft when 0 then 1 else 2 end,
+        'result', o.oprresult::int8, 'brought', {_BROUGHT.format("pg_operator", "o")},
+        'apart', case o.oprleft
+            when 0 then pg_catalog.json_build_array(o.oprright in (select oid from apart))
+            else pg_catalog.json_build_array(o.oprleft in (select oid from apart),
+                o.oprright in (select oid from apart)) end)), '[]')
+    from pg_catalog.pg_operator o
+    where o.oprnamespace not in (select oid from pg_catalog.pg_namespace
+        where nspname in ('pg_catalog', 'information_schema'))
+    and pg_catalog.pg_operator_is_visible(o.oid)""".encode()
+"""Operators that can be meant by a bare name, and are not PostgreSQL's own."""
+
+_TYPES = f"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+        'schema', n.nspname, 'name', t.typname, 'visible', pg_catalog.pg_type_is_visible(t.oid),
+        'plain', t.typtype = 'e' or {_BROUGHT.format("pg_type", "t")} or (t.typtype = 'd'
+            and b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace))), '[]')
+    from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    left join pg_catalog.pg_type b on b.oid = t.typbasetype
+    where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+    and (t.typrelid = 0 or t.typname in (select o.typname from pg_catalog.pg_type o
+        where o.typnamespace = 'pg_catalog'::pg_catalog.regnamespace))
+    and (t.typcategory <> 'A' or t.typelem = 0)""".encode()
+"""Types that are not PostgreSQL's own: ``plain`` are enums, domains over its own, and what
+an extension brought."""
+
+_CONSTRAINTS = b"""select coalesce(pg_catalog.json_agg(distinct named.name), '[]') from (
+    select c.conname from pg_catalog.pg_constraint c
+    union select i.relname from pg_catalog.pg_class i where i.relkind = 'i'
+    and i.relnamespace <> 'pg_catalog'::pg_catalog.regnamespace) as named (name)"""
+
+# pg_get_viewdef leaves out a schema where the search path finds the name without it. So the
+# path is emptied meanwhile, in one statement, so that nothing can come between.
+_VIEWS = b"""with before as materialized (
+        select pg_catalog.current_setting('search_path') as path),
+    emptied as materialized (
+        select pg_catalog.set_config('search_path', '', true) as path from before),
+    told as materialized (
+        select pg_catalog.json_agg(pg_catalog.json_build_object(
+            'oid', c.oid::int8,
+            'text', case when emptied.path = '' then pg_catalog.pg_get_viewdef(c.oid) end,
+            'writable', case when exists (select from pg_catalog.pg_trigger g
+                where g.tgrelid = c.oid and g.tgtype & 64 <> 0) then 0
+                else pg_catalog.pg_relation_is_updatable(c.oid, false) end,
+            'assignable', (select coalesce(pg_catalog.json_agg(a.attnum), '[]')
+                from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0
+                and pg_catalog.pg_column_is_updatable(c.oid, a.attnum, false)))) as answer
+        from emptied cross join pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('v', 'm')
+        and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'),
+    after as materialized (
+        select pg_catalog.set_config('search_path', before.path, true) as path, told.answer
+        from before cross join told)
+    select coalesce(answer, '[]') from after"""
+"""The definitions of views, with every name that is not pg_catalog's qualified, and what
+may be written through them (bits of pg_relation_is_updatable)."""
+
+_CASTS = b"""select coalesce(pg_catalog.json_agg(distinct t.typname), '[]')
+    from pg_catalog.pg_cast k
+    join pg_catalog.pg_proc p on p.oid = k.castfunc
+    join pg_catalog.pg_type t on t.oid = k.casttarget
+    where p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+    and not exists (select from pg_catalog.pg_depend d
+        where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid
+        and d.deptype = 'e')"""
+"""The types that a cast by a user's own function leads to."""
+
+QUERIES: tuple[bytes, ...] = (
+    _SETTINGS,
+    _RELATIONS,
+    _FUNCTIONS,
+    _OPERATORS,
+    _TYPES,
+    _CONSTRAINTS,
+    _VIEWS,
+    _CASTS,
+)
+"""The questions whose answers (one JSON value each) make a `Catalog`, in order."""
