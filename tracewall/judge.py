@@ -68,7 +68,11 @@ class Judge:
 
     def _judge(self, sql: bytes) -> Judged:
         understood = understand(
-            sql, self._rights.catalog, strict=self._policy.strict, hides=hidden_member
+            sql,
+            self._rights.catalog,
+            strict=self._policy.strict,
+            hides=hidden_member,
+            opaque=self._rights.opaque,
         )
         decision = decide(understood, self._rights)
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}

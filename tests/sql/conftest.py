@@ -39,7 +39,8 @@ def relations() -> list[Relation]:
     made[0] = msgspec.structs.replace(made[0], columns=(*made[0].columns, tail))
     made[4] = msgspec.structs.replace(made[4], parents=(made[3].oid,))
     view = Relation(200, "app", "people", kind="v", columns=made[0].columns)
-    ruled = Relation(201, "app", "ruled", rules=True, columns=made[2].columns)
+    rules = ("insert", "update", "delete")
+    ruled = Relation(201, "app", "ruled", rules=rules, columns=made[2].columns)
     return [*made, view, ruled]
 
 
@@ -52,7 +53,9 @@ def make_catalog(
 ) -> Catalog:
     """Give a catalog of the tables above, with what users defined beside them."""
     settings = {"database": "shop", "role": "service", "path": path}
-    answers = (settings, relations(), functions, operators, types, [])
+    named = ([{"name": name} for name in names] for names in (functions, operators))
+    own = [{"schema": "app", "name": name} for name in types]
+    answers = (settings, relations(), *named, own, [], [], [])
     return read([msgspec.json.encode(answer) for answer in answers])
 
 

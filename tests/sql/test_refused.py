@@ -173,7 +173,11 @@ SELECT 1 OPERATOR(app.+) 1
 SELECT 1 === 1
 SELECT secret <#> 'a' FROM users
 SELECT * FROM people
-SELECT * FROM ruled
+INSERT INTO ruled VALUES (1)
+UPDATE ruled SET x = 1
+DELETE FROM ruled
+INSERT INTO people (id) VALUES (1)
+DELETE FROM people
 INSERT INTO people (id) VALUES (1)
 UPDATE people SET id = 1
 DELETE FROM ruled

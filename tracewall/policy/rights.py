@@ -10,6 +10,7 @@ from itertools import chain
 from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
+from tracewall.sql.statement import inherited
 from tracewall.sql.system import SCHEMA
 
 
@@ -139,6 +140,16 @@ class Rights:
             self._stored[column] = self._protection(column, lifting=False)
         return self._stored[column]
 
+    def opaque(self, name: str) -> bool:
+        """Tell whether a grant names a column (``schema.view.column``) without any wildcard."""
+        table, _, column = name.rpartition(".")
+        return any(
+            "select" in grant.actions
+            and _names(grant.tables, table)
+            and _names(grant.columns, column)
+            for grant in self._grants
+        )
+
     def readable(self, oid: int, action: str) -> list[str]:
         """Give the names of a relation's columns on which these groups may do `action`."""
         return [
@@ -180,6 +191,10 @@ class Rights:
             full = f"{kin.qualified}.{name}"
             masks.update((m, None) for m in self.policy.masks if _hits(m, full, lifted))
             scans.update((s, None) for s in self.policy.scans if _hits(s, full, lifted))
+        for beneath in inherited(column, self.catalog):
+            protection = self._protection(beneath, lifting=lifting)
+            masks.update(dict.fromkeys(protection.masks))
+            scans.update(dict.fromkeys(protection.scans))
         return Protection(tuple(masks), tuple(scans)) if masks or scans else BARE
 
     def _lifted(self, relation: Relation, name: str) -> frozenset[str]:
@@ -221,6 +236,10 @@ def _hits(rule: Mask | Scan, column: str, lifted: frozenset[str]) -> bool:
 
 def _covers(columns: Iterable[Glob], name: str) -> bool:
     return any(glob.matches(name) for glob in columns)
+
+
+def _names(globs: Iterable[Glob], name: str) -> bool:
+    return any(glob.text == name for glob in globs)
 
 
 def _covers_all(columns: Iterable[Glob]) -> bool:

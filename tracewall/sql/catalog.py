@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from tracewall.sql.questions import FINGERPRINT as FINGERPRINT
 from tracewall.sql.questions import QUERIES as QUERIES
 from tracewall.sql.system import SCHEMA
+
 
 class Attribute(msgspec.Struct, frozen=True):
     """A column: its number, name, type's oid, and for a generated one the columns it uses."""
@@ -52,7 +54,7 @@ class Relation(msgspec.Struct, frozen=True):
 
 
 class Overload(msgspec.Struct, frozen=True):
-    """A user's function or operator that a bare name can mean, beside PostgreSQL's own.
+    """A user's function or operator; a bare name can mean it if it is ``visible``.
 
     It takes from ``least`` to ``most`` arguments (None: any number). ``apart`` tells for
     each of them whether its type is one that no value of PostgreSQL's own types becomes by
@@ -60,6 +62,8 @@ class Overload(msgspec.Struct, frozen=True):
     """
 
     name: str
+    schema: str = ""
+    visible: bool = True
     least: int = 0
     most: int | None = None
     result: int = 0
@@ -74,6 +78,9 @@ class Type(msgspec.Struct, frozen=True):
     name: str
     visible: bool = True
     plain: bool = False
+
+
+Known = TypeVar("Known", Overload, Type)
 
 
 class Definition(msgspec.Struct, frozen=True):
@@ -101,8 +108,8 @@ class Catalog:
     """A snapshot of the catalog, as one role of one database sees it.
 
     ``version`` differs between snapshots with different contents; ``search_path`` lists
-    the schemas that exist on it, in order. ``functions`` and ``operators`` have what may
-    take the place of PostgreSQL's own, by name; ``sets`` the functions that give rows;
+    the schemas that exist on it, in order. ``functions`` and ``operators`` have users'
+    own by name, which may take the place of PostgreSQL's; ``sets`` the functions that give rows;
     ``casts`` the types that a user's own cast leads to.
     """
 
@@ -143,9 +150,14 @@ class Catalog:
 
     @cached_property
     def bare(self) -> Catalog:
-        """The same catalog as views' definitions are told in: nothing of a user's is on the path."""
-        hidden = tuple(msgspec.structs.replace(of, visible=False) for of in self.types)
-        return replace(self, search_path=("pg_catalog",), functions={}, operators={}, types=hidden)
+        """The same catalog as views are told in: nothing of a user's is on the path."""
+        return replace(
+            self,
+            search_path=("pg_catalog",),
+            functions={name: _hidden(of) for name, of in self.functions.items()},
+            operators={name: _hidden(of) for name, of in self.operators.items()},
+            types=_hidden(self.types),
+        )
 
     @cached_property
     def family(self) -> Mapping[int, tuple[Relation, ...]]:
@@ -191,6 +203,10 @@ def read(answers: Iterable[bytes]) -> Catalog:
         version=hash(found),
         _names={(relation.schema, relation.name): relation for relation in known},
     )
+
+
+def _hidden(of: tuple[Known, ...]) -> tuple[Known, ...]:
+    return tuple(msgspec.structs.replace(known, visible=False) for known in of)
 
 
 def _names(answer: bytes) -> frozenset[str]:

@@ -27,6 +27,7 @@ from tracewall.sql.functions import (
     TELLING,
 )
 from tracewall.sql.grammar import Node
+from tracewall.sql.overloads import check_function, check_operator, type_names
 from tracewall.sql.paths import how_taken
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Item, Named, Scope, Unknowable
@@ -140,8 +141,9 @@ def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
 
 
 def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
-    kind, name = body["kind"], _operator_name(body, log)
+    kind, name = body["kind"], _operator_name(body)
     left, right = _side(body.get("lexpr"), scope, log), _side(body.get("rexpr"), scope, log)
+    _check_operator(body, [left, right] if "lexpr" in body else [right], log)
     if kind in _COMPARING or (kind in _PLAIN and name in COMPARISONS):
         equality = name in EQUALITIES and kind != "AEXPR_OP_ALL" and "BETWEEN" not in kind
         return comparison(equality, left, right, log)
@@ -162,20 +164,22 @@ _COMPARING = frozenset({"AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT", "AEXPR_IN", "AEX
 _NAMED_BY_KIND = frozenset(kind for kind in _COMPARING if "BETWEEN" in kind)
 
 
-def _operator_name(body: Node, log: Reading) -> str:
+def _operator_name(body: Node) -> str:
     kind, names = body["kind"], [string(part) for part in body["name"]]
     if kind not in _PLAIN | _COMPARING | {"AEXPR_NULLIF"}:
         raise Unknowable("an operator is not understood")
-    if kind in _NAMED_BY_KIND:
-        # BETWEEN is made of these, which users can define for their own types.
-        shadowed = {"<=", ">=", "<", ">"} & log.catalog.operators
-    else:
-        shadowed = {names[-1]} & log.catalog.operators
-        if names[-1] not in OPERATORS:
-            raise Unknowable("an operator is not on the list of those that may be used")
-    if shadowed or (len(names) > 1 and names[:-1] != ["pg_catalog"]):
-        raise Unknowable("an operator of a user's own is used or may be meant")
+    if kind not in _NAMED_BY_KIND and names[-1] not in OPERATORS:
+        raise Unknowable("an operator is not on the list of those that may be used")
     return names[-1]
+
+
+def _check_operator(body: Node, sides: list[Side], log: Reading) -> None:
+    if body["kind"] in _NAMED_BY_KIND:
+        # BETWEEN is made of these, which users can define for their own types.
+        for meant in ("<=", ">=", "<", ">"):
+            check_operator([meant], sides, log)
+    else:
+        check_operator([string(part) for part in body["name"]], sides, log)
 
 
 def _side(node: Node | None, scope: Scope, log: Reading) -> Side:
@@ -218,25 +222,14 @@ def _cast(body: Node, scope: Scope, log: Reading) -> Flow:
 
 _TEXTUAL = frozenset({"text", "varchar"})
 _DOCUMENTS = frozenset({"json", "jsonb"})
-_SYSTEM_TYPES = frozenset({"regclass", "regproc", "regprocedure", "regoper", "regoperator"}) | {
-    "regrole", "regnamespace", "regtype", "regconfig", "regdictionary", "regcollation", "xml",
-}  # fmt: skip
-
-
-def type_names(body: Node, log: Reading) -> list[str]:
-    """Give a TypeName's parts, refusing users' own types and those that look things up."""
-    names = [string(part) for part in body.get("names", [])]
-    if not names or body.get("setof") or body.get("pct_type"):
-        raise Unknowable("a type is not understood")
-    own = len(names) > 1 and names[:-1] != ["pg_catalog"]
-    if own or names[-1] in log.catalog.types or names[-1] in _SYSTEM_TYPES:
-        raise Unknowable("a cast to this type is not allowed")
-    return names
 
 
 def _function(body: Node, scope: Scope, log: Reading) -> Flow:
     name = function_name(body["funcname"], log)
     arguments = flows(body.get("args"), scope, log)
+    disordered = body.get("agg_within_group") or body.get("func_variadic")
+    sides = None if disordered else list(map(Side, arguments, body.get("args", [])))
+    check_function([string(part) for part in body["funcname"]], sides, log)
     condition(body.get("agg_filter"), scope, log)
     order = [entry["SortBy"]["node"] for entry in body.get("agg_order", [])]
     within = flows(order, scope, log)
@@ -272,15 +265,11 @@ def _counted(arguments: list[Flow], log: Reading) -> Flow:
 
 
 def function_name(parts: list[Node], log: Reading) -> str:
-    """Give the name of a built-in function, refusing any that is not listed or shadowed."""
+    """Give the name of a built-in function, refusing any that is not listed."""
     names = [string(part) for part in parts]
     name = names[-1]
-    if len(names) > 1 and names[:-1] != ["pg_catalog"]:
-        raise Unknowable("a function of a user's own is called")
     if name not in FUNCTIONS and name not in ORDERING_AGGREGATES and name != "count":
         raise Unknowable(f"the function {name}() is not on the list of those that may be called")
-    if len(names) == 1 and name in log.catalog.functions:
-        raise Unknowable(f"a function of a user's own may be meant by {name}()")
     return name
 
 
@@ -314,6 +303,7 @@ def _case(body: Node, scope: Scope, log: Reading) -> Flow:
         branch = entry["CaseWhen"]
         tests = _side(branch["expr"], scope, log)
         if "arg" in body:
+            check_operator(["="], (tested, tests), log)
             comparison(True, tested, tests, log)
         else:
             log.use("compare", tests.flow)
@@ -367,9 +357,11 @@ def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
         return through(flow, How.PART)
     if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
         names = body.get("operName") or [{"String": {"sval": "="}}]
-        name = _operator_name({"kind": "AEXPR_OP", "name": names}, log)
+        name = _operator_name({"kind": "AEXPR_OP", "name": names})
         equality = kind == "ANY_SUBLINK" and name in EQUALITIES
-        return comparison(equality, _side(body["testexpr"], scope, log), Side(flow), log)
+        tested = _side(body["testexpr"], scope, log)
+        check_operator([string(part) for part in names], (tested, Side(flow)), log)
+        return comparison(equality, tested, Side(flow), log)
     raise Unknowable("a subquery is not understood")
 
 

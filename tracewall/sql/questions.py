@@ -30,7 +30,7 @@ FINGERPRINT: bytes = f"""select pg_catalog.json_build_object(
     'role', current_user::text,
     'path', pg_catalog.current_schemas(true)::text[],
     'rows', (select pg_catalog.json_agg(counted.of) from (
-        {" union all ".join(map(_COUNTED.format, _WATCHED))}) as counted (of)))""".encode()
+        {" union all ".join(map(_COUNTED.format, _WATCHED))}) as counted (of)))""".encode()  # noqa: S608  # made of the constants here
 """A question whose answer is another one after any change of what `QUERIES` ask about.
 
 It costs a fraction of what they cost: no row of the catalog leaves the server.
@@ -94,21 +94,24 @@ _BROUGHT = """exists (select from pg_catalog.pg_depend d
 
 _FUNCTIONS = f"""with {_APART}
     select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-        'name', p.proname, 'least', p.pronargs - p.pronargdefaults,
+        'schema', n.nspname, 'name', p.proname,
+        'visible', pg_catalog.pg_function_is_visible(p.oid),
+        'least', p.pronargs - p.pronargdefaults,
         'most', case when p.provariadic = 0 then p.pronargs end,
         'result', p.prorettype::int8, 'brought', {_BROUGHT.format("pg_proc", "p")},
         'apart', (select coalesce(pg_catalog.json_agg(argument.type in (select oid from apart)
             order by argument.at), '[]') from pg_catalog.unnest(p.proargtypes::oid[])
             with ordinality as argument (type, at)))), '[]')
     from pg_catalog.pg_proc p
-    where p.pronamespace not in (select oid from pg_catalog.pg_namespace
-        where nspname in ('pg_catalog', 'information_schema'))
-    and pg_catalog.pg_function_is_visible(p.oid)""".encode()
-"""Functions that can be meant by a bare name, and are not PostgreSQL's own."""
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where n.nspname not in ('pg_catalog', 'information_schema')""".encode()  # noqa: S608  # made of the constants here
+"""Functions that are not PostgreSQL's own."""
 
 _OPERATORS = f"""with {_APART}
     select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-        'name', o.oprname, 'least', case o.oprleft when 0 then 1 else 2 end,
+        'schema', n.nspname, 'name', o.oprname,
+        'visible', pg_catalog.pg_operator_is_visible(o.oid),
+        'least', case o.oprleft when 0 then 1 else 2 end,
         'most', case o.oprleft when 0 then 1 else 2 end,
         'result', o.oprresult::int8, 'brought', {_BROUGHT.format("pg_operator", "o")},
         'apart', case o.oprleft
@@ -116,10 +119,9 @@ _OPERATORS = f"""with {_APART}
             else pg_catalog.json_build_array(o.oprleft in (select oid from apart),
                 o.oprright in (select oid from apart)) end)), '[]')
     from pg_catalog.pg_operator o
-    where o.oprnamespace not in (select oid from pg_catalog.pg_namespace
-        where nspname in ('pg_catalog', 'information_schema'))
-    and pg_catalog.pg_operator_is_visible(o.oid)""".encode()
-"""Operators that can be meant by a bare name, and are not PostgreSQL's own."""
+    join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+    where n.nspname not in ('pg_catalog', 'information_schema')""".encode()  # noqa: S608  # made of the constants here
+"""Operators that are not PostgreSQL's own."""
 
 _TYPES = f"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
         'schema', n.nspname, 'name', t.typname, 'visible', pg_catalog.pg_type_is_visible(t.oid),
@@ -130,7 +132,7 @@ _TYPES = f"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
     where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
     and (t.typrelid = 0 or t.typname in (select o.typname from pg_catalog.pg_type o
         where o.typnamespace = 'pg_catalog'::pg_catalog.regnamespace))
-    and (t.typcategory <> 'A' or t.typelem = 0)""".encode()
+    and (t.typcategory <> 'A' or t.typelem = 0)""".encode()  # noqa: S608  # made of the constants here
 """Types that are not PostgreSQL's own: ``plain`` are enums, domains over its own, and what
 an extension brought."""
 

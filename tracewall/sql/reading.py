@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.flow import NOTHING, Access, Flow, Use, Write, uncompared
@@ -17,24 +18,33 @@ MOST_ITEMS = 1_000
 """How many FROM items are read in one statement."""
 
 
+def never(name: str) -> bool:
+    """Say no to any name."""
+    return False
+
+
 @dataclass
 class Reading:
     """What reading one statement has found so far.
 
-    ``query`` reads a nested query, ``hides`` tells which keys hide members of documents.
+    ``query`` reads a nested query, ``hides`` tells which keys hide members of documents,
+    ``opaque`` which columns of views that can't be followed may be read all the same.
     ``seen`` has the identity of each node of the tree that was read, ``titles`` the name of
-    each subquery's first column by the identity of its node.
+    each subquery's first column by the identity of its node. ``foreign`` is true once a value
+    of a type that is not PostgreSQL's own was made.
     """
 
     catalog: Catalog
     query: Callable[[Node, Scope, Reading], tuple[Named, ...]]
     hides: Callable[[str], bool]
+    opaque: Callable[[str], bool] = never
     accesses: dict[Access, None] = field(default_factory=dict)
     uses: dict[Use, None] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     channels: dict[tuple[str, str], None] = field(default_factory=dict)
     settings: list[tuple[str, str | None]] = field(default_factory=list)
     problem: str = ""
+    foreign: bool = False
     queries: int = 0
     items: int = 0
     seen: set[int] = field(default_factory=set)
@@ -69,3 +79,37 @@ class Reading:
         self.items += 1
         if self.items > MOST_ITEMS:
             raise Unknowable(f"it has more than {MOST_ITEMS} FROM items")
+
+
+def names_and_depth(tree: Any, log: Reading | None) -> tuple[frozenset[str], int]:
+    """Give every relation's, CTE's and function's name in a tree, and how deep it is.
+
+    Raises:
+        Unknowable: a part of it that can read or compute was not read in `log`, if there is
+            one.
+    """
+    found: set[str] = set()
+    level, depth = [tree], 0
+    while level:
+        below: list[Any] = []
+        for node in level:
+            if type(node) is dict:
+                for key, value in node.items():
+                    if type(value) is dict or type(value) is list:
+                        below.append(value)
+                        if log and key in _READ and id(value) not in log.seen:
+                            raise Unknowable("a part of it stands where it is not understood")
+                        if key == "funcname":
+                            found.add(value[-1]["String"].get("sval", ""))
+                    elif key == "relname" or key == "ctename":
+                        found.add(value)
+            elif type(node) is list:
+                below += node
+        level, depth = below, depth + 1
+    return frozenset(found), depth
+
+
+_READ = frozenset(
+    "SelectStmt InsertStmt UpdateStmt DeleteStmt RangeVar RangeSubselect RangeFunction JoinExpr "
+    "ColumnRef FuncCall SubLink A_Expr TypeCast A_Indirection CaseExpr CoalesceExpr".split()
+)

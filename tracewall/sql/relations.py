@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracewall.sql import views
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.comparing import Side, comparison
 from tracewall.sql.expressions import condition, flow_of, function_name, read_columns, string
 from tracewall.sql.flow import NOTHING
 from tracewall.sql.functions import TABLE_FUNCTIONS
 from tracewall.sql.grammar import Node
+from tracewall.sql.overloads import check_operator
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import (
     Item,
@@ -25,8 +27,9 @@ from tracewall.sql.scope import (
 )
 from tracewall.sql.system import SCHEMA, UNREADABLE
 
-READABLE_KINDS = frozenset({"r", "p"})
-"""Kinds of relation (pg_class.relkind) that are read: tables and partitioned tables."""
+READABLE_KINDS = frozenset({"r", "p", "f"})
+"""Kinds of relation (pg_class.relkind) with rows of their own: tables, partitioned and
+foreign ones."""
 
 
 def from_clause(nodes: list[Node] | None, scope: Scope, log: Reading) -> Scope:
@@ -66,13 +69,19 @@ def base_relation(body: Node, action: str, log: Reading) -> Item:
     if relation is None:
         log.need(action, 0, 0, spelled)
         return Item((), spelled=spelled, phantom=True)
+    log.need(action, relation.oid, 0, spelled)
     if relation.schema == SCHEMA:
         # Views of the server's own are taken as they are, for what they read is known.
         if relation.name in UNREADABLE or action != "select":
             raise Unknowable("it does to a relation of pg_catalog what is not allowed")
-    elif relation.kind not in READABLE_KINDS or relation.rules:
-        log.refuse("it uses a view, a foreign table, or a table with rules")
-    log.need(action, relation.oid, 0, spelled)
+    elif action in relation.rules:
+        log.refuse("it writes to a relation with rules, which make other statements of it")
+    elif views.is_view(relation):
+        if action in ("insert", "update", "delete"):
+            views.check_writable(relation, action, log)
+        return table(relation, spelled, aliases, views.flows(relation, log))
+    elif relation.kind not in READABLE_KINDS:
+        log.refuse("it uses what is neither a table nor a view")
     return table(relation, spelled, aliases)
 
 
@@ -108,6 +117,7 @@ def _join_columns(name: str, left: Item, right: Item, log: Reading) -> None:
     for found in sides:
         read_columns(found, "", log)
     first, second = (NOTHING.union(*(c.flow for c in found)) for found in sides)
+    check_operator(["="], (Side(first), Side(second)), log)
     comparison(True, Side(first), Side(second), log)
 
 

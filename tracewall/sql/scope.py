@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tracewall.sql.catalog import Relation
-from tracewall.sql.flow import Column, Flow, How, Source, among
+from tracewall.sql.flow import NOTHING, Column, Flow, How, Source, among
 
 
 class Unknowable(Exception):
@@ -134,8 +134,13 @@ class Scope:
         return tuple(column for item in self.items for column in item.columns)
 
 
-def table(relation: Relation, spelled: str, aliases: list[str]) -> Item:
-    """Give the FROM item of a base relation, its first columns renamed by `aliases`."""
+def table(
+    relation: Relation, spelled: str, aliases: list[str], beneath: Mapping[int, Flow] | None = None
+) -> Item:
+    """Give the FROM item of a relation, its first columns renamed by `aliases`.
+
+    `beneath` has what flows into a view's columns, by attribute number.
+    """
     if len(aliases) > len(relation.columns):
         raise Unknowable("it names more columns than the relation has")
     names = aliases + [column.name for column in relation.columns[len(aliases) :]]
@@ -145,6 +150,7 @@ def table(relation: Relation, spelled: str, aliases: list[str]) -> Item:
         flow = {Source(base, How.EXACT)}
         # A generated column shows what it is computed from.
         flow |= {Source((relation.oid, used), How.INHERITED) for used in column.uses}
+        flow |= (beneath or {}).get(column.attnum, NOTHING)
         columns.append(Named(name, frozenset(flow), base))
     return Item(tuple(columns), relation=relation, spelled=spelled)
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tracewall.sql import grammar
+from tracewall.sql import grammar, views
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.commands import COMMANDS, Command
 from tracewall.sql.copying import CopyFormat
-from tracewall.sql.flow import Access, Flow, Use, Write
+from tracewall.sql.flow import Access, Column, Flow, Use, Write
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import select
 from tracewall.sql.modifying import delete, insert, update
-from tracewall.sql.reading import Reading
+from tracewall.sql.reading import Reading, names_and_depth, never
 from tracewall.sql.scope import Named, Scope, Unknowable
 from tracewall.sql.second_opinion import second_opinion
 from tracewall.sql.unfollowed import action_of, spoken
@@ -87,6 +87,7 @@ def understand(
     *,
     strict: bool = False,
     hides: Callable[[str], bool] = nothing_hidden,
+    opaque: Callable[[str], bool] = never,
 ) -> Understanding:
     """Read a statement as PostgreSQL would, and say what it does.
 
@@ -96,10 +97,12 @@ def understand(
         strict: refuse what the second parser can't read.
         hides: tells whether masking a document hides what is under a key; what such a
             key takes out of a document counts as computed from it.
+        opaque: tells whether a view's column (``schema.view.column``) may be read as it
+            stands where the view can't be followed.
     """
     if not sql.strip():
         return Statement("empty", "", "")
-    log = Reading(catalog, _query, hides)
+    log = Reading(catalog, _query, hides, opaque)
     try:
         return _understand(sql, log, strict)
     except grammar.Unparsable as ex:
@@ -112,12 +115,18 @@ def understand(
     return Misunderstood(reason, text=_text(sql), accesses=tuple(log.accesses), action=action)
 
 
+def inherited(column: Column, catalog: Catalog) -> frozenset[Column]:
+    """Give the columns beneath a view's column whose values it shows unchanged."""
+    return views.inherited(column, Reading(catalog, _query, nothing_hidden))
+
+
 def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
     tree = grammar.parse(sql)
     command = _command(tree, log)
+    views.charge(log)
     if log.problem:
         raise Unknowable(log.problem)
-    names, depth = _names_and_depth(tree, log)
+    names, depth = names_and_depth(tree, log)
     query = grammar.query_within(sql, tree)
     if query is not None:
         opinion = second_opinion(*query, names) if depth <= MAX_TREE_DEPTH else "silent"
@@ -156,39 +165,6 @@ def _query(tree: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
         )
     log.see(body)
     return reader(body, scope, log)
-
-
-def _names_and_depth(tree: Any, log: Reading) -> tuple[frozenset[str], int]:
-    """Give every relation's, CTE's and function's name in a tree, and how deep it is.
-
-    Raises:
-        Unknowable: a part of it that can read or compute was not read.
-    """
-    found: set[str] = set()
-    level, depth = [tree], 0
-    while level:
-        below: list[Any] = []
-        for node in level:
-            if type(node) is dict:
-                for key, value in node.items():
-                    if type(value) is dict or type(value) is list:
-                        below.append(value)
-                        if key in _READ and id(value) not in log.seen:
-                            raise Unknowable("a part of it stands where it is not understood")
-                        if key == "funcname":
-                            found.add(value[-1]["String"].get("sval", ""))
-                    elif key == "relname" or key == "ctename":
-                        found.add(value)
-            elif type(node) is list:
-                below += node
-        level, depth = below, depth + 1
-    return frozenset(found), depth
-
-
-_READ = frozenset(
-    "SelectStmt InsertStmt UpdateStmt DeleteStmt RangeVar RangeSubselect RangeFunction JoinExpr "
-    "ColumnRef FuncCall SubLink A_Expr TypeCast A_Indirection CaseExpr CoalesceExpr".split()
-)
 
 
 def _summary(kind: str, log: Reading) -> str:

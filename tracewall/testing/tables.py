@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from tracewall.sql.catalog import QUERIES, Catalog, read
+from tracewall.sql.catalog import FINGERPRINT, QUERIES, Catalog, read
 from tracewall.sql.flow import How
 from tracewall.sql.statement import Statement, understand
 from tracewall.testing.values import type_oid
@@ -35,9 +35,12 @@ class Pretended:
         )
         self.catalog: Catalog = read([answer.encode() for answer in self.answers.values()])
 
+        self._fingerprint = json.dumps(settings)
+
     def answer(self, sql: bytes) -> str | None:
         """Give the answer to a question about the catalog; None if it is none."""
-        return self.answers.get(_bare(sql))
+        bare = _bare(sql)
+        return self._fingerprint if bare == _bare(FINGERPRINT) else self.answers.get(bare)
 
     def base(self, name: str) -> Field:
         """Give a base column by its name, ``schema.table.column``.
