@@ -28,6 +28,7 @@ from tracewall.errors import Forbidden
 from tracewall.facade import ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
 from tracewall.info import GuardedInfo
+from tracewall.policy.model import Decision
 from tracewall.scrubbing import scrubbed, scrubbed_notice
 from tracewall.session import Session
 from tracewall.sql.catalog import QUERIES
@@ -35,7 +36,7 @@ from tracewall.wall import Wall
 
 if TYPE_CHECKING:
     # Some of these names came with later releases of psycopg.
-    from psycopg.abc import ConnDict, PQGen, QueryNoTemplate
+    from psycopg.abc import ConnDict, Params, PQGen, Query, QueryNoTemplate
     from psycopg.pq.abc import PGconn, PGresult
 
 CALLERS_OPTIONS = frozenset(
@@ -128,6 +129,25 @@ class GuardedConnection(BaseConnection[Row]):
     def info(self) -> GuardedInfo:
         """What may be known of the connection; it holds no credential."""
         return GuardedInfo(self._facade)
+
+    def explain(self, query: Query, params: Params | None = None) -> Decision:
+        """Say what the policy says of a statement, without sending or recording it.
+
+        Args:
+            query: as for ``execute``.
+            params: as for ``execute``; they are bound, and play no part in the decision.
+
+        Returns:
+            The decision for whoever acts on the connection; `str` of it is for people.
+
+        Raises:
+            TokenRejected: nobody acts, or their token is refused.
+            Forbidden: the connection's catalog is not known.
+        """
+        if self._session is None:
+            raise Forbidden("this connection is not guarded by a wall")
+        cursor: Any = cast(Any, self).cursor()
+        return self._session.explain(cursor._render(query, params).query)
 
     def _guard(self, session: Session) -> None:
         info = self.info

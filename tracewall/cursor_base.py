@@ -81,8 +81,8 @@ class GuardedCursor(BaseCursor[Any, Row]):
         rendered = self._render(query, params)
         try:
             admission = self._admit(session, rendered)
-        except Forbidden as refused:
-            if not session.may_learn(refused):
+        except Forbidden:
+            if not session.may_learn():
                 raise
             # The catalog may have changed since it was read: look again, and judge anew.
             yield from conn._learn_gen()

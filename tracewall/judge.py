@@ -42,7 +42,7 @@ class Judge:
     where the groups may do anything and nothing is protected from them.
     """
 
-    __slots__ = ("_policy", "_rights", "_shield", "said", "trusts")
+    __slots__ = ("_rights", "_shield", "said", "trusts")
 
     def __init__(
         self,
@@ -52,7 +52,6 @@ class Judge:
         shield: Shield,
         actors: tuple[frozenset[str], ...] = (),
     ) -> None:
-        self._policy = policy
         self._rights = Rights(policy, catalog, groups, actors)
         self._shield = shield
         self.trusts = self._rights.trusted is not None
@@ -67,14 +66,7 @@ class Judge:
         return judged
 
     def _judge(self, sql: bytes) -> Judged:
-        understood = understand(
-            sql,
-            self._rights.catalog,
-            strict=self._policy.strict,
-            hides=hidden_member,
-            opaque=self._rights.opaque,
-        )
-        decision = decide(understood, self._rights)
+        decision = _decided(sql, self._rights)
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
         return Judged(
             decision,
@@ -82,6 +74,19 @@ class Judge:
             self._shield.veils(masked),
             tuple(column.sources for column in decision.columns),
         )
+
+
+def decision_on(sql: bytes, policy: Policy, catalog: Catalog, groups: frozenset[str]) -> Decision:
+    """Give the decision on a statement for the members of some groups, unremembered."""
+    return _decided(sql, Rights(policy, catalog, groups))
+
+
+def _decided(sql: bytes, rights: Rights) -> Decision:
+    policy = rights.policy
+    understood = understand(
+        sql, rights.catalog, strict=policy.strict, hides=hidden_member, opaque=rights.opaque
+    )
+    return decide(understood, rights)
 
 
 def _what(sql: bytes, decision: Decision, masked: Mapping[int, OutputColumn]) -> What:

@@ -56,6 +56,7 @@ class Session:
         self.catalog: Catalog | None = None
         self._learned = self._look_again = 0.0
         self._wanted = ""
+        self._unknown = False
         self._own = Bearer(wall, token) if token is not None else None
         self._where = ("", 0)
         self._bearer: Bearer | None = None
@@ -203,11 +204,20 @@ class Session:
             self._who = self._judge = None
             self._labels.clear()
 
-    def may_learn(self, refused: Forbidden) -> bool:
-        """Tell whether a refusal may be due to a catalog read too long ago."""
-        decision = refused.decision
-        unknown = isinstance(decision, Decision) and decision.unknown
-        return unknown and time.monotonic() - self._learned > _OLD_CATALOG_SECONDS
+    def may_learn(self) -> bool:
+        """Tell whether the last refusal may be due to a catalog read too long ago."""
+        return self._unknown and time.monotonic() - self._learned > _OLD_CATALOG_SECONDS
+
+    def explain(self, sql: bytes) -> Decision:
+        """Judge a statement for whoever acts, without recording or sending it.
+
+        Raises:
+            TokenRejected: nobody acts, or their token is refused.
+            Forbidden: the connection's catalog is not known.
+        """
+        self.principal()
+        _, judge = self._ready(sql)
+        return (judge.said.get(sql) or judge.judge(sql)).decision.for_caller()
 
     def admit(self, sql: bytes, batch: int = 0) -> Admission:
         """Judge a statement and record the intent to send it.
@@ -236,6 +246,7 @@ class Session:
         admission = Admission(sql, judged, intent, shown, span, started, holder)
         if judged.decision.outcome != "allowed":
             self._end(admission, "refused", error_type="Forbidden")
+            self._unknown = judged.decision.unknown
             raise refusal(judged.decision)
         return admission
 
@@ -388,6 +399,7 @@ class Session:
 
 def refusal(decision: Decision) -> Forbidden:
     """Give the error that a decision against a statement is raised as."""
+    decision = decision.for_caller()
     kind = Unreadable if decision.unreadable else Forbidden
     prefix = "the statement is refused: " if decision.unreadable else ""
     reason = f"{prefix}{decision.reason}"

@@ -17,14 +17,14 @@ from types import TracebackType
 
 from tracewall.audit.log import FileLog
 from tracewall.audit.store import AuditLog
-from tracewall.errors import PolicyError
+from tracewall.errors import OperationalError, PolicyError
 from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
 from tracewall.policy.load import load
-from tracewall.policy.match import unmatched
-from tracewall.policy.model import Policy
+from tracewall.policy.match import column_names, unmatched
+from tracewall.policy.model import Decision, Policy
 from tracewall.shield import Shield
 from tracewall.sql.catalog import Catalog, read
 from tracewall.telemetry import Telemetry
@@ -189,7 +189,7 @@ class Wall:
         shared = self._catalogs.get(catalog.version)
         if shared is not None:
             return shared
-        complaint = unmatched(self.policy, _column_names(catalog))
+        complaint = unmatched(self.policy, column_names(catalog))
         if complaint is not None:
             raise complaint
         remember(self._catalogs, catalog.version, catalog, 64)
@@ -209,6 +209,33 @@ class Wall:
             judge = Judge(self.policy, catalog, groups, shield, actors)
             remember(self._judges, key, judge, _REMEMBERED_GROUPS)
         return judge
+
+    def explain(
+        self, sql: str | bytes, who: Principal | str, *, catalog: Catalog | None = None
+    ) -> Decision:
+        """Say what the policy says of a statement, without sending or recording it.
+
+        Args:
+            sql: the statement as it goes over the wire, with ``$1`` for parameters.
+            who: who would send it, or their token.
+            catalog: what the database holds; by default the last that a connection of
+                this wall has read. ``connection.explain`` uses its own.
+
+        Returns:
+            The decision, as who would send it may see it; `str` of it is for people. A
+            token that is refused is forbidden by the rule ``token``.
+
+        Raises:
+            OperationalError: no catalog is known yet.
+        """
+        known = catalog or next(reversed(self._catalogs.values()), None)
+        if known is None:
+            raise OperationalError("no connection of this wall has read the catalog yet")
+        found = self.identify(Bearer(self, who)) if isinstance(who, str) else who
+        if isinstance(found, Rejection):
+            return Decision("forbidden", "token", found.message, policy_hash=self.policy.hash)
+        judge = self.judge_for(known, found.groups, found.actor_groups)
+        return judge.judge(sql.encode() if isinstance(sql, str) else sql).decision.for_caller()
 
     def _credential(self) -> str:
         """Give the database password, or an empty string where the policy names none.
@@ -263,13 +290,6 @@ class Acting:
 
 
 _LOADED: dict[str, Wall] = {}
-
-
-def _column_names(catalog: Catalog) -> dict[str, list[str]]:
-    return {
-        relation.qualified: [column.name for column in relation.columns]
-        for relation in catalog.relations.values()
-    }
 
 
 def _from_variable(name: str) -> str:

@@ -13,7 +13,7 @@ from tracewall.cli.live import Unreachable, catalog
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.policy.load import load
-from tracewall.policy.match import unmatched
+from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
 from tracewall.shield import Shield
 
@@ -45,11 +45,7 @@ def check(policy: Path, dsn: str | None, as_json: bool) -> None:
 
 def _against(policy: Policy, dsn: str) -> None:
     """Raise the first PolicyError that the catalog behind `dsn` gives reason for."""
-    relations = {
-        relation.qualified: [column.name for column in relation.columns]
-        for relation in catalog(dsn).relations.values()
-    }
-    complaint = unmatched(policy, relations)
+    complaint = unmatched(policy, column_names(catalog(dsn)))
     if complaint is not None:
         raise complaint
 

@@ -10,6 +10,7 @@ import click
 from tracewall.cli.audit import audit
 from tracewall.cli.check import check
 from tracewall.cli.demo import demo
+from tracewall.cli.explain import explain
 from tracewall.cli.schema import schema
 from tracewall.cli.version import version
 from tracewall.version import __version__
@@ -27,7 +28,7 @@ def tracewall() -> None:
     """
 
 
-for each in (audit, check, demo, schema, version):
+for each in (audit, check, demo, explain, schema, version):
     tracewall.add_command(each)
 
 

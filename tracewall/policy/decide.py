@@ -200,7 +200,7 @@ def _check_use(use: Use, rights: Rights) -> None:
                     raise _shows_more(rule, column, rights)
                 raise _Refused(
                     _named(rule),
-                    f"{_spell(column, rights)} is protected and may not be compared this way",
+                    f"{rights.spelled(column)} is protected and may not be compared this way",
                     _USE_HINTS[rule.predicates],
                 )
 
@@ -257,8 +257,8 @@ def _check_write(write: Write, rights: Rights) -> None:
             if rule.name not in held:
                 raise _Refused(
                     _named(rule),
-                    f"a value of {_spell(source.column, rights)} may not be written into "
-                    f"{_spell(write.target, rights)}, which is less protected",
+                    f"a value of {rights.spelled(source.column)} may not be written into "
+                    f"{rights.spelled(write.target)}, which is less protected",
                 )
 
 
@@ -280,14 +280,17 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
             _check_scanned(source, protection.scans[0], rights)
             scans.update((scan, None) for scan in protection.scans)
     sources = frozenset(source.column for source in flow)
+    lineage = tuple(
+        (rights.spelled(source.column), source.how.name.lower()) for source in sorted(flow)
+    )
     if not masks:
-        return OutputColumn(name, sources, None, tuple(scans))
+        return OutputColumn(name, sources, None, tuple(scans), lineage)
     mask = next(iter(masks))
     if len(masks) > 1 or scans:
         # The value may come from either: only what hides both will do.
         rules: tuple[Mask | Scan, ...] = (*masks, *scans)
         mask = _constant("+".join(dict.fromkeys(rule.name for rule in rules)))
-    return OutputColumn(name, sources, mask)
+    return OutputColumn(name, sources, mask, (), lineage)
 
 
 def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask:
@@ -306,7 +309,7 @@ def _check_scanned(source: Source, scan: Scan, rights: Rights) -> None:
 
 
 def _shows_more(rule: Mask | Scan, column: Column, rights: Rights) -> _Refused:
-    spelled = _spell(column, rights)
+    spelled = rights.spelled(column)
     if isinstance(rule, Mask):
         return _Refused(
             _named(rule),
@@ -333,9 +336,3 @@ def _named(rule: Mask | Scan | Denial) -> str:
 
 
 _SECTIONS = {Mask: "masks", Scan: "scans", Denial: "denials"}
-
-
-def _spell(column: Column, rights: Rights) -> str:
-    relation = rights.catalog.relations[column[0]]
-    name = next((c.name for c in relation.columns if c.attnum == column[1]), "")
-    return f"{relation.qualified}.{name}" if name else f"a whole row of {relation.qualified}"

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from tracewall.errors import PolicyError
 from tracewall.policy.model import Denial, Glob, Grant, Mask, Policy
 from tracewall.policy.reading import nearest
+from tracewall.sql.catalog import Catalog
 
 Table: TypeAlias = tuple[str, str]
 
@@ -32,6 +33,14 @@ def unmatched(policy: Policy, relations: Mapping[str, Iterable[str]]) -> PolicyE
     return PolicyError(
         miss.message, path=policy.path, line=glob.line, column=glob.column, help=help
     )
+
+
+def column_names(catalog: Catalog) -> dict[str, list[str]]:
+    """Give the names of a catalog as `unmatched` takes them."""
+    return {
+        relation.qualified: [column.name for column in relation.columns]
+        for relation in catalog.relations.values()
+    }
 
 
 @dataclass(frozen=True, slots=True)

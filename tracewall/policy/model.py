@@ -8,7 +8,8 @@ the shapes both speak in. Names of relations are ``schema.table``, of columns
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
@@ -257,12 +258,21 @@ class OutputColumn:
 
     ``sources`` are the base columns (table oid, attnum) whose values may show here
     unchanged; ``mask`` masks the whole value, ``scans`` what is found inside it.
+    ``lineage`` has each base column by its name (``schema.table.column``) with how its
+    value gets here: ``exact``, ``among``, ``inherited``, ``part``, ``measured``,
+    ``compared`` or ``derived`` (see `tracewall.sql.flow`).
     """
 
     name: str
     sources: frozenset[tuple[int, int]] = frozenset()
     mask: Mask | None = None
     scans: tuple[Scan, ...] = ()
+    lineage: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def shows(self) -> str:
+        """How the value is shown: ``clear``, a mask's method, or ``scanned``."""
+        return self.mask.method.name if self.mask else "scanned" if self.scans else "clear"
 
     @property
     def rule(self) -> str:
@@ -303,3 +313,41 @@ class Decision:
     def allowed(self) -> bool:
         """True when the statement may be sent as it is."""
         return self.outcome == "allowed"
+
+    def for_caller(self) -> Decision:
+        """The decision as its caller may have it.
+
+        A refusal that listed what the statement touches would tell what there is.
+        """
+        if self.allowed:
+            return self
+        verb = self.summary.partition(" ")[0]
+        return replace(self, summary=verb, columns=(), relations=(), unknown=False)
+
+    def __str__(self) -> str:
+        """Give the decision in lines that people read."""
+        lines = [f"{self.outcome} by {self.rule}"]
+        lines += [f"  {what}: {why}" for what, why in self._why() if why]
+        width = max((len(column.name) for column in self.columns), default=0)
+        lines += [
+            f"  column {column.name:<{width}}  {_origin(column)}  {_shown(column)}"
+            for column in self.columns
+        ]
+        return "\n".join(lines)
+
+    def _why(self) -> Iterator[tuple[str, str]]:
+        yield "reason", self.reason
+        yield "hint", self.hint
+        if self.allowed:
+            for name, actions in self.relations:
+                yield name, ", ".join(actions)
+            yield "not followed", "nothing of the result is checked or masked" * self.unfollowed
+            yield "rows", f"at most {self.row_limit}" if self.row_limit else ""
+
+
+def _origin(column: OutputColumn) -> str:
+    return ", ".join(f"{name} ({how})" for name, how in column.lineage) or "no column"
+
+
+def _shown(column: OutputColumn) -> str:
+    return f"{column.shows} by {column.rule}" if column.rule else column.shows

@@ -55,6 +55,7 @@ class Rights:
     _channels: dict[tuple[str, str], Grant | Denial | None] = field(default_factory=dict)
     _shown: dict[Column, Protection] = field(default_factory=dict)
     _stored: dict[Column, Protection] = field(default_factory=dict)
+    _spelled: dict[Column, str] = field(default_factory=dict)
 
     def verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
         """Give the rule that decides an access: a grant, a denial, or None (nothing grants it).
@@ -149,6 +150,15 @@ class Rights:
             and _names(grant.columns, column)
             for grant in self._grants
         )
+
+    def spelled(self, column: Column) -> str:
+        """Give a column's name as policies write it, ``schema.table.column``."""
+        if column not in self._spelled:
+            relation = self.catalog.relations[column[0]]
+            name = _column_name(relation, column[1])
+            whole = f"a whole row of {relation.qualified}"
+            self._spelled[column] = f"{relation.qualified}.{name}" if name else whole
+        return self._spelled[column]
 
     def readable(self, oid: int, action: str) -> list[str]:
         """Give the names of a relation's columns on which these groups may do `action`."""

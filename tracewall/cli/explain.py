@@ -1,0 +1,117 @@
+"""``tracewall explain``: what a policy says of a statement, and why; nothing is executed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.text import Text
+from rich.tree import Tree
+
+from tracewall.cli.live import Unreachable, catalog
+from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.errors import PolicyError
+from tracewall.judge import decision_on
+from tracewall.policy.load import load
+from tracewall.policy.match import column_names, unmatched
+from tracewall.policy.model import Decision, OutputColumn, Policy
+from tracewall.sql.catalog import Catalog
+
+_COLOURS = {"allowed": "bold green", "asks": "bold yellow", "forbidden": "bold red"}
+
+
+@click.command(short_help="Say what a policy says of a statement, and why.")
+@click.argument("sql")
+@click.option(
+    "--config",
+    "policy",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="TRACEWALL_CONFIG",
+    show_envvar=True,
+    help="The policy file.",
+)
+@click.option("--dsn", required=True, help="The database: a libpq connection string or URI.")
+@click.option("--groups", default="", help="The caller's groups, separated by commas.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def explain(sql: str, policy: Path, dsn: str, groups: str, as_json: bool) -> None:
+    """Say what a policy says of the statement SQL, and why.
+
+    The database is asked for its catalog only; the statement is not sent, not even to be
+    planned. Bare names are looked up on the search path of --dsn's role. The exit code is 0
+    where the statement is allowed, 1 where it is not.
+    """
+    members = frozenset(filter(None, (name.strip() for name in groups.split(","))))
+    found, known = _read(policy, dsn)
+    decision = decision_on(sql.encode(), found, known, members)
+    if as_json:
+        plain(json.dumps(_as_json(decision)))
+    else:
+        console().print(_tree(decision), soft_wrap=True)
+    raise click.exceptions.Exit(0 if decision.allowed else 1)
+
+
+def _read(path: Path, dsn: str) -> tuple[Policy, Catalog]:
+    try:
+        policy, known = load(path), catalog(dsn)
+        complaint = unmatched(policy, column_names(known))
+        if complaint is not None:
+            raise complaint
+    except PolicyError as error:
+        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
+        raise Refused(f"{where}: {error.message}", error.help) from None
+    except Unreachable as error:
+        raise Missing(f"the database can't be asked: {error}") from None
+    return policy, known
+
+
+def _tree(decision: Decision) -> Tree:
+    head = (decision.outcome, _COLOURS[decision.outcome]), f" by {safe(decision.rule)}"
+    tree = Tree(Text.assemble(*head), guide_style="dim")
+    for name, text in (("reason", decision.reason), ("hint", decision.hint)):
+        if text:
+            tree.add(Text.assemble((f"{name}: ", "bold"), safe(text)))
+    for relation, actions in decision.relations:
+        tree.add(Text.assemble((safe(relation), "bold"), f": {', '.join(actions)}"))
+    if decision.unfollowed:
+        tree.add(Text("not followed: nothing of the result is checked or masked", "yellow"))
+    for at, column in enumerate(decision.columns, start=1):
+        tree.add(_branch(at, column))
+    if decision.row_limit:
+        tree.add(Text(f"at most {decision.row_limit} rows"))
+    return tree
+
+
+def _branch(at: int, column: OutputColumn) -> Tree:
+    shown = f"{column.shows} by {column.rule}" if column.rule else column.shows
+    style = "yellow" if column.rule else "green"
+    branch = Tree(Text.assemble(f"column {at} ", (safe(column.name), "bold"), ": ", (shown, style)))
+    for name, how in column.lineage:
+        branch.add(Text.assemble(safe(name), (f" ({how})", "dim")))
+    return branch
+
+
+def _as_json(decision: Decision) -> dict[str, object]:
+    return {
+        "outcome": decision.outcome,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "hint": decision.hint,
+        "policy": decision.policy_hash,
+        "summary": decision.summary,
+        "text": decision.text,
+        "relations": {name: list(actions) for name, actions in decision.relations},
+        "columns": [
+            {
+                "name": column.name,
+                "shows": column.shows,
+                "rule": column.rule,
+                "lineage": [{"column": name, "how": how} for name, how in column.lineage],
+            }
+            for column in decision.columns
+        ],
+        "row_limit": decision.row_limit,
+        "unreadable": decision.unreadable,
+        "unfollowed": decision.unfollowed,
+    }
