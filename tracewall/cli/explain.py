@@ -18,6 +18,7 @@ from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, OutputColumn, Policy
 from tracewall.sql.catalog import Catalog
 
+_UNWRAPPED = 10_000
 _COLOURS = {"allowed": "bold green", "asks": "bold yellow", "forbidden": "bold red"}
 
 
@@ -48,7 +49,8 @@ def explain(sql: str, policy: Path, dsn: str, groups: str, as_json: bool) -> Non
     if as_json:
         plain(json.dumps(_as_json(decision)))
     else:
-        console().print(_tree(decision), soft_wrap=True)
+        out = console()
+        out.print(_tree(decision), width=None if out.is_terminal else _UNWRAPPED)
     raise click.exceptions.Exit(0 if decision.allowed else 1)
 
 
