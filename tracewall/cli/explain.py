@@ -50,7 +50,9 @@ def explain(sql: str, policy: Path, dsn: str, groups: str, as_json: bool) -> Non
         plain(json.dumps(_as_json(decision)))
     else:
         out = console()
-        out.print(_tree(decision), width=None if out.is_terminal else _UNWRAPPED)
+        if not out.is_terminal:
+            out.width = _UNWRAPPED
+        out.print(_tree(decision))
     raise click.exceptions.Exit(0 if decision.allowed else 1)
 
 
