@@ -128,7 +128,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     def _admit(self, session: Session, rendered: PostgresQuery, batch: int = 0) -> Admission:
         """Have a rendered statement judged, and choose what its results are loaded with."""
         check_pins(self._conn.pgconn)
-        self._admission = admission = session.admit(rendered.query, batch)
+        self._admission = admission = session.admit(rendered.query, batch, rendered.params or ())
         shown = self._shown
         if shown is None or admission.judged.veils:
             self._shown = self._tx = transformer(self, admission, self._tx)
@@ -231,6 +231,8 @@ class GuardedCursor(BaseCursor[Any, Row]):
             check_types(query)
         if admission is not None and query.query == admission.sql:
             self._check_holder(admission)
+            if self._execmany_returning is not None:
+                self._guarded_by().check_written(admission, query.params or ())
             return
         if admission is None or not self._binds_again():
             raise Withheld("the statement that was about to leave is not the one that was judged")

@@ -11,7 +11,7 @@ from tracewall.events import What
 from tracewall.policy.decide import decide
 from tracewall.policy.model import Decision, OutputColumn, Policy
 from tracewall.policy.rights import Rights
-from tracewall.shield import Shield, Veil, hidden_member
+from tracewall.shield import Shield, Veil, Written, hides, written_back
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.statement import understand
 
@@ -27,12 +27,16 @@ class Judged:
 
     ``veils`` maps output positions (from 0) to what hides them; ``sources`` has for each
     position the base columns (table oid, attribute number) that it may come from.
+    ``writes`` is true where parameters are written that may hold a mask's mark; ``most``
+    is how many bytes a value may have that is read to be masked (0: no limit).
     """
 
     decision: Decision
     what: What
     veils: Mapping[int, Veil]
     sources: tuple[frozenset[tuple[int, int]], ...] = ()
+    writes: bool = False
+    most: int = 0
 
 
 class Judge:
@@ -67,13 +71,25 @@ class Judge:
 
     def _judge(self, sql: bytes) -> Judged:
         decision = _decided(sql, self._rights)
+        if mask := self._shield.written_back(decision, (sql,)):
+            decision = written_back(decision, mask)
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
         return Judged(
             decision,
             _what(sql, decision, masked),
             self._shield.veils(masked),
             tuple(column.sources for column in decision.columns),
+            writes=self._shield.marks_matter(decision),
+            most=self._policy.limits.masked_value,
         )
+
+    def writing_back(self, sql: bytes, judged: Judged, data: Written) -> Judged:
+        """Give the judgement of a statement that writes `data`: no mark may be written back."""
+        mask = self._shield.written_back(judged.decision, data)
+        if not mask:
+            return judged
+        decision = written_back(judged.decision, mask)
+        return Judged(decision, _what(sql, decision, {}), {}, judged.sources)
 
 
 def decision_on(sql: bytes, policy: Policy, catalog: Catalog, groups: frozenset[str]) -> Decision:
@@ -84,7 +100,7 @@ def decision_on(sql: bytes, policy: Policy, catalog: Catalog, groups: frozenset[
 def _decided(sql: bytes, rights: Rights) -> Decision:
     policy = rights.policy
     understood = understand(
-        sql, rights.catalog, strict=policy.strict, hides=hidden_member, opaque=rights.opaque
+        sql, rights.catalog, strict=policy.strict, hides=hides(rights), opaque=rights.opaque
     )
     return decide(understood, rights)
 

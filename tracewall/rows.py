@@ -9,9 +9,15 @@ the raw value. Clear columns keep psycopg's loaders; NULL reaches no loader at a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import date, time, timedelta
+from decimal import Decimal
+from functools import partial
 from json import loads
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from psycopg import postgres
 from psycopg import rows as _psycopg
@@ -40,7 +46,7 @@ from psycopg.types.array import register_all_arrays
 from tracewall.errors import Withheld
 from tracewall.facade import ShownResult
 from tracewall.session import Admission
-from tracewall.shield import Veil
+from tracewall.shield import Fixed, Veil
 
 if TYPE_CHECKING:
     # At run time the name is the C class where there is one.
@@ -73,6 +79,13 @@ PRISTINE = _pristine()
 _TEXT_OIDS = frozenset({18, 19, 25, 1042, 1043})
 """Types that load as str: "char", name, text, bpchar, varchar (pg_type.dat)."""
 
+_KINDS: Mapping[int, type] = MappingProxyType(
+    dict.fromkeys(_TEXT_OIDS, str)
+    | {16: bool, 17: bytes, 20: int, 21: int, 23: int, 26: int, 700: float, 701: float}
+    | {1082: date, 1083: time, 1266: time, 1186: timedelta, 1700: Decimal, 2950: UUID}
+)
+"""What psycopg loads the commonest types as, by their oids (pg_type.dat)."""
+
 _FIRST_PSEUDO_OID = 0xF000_0000
 
 
@@ -92,6 +105,7 @@ class GuardedTransformer(Transformer):
             super().__init__(context)
         self.veils: Mapping[int, Veil] | None = None
         self.own: AdaptersMap | None = None
+        self.most = 0
 
     @property
     def pgresult(self) -> Any:
@@ -120,7 +134,7 @@ class GuardedTransformer(Transformer):
         oids = [result.ftype(at) for at in range(result.nfields)]
         for at, veil in self.veils.items():
             pseudo = _FIRST_PSEUDO_OID + at
-            self.own.register_loader(pseudo, _loader(veil, oids[at], wire))
+            self.own.register_loader(pseudo, _loader(veil, oids[at], wire, self.most))
             oids[at] = pseudo
         self.set_loader_types(oids, wire)
 
@@ -133,27 +147,51 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     own = AdaptersMap(cursor.adapters)
     made = GuardedTransformer(_Own(own, cursor.connection))
     made.own, made.veils = own, veils
+    made.most = admission.judged.most
     return made
 
 
-_LOADERS: dict[tuple[Veil, int, Format], type[AnyLoader]] = {}
+_LOADERS: dict[tuple[Veil, int, Format, int], type[AnyLoader]] = {}
 _MOST_LOADERS = 10_000
 
 
-def _loader(veil: Veil, oid: int, format: Format) -> type[AnyLoader]:
-    key = (veil, oid, format)
+def _loader(veil: Veil, oid: int, format: Format, most: int) -> type[AnyLoader]:
+    key = (veil, oid, format, most)
     found = _LOADERS.get(key)
     if found is None:
         if len(_LOADERS) >= _MOST_LOADERS:
             _LOADERS.clear()
-        found = _LOADERS[key] = _masked_loader(veil, oid, format)
+        found = _LOADERS[key] = _masked_loader(veil, oid, format, most)
     return found
 
 
-def _masked_loader(veil: Veil, oid: int, wire: Format) -> type[AnyLoader]:
-    base = PRISTINE.get_loader(oid, wire) or PRISTINE.get_loader(0, wire)
-    assert base is not None
-    hide, known = veil.hide, base
+def _masked_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoader]:
+    base = PRISTINE.get_loader(oid, wire)
+    if veil.method is not None:
+        kind = object if base is None else _KINDS.get(oid)
+        fixed = _opaque(veil, wire) if base is None else kind and veil.fixed(kind)
+        if fixed:
+            return _constant_loader(fixed.value, wire)
+        if veil.text is not None and oid in _TEXT_OIDS:
+            return _text_loader(veil, veil.text, wire, most)
+    return _value_loader(veil, oid, wire, most)
+
+
+def _opaque(veil: Veil, wire: Format) -> Fixed:
+    """Give what hides a value of a type that psycopg itself does not know: an enum, say.
+
+    Only a constant can be right for such a type, as the policy's author knows it.
+    """
+    assert veil.method is not None
+    constant = veil.method.name == "constant"
+    found = veil.fixed(str if wire is Format.TEXT else bytes) if constant else None
+    return found or Fixed(None)
+
+
+def _value_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoader]:
+    found = PRISTINE.get_loader(oid, wire) or PRISTINE.get_loader(0, wire)
+    assert found is not None
+    base, hide = found, veil.hide
 
     class MaskedLoader(Loader):
         """Loads a value as psycopg does and gives what may be shown instead."""
@@ -162,34 +200,76 @@ def _masked_loader(veil: Veil, oid: int, wire: Format) -> type[AnyLoader]:
 
         def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
             super().__init__(pseudo, context)
-            self._base = known(oid, _Own(PRISTINE, context.connection if context else None)).load
+            self._base = base(oid, _Own(PRISTINE, context.connection if context else None)).load
 
         def load(self, data: Buffer) -> Any:
-            try:
-                return hide(self._base(data))
-            except Exception:
-                rule = veil.rule
+            too_large = most and len(data) > most
+            if not too_large:
+                with suppress(Exception):
+                    return hide(self._base(data))
             # Raised out here, so that no context of the error holds the value.
-            raise Withheld(f"a value could not be masked, so the rows are withheld (rule {rule})")
+            raise _withheld(veil, most if too_large else 0)
 
-    if veil.constant and oid in _TEXT_OIDS:
-        return _constant_loader(hide(""), hide("text"), wire) or MaskedLoader
     return MaskedLoader
 
 
-def _constant_loader(empty: object, shown: object, wire: Format) -> type[AnyLoader] | None:
-    if empty != shown:
-        return None
+def _text_loader(
+    veil: Veil, hide: Callable[[str], object], wire: Format, most: int
+) -> type[AnyLoader]:
+    def load(data: Buffer) -> Any:
+        if not most or len(data) <= most:
+            try:
+                return hide(str(data, "utf-8"))
+            except Exception:  # noqa: S110 (what failed may quote the value)
+                pass
+            raise _withheld(veil, 0)
+        raise _withheld(veil, most)
+
+    class TextLoader(Loader):
+        """Masks a text by the shortest way there is."""
+
+        format = wire
+
+        def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
+            super().__init__(pseudo, context)
+            # Not a method: psycopg's C code calls it for each value.
+            self.load = load  # type: ignore[method-assign]
+
+        def load(self, data: Buffer) -> Any:
+            """Mask a text; each instance has this as a plain function."""
+            return load(data)
+
+    return TextLoader
+
+
+def _constant_loader(shown: object, wire: Format) -> type[AnyLoader]:
+    # dict.get(key, default) is C all the way, and a key that is there needs no default.
+    load = partial({None: shown}.get, None)
 
     class ConstantLoader(Loader):
         """Gives the same for every value, without looking at it."""
 
         format = wire
 
+        def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
+            super().__init__(pseudo, context)
+            self.load = load  # type: ignore[method-assign]
+
         def load(self, data: Buffer) -> Any:
+            """Give what is shown; each instance has this as a function in C."""
             return shown
 
     return ConstantLoader
+
+
+def _withheld(veil: Veil, most: int) -> Withheld:
+    what = (
+        f"a value has more than {most} bytes, which is the policy's limit for masking"
+        if most
+        else "a value could not be masked"
+    )
+    rule = f"{veil.rule}; limits.masked_value" if most else veil.rule
+    return Withheld(f"{what}, so the rows are withheld (rule {rule})")
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,7 @@ from tracewall.holder import Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection, rejection
 from tracewall.judge import Judge, Judged
 from tracewall.policy.model import Decision
+from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
 from tracewall.telemetry import Labels, labels
 from tracewall.wall import Bearer, Wall
@@ -219,12 +220,13 @@ class Session:
         _, judge = self._ready(sql)
         return (judge.said.get(sql) or judge.judge(sql)).decision.for_caller()
 
-    def admit(self, sql: bytes, batch: int = 0) -> Admission:
+    def admit(self, sql: bytes, batch: int = 0, written: Written = ()) -> Admission:
         """Judge a statement and record the intent to send it.
 
         Args:
             sql: the exact bytes for the wire.
             batch: how many times a batch sends it; 0: it is no batch, or nobody knows.
+            written: the parameters as they will leave; no mask's mark may be among them.
 
         Raises:
             TokenRejected: nobody acts, or their token is refused.
@@ -239,6 +241,8 @@ class Session:
         elif rejected := self.wall.verifier.still_valid(self._known, self.wall.clock()):
             raise self._reject(rejected)
         judged = judge.said.get(sql) or judge.judge(sql)
+        if judged.writes and written:
+            judged = judge.writing_back(sql, judged, written)
         shown = self._labels.get(judged.what) or self._label(judged)
         intent = self.wall.audit.intent(who, judged.what)
         span = self.wall.telemetry.start(shown, batch=batch)
@@ -249,6 +253,17 @@ class Session:
             self._unknown = judged.decision.unknown
             raise refusal(judged.decision)
         return admission
+
+    def check_written(self, admission: Admission, data: Written) -> None:
+        """Look at what an admitted statement writes later on, in a batch or by COPY.
+
+        Raises:
+            Forbidden: a mask's mark is in it.
+        """
+        if admission.judged.writes and data and self._judge is not None:
+            judged = self._judge.writing_back(admission.sql, admission.judged, data)
+            if judged is not admission.judged:
+                raise refusal(judged.decision)
 
     @property
     def _known(self) -> Principal:

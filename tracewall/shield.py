@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import TypeAlias
 
 from tracewall.errors import PolicyError
+from tracewall.masking.config import Method
 from tracewall.masking.detectors import (
     Detectors,
     DetectorsUnavailable,
@@ -16,67 +20,154 @@ from tracewall.masking.detectors import (
     detectors,
 )
 from tracewall.masking.documents import is_secret, mask_document
-from tracewall.masking.methods import MaskFailed, masker
-from tracewall.policy.model import Mask, OutputColumn, Policy, Scan
+from tracewall.masking.markers import PLAIN, Mark, Recogniser, mark
+from tracewall.masking.messages import MessageMask
+from tracewall.masking.methods import Fixed, MaskFailed, fixed_value, masker, of_text
+from tracewall.masking.paths import PathMask, names, parsed, path_mask
+from tracewall.masking.pseudonyms import MIN_KEY
+from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
+from tracewall.policy.model import MaskKey as PolicyKey
+from tracewall.policy.rights import Rights, classes
+from tracewall.sql.flow import Column
+
+MaskKey: TypeAlias = bytes | Callable[[str], bytes] | None
+"""The wall's own key, or a function that gives the key of an id; None: look where is said."""
+
+MASK_KEY_VARIABLE = "TRACEWALL_MASK_KEY"
+"""The environment variable that holds the wall's own key (at least 16 characters)."""
+
+Written: TypeAlias = Iterable[bytes | bytearray | memoryview | None]
+"""What leaves for the server as parameters."""
 
 Hide: TypeAlias = Callable[[object], object]
 """Takes a value as psycopg loads it, gives what may be shown instead."""
 
-_SHORTEST_KEY = 16
 _OPAQUE = "an-opaque-text"
+_WRITING = frozenset(("insert", "update"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Veil:
     """What hides one output position: ``hide`` over values, by the rules named in ``rule``.
 
-    ``constant`` is true when every value of one type looks the same behind it.
+    A mask of whole values has its ``method`` and ``mark``, by which a loader that knows its
+    type may do with less; ``text`` masks what is surely a str, and may raise anything.
     """
 
     rule: str
     hide: Hide
-    constant: bool = False
+    method: Method | None = None
+    mark: Mark = PLAIN
+    text: Callable[[str], object] | None = None
+
+    def fixed(self, kind: type) -> Fixed | None:
+        """Tell what all values of a type look like behind it, None where that depends."""
+        return fixed_value(self.method, kind, self.mark) if self.method is not None else None
 
 
 def hidden_member(key: str) -> bool:
-    """Tell whether masking a document hides what is under a key of that name."""
+    """Tell whether a scan of a document hides what is under a key of that name."""
     return is_secret(key, _OPAQUE) or is_secret(key, [])
+
+
+def hides(rights: Rights) -> Callable[[Column, str], bool]:
+    """Give what tells whether a column's masks and scans hide what is under a key."""
+
+    def hidden(column: Column, key: str) -> bool:
+        protection = rights.shown(column)
+        if protection.scans and hidden_member(key):
+            return True
+        return any(
+            bool(mask.preset) or key in names(map(parsed, mask.paths)) for mask in protection.masks
+        )
+
+    return hidden
 
 
 class Shield:
     """Makes the veils of a policy, each rule's function once.
 
+    Args:
+        policy: whose masks and scans.
+        keys: the keys of pseudonyms and marks, by id; the wall's own has no id ("").
+
     Raises:
-        PolicyError: a mask needs a key and there is none, or the detectors' library is
-            missing.
+        PolicyError: a mask needs a key or a function and there is none, or the detectors'
+            library is missing.
     """
 
-    __slots__ = ("_hiders", "_key", "_path")
+    __slots__ = ("_hiders", "_keys", "_path", "marks")
 
-    def __init__(self, policy: Policy, key: bytes) -> None:
-        self._key = key
+    def __init__(self, policy: Policy, keys: Mapping[str, bytes]) -> None:
+        self._keys = keys
         self._path = policy.path
         self._hiders: dict[tuple[str, ...], Hide] = {}
         for mask in policy.masks:
-            if mask.method.name == "hash" and len(key) < _SHORTEST_KEY:
-                raise _no_key(mask, policy)
+            self._try(mask)
         for scan in policy.scans:
             self._scanner(scan)
+        self.marks = Recogniser([mask.name for mask in policy.masks], keys.values())
 
     def veils(self, masked: Mapping[int, OutputColumn]) -> Mapping[int, Veil]:
         """Give the veils over the masked ones of a statement's output positions."""
         return {at: self._veil(column) for at, column in masked.items()}
 
-    def _veil(self, column: OutputColumn) -> Veil:
-        mask = column.mask
-        if mask is not None:
-            constant = mask.method.name in ("redact", "null", "constant")
-            return Veil(column.rule, self._masker(mask), constant)
-        scanners = [self._scanner(scan) for scan in column.scans]
-        return Veil(column.rule, scanners[0] if len(scanners) == 1 else _in_turn(scanners))
+    def marks_matter(self, decision: Decision) -> bool:
+        """Tell whether a statement writes, and a mark could be known in what it writes."""
+        writes = (action in _WRITING for _, actions in decision.relations for action in actions)
+        return bool(self.marks) and any(writes)
 
-    def _masker(self, mask: Mask) -> Hide:
-        return masker(mask.method, self._key, mask.name)
+    def written_back(self, decision: Decision, data: Written) -> str:
+        """Name the mask whose mark a statement would write, among `data` or else ""."""
+        if not self.marks_matter(decision):
+            return ""
+        return next(filter(None, (self.marks.found(bytes(each)) for each in data if each)), "")
+
+    def _veil(self, column: OutputColumn) -> Veil:
+        scanners = [self._scanner(scan) for scan in column.scans]
+        mask = column.mask
+        if mask is None:
+            return Veil(column.rule, _in_turn(scanners))
+        if mask.inside:
+            return Veil(column.rule, _in_turn([self._inside(mask, part=column.part), *scanners]))
+        key, mark = self._key(mask), self._mark(mask)
+        return Veil(
+            column.rule,
+            masker(mask.method, key, mask.name, mark),
+            mask.method,
+            mark,
+            of_text(mask.method, key, mask.name, mark),
+        )
+
+    def _key(self, mask: Mask) -> bytes:
+        return self._keys.get(mask.method.key, b"")
+
+    def _mark(self, mask: Mask) -> Mark:
+        return mark(self._key(mask), mask.name)
+
+    def _inside(self, mask: Mask, *, part: bool) -> Hide:
+        leaf = masker(mask.method, self._key(mask), mask.name, self._mark(mask))
+        made: PathMask | MessageMask = (
+            MessageMask(frozenset(classes(mask)), leaf)
+            if mask.preset
+            else path_mask(mask.paths, leaf)
+        )
+        return _first(made.part if part else made.whole)
+
+    def _try(self, mask: Mask) -> None:
+        """Complain at once of what would fail at the first value."""
+        key = self._key(mask)
+        if (mask.method.name == "hash" or mask.method.key) and len(key) < MIN_KEY:
+            raise _no_key(mask, self._path)
+        try:
+            masker(mask.method, key, mask.name)
+        except ValueError as ex:
+            raise PolicyError(
+                f'mask "{mask.name}" can\'t be held: {ex}',
+                path=self._path,
+                line=mask.line,
+                help="the function has to be importable where the wall is loaded",
+            ) from None
 
     def _scanner(self, scan: Scan) -> Hide:
         key = ("scan", scan.name)
@@ -84,6 +175,57 @@ class Shield:
             found_by = _detectors(scan, self._path)
             self._hiders[key] = scanned(found_by, long_numbers=not scan.patterns)
         return self._hiders[key]
+
+
+def _first(mask: Callable[[object], tuple[object, int]]) -> Hide:
+    def hide(value: object) -> object:
+        if isinstance(value, bytes | bytearray | memoryview):
+            return None
+        return mask(value)[0]
+
+    return hide
+
+
+def keyring(policy: Policy, given: MaskKey) -> Mapping[str, bytes]:
+    """Gather the keys of pseudonyms and marks, by id.
+
+    Raises:
+        PolicyError: a key is not where the policy says.
+    """
+    if callable(given):
+        return {id: given(id) for id in ("", *(key.id for key in policy.keys))}
+    own = given or os.environ.get(MASK_KEY_VARIABLE, "").encode()
+    return {"": own} | {key.id: _key(key, policy) for key in policy.keys}
+
+
+def _key(key: PolicyKey, policy: Policy) -> bytes:
+    found, where = b"", key.env or key.file or f"keys.{key.id}"
+    if key.env:
+        found = os.environ.get(key.env, "").encode()
+    elif key.file:
+        path = Path(policy.path).parent / key.file if policy.path else Path(key.file)
+        with suppress(OSError):
+            found = path.read_bytes().rstrip(b"\r\n")
+    if len(found) >= MIN_KEY:
+        return found
+    raise PolicyError(
+        f"the key {key.id!r} of at least {MIN_KEY} bytes is not in {where}",
+        path=policy.path,
+        line=key.line,
+        help="keys are in an environment variable (env), a file, or given by mask_key=",
+    )
+
+
+def written_back(decision: Decision, mask: str) -> Decision:
+    """Give the decision against a statement that would write a mask's mark over a value."""
+    return replace(
+        decision,
+        outcome="forbidden",
+        rule=f"masks.{mask}" if mask != "hash" else "masks",
+        reason="what would be written is a masked value, not the value itself",
+        hint="leave the masked columns out of the statement: they keep their values",
+        columns=(),
+    )
 
 
 def scanned(found_by: Detectors, *, long_numbers: bool = False) -> Hide:
@@ -106,6 +248,9 @@ def scanned(found_by: Detectors, *, long_numbers: bool = False) -> Hide:
 
 
 def _in_turn(hiders: list[Hide]) -> Hide:
+    if len(hiders) == 1:
+        return hiders[0]
+
     def hide(value: object) -> object:
         for each in hiders:
             value = each(value)
@@ -128,13 +273,17 @@ def _detectors(scan: Scan, path: str) -> Detectors:
         ) from None
 
 
-def _no_key(mask: Mask, policy: Policy) -> PolicyError:
+def _no_key(mask: Mask, path: str) -> PolicyError:
+    id = mask.method.key
+    what = f"the key {id!r}" if id else "a key"
     return PolicyError(
-        f'mask "{mask.name}" needs a key and there is none',
-        path=policy.path,
+        f'mask "{mask.name}" needs {what} of at least {MIN_KEY} bytes and there is none',
+        path=path,
         line=mask.line,
-        help=f"set TRACEWALL_MASK_KEY to at least {_SHORTEST_KEY} characters, or pass mask_key=",
+        help="look at [[keys]] with this id, or pass mask_key="
+        if id
+        else f"set TRACEWALL_MASK_KEY to at least {MIN_KEY} characters, or pass mask_key=",
     )
 
 
-__all__ = ["Hide", "MaskFailed", "Shield", "Veil", "hidden_member", "scanned"]
+__all__ = ["Fixed", "Hide", "MaskFailed", "Shield", "Veil", "hidden_member", "hides", "scanned"]

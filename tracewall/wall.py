@@ -25,16 +25,13 @@ from tracewall.judge import Judge, remember
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
-from tracewall.shield import Shield
+from tracewall.shield import MaskKey, Shield, keyring
 from tracewall.sql.catalog import Catalog, read
 from tracewall.telemetry import Telemetry
 from tracewall.trust import beside, check_key_files, verifier_of
 
 CONFIG_VARIABLE = "TRACEWALL_CONFIG"
 """The environment variable that names the policy file when no wall is passed."""
-
-MASK_KEY_VARIABLE = "TRACEWALL_MASK_KEY"
-"""The environment variable that holds the key of ``hash`` masks (at least 16 characters)."""
 
 _REMEMBERED_TOKENS = 4_096
 _REMEMBERED_GROUPS = 1_024
@@ -75,7 +72,7 @@ class Wall:
     unsafe_anonymous: str = field(default="", repr=False)
     unsafe_logins: bool = False
     _password: Callable[[], str] | None = field(default=None, repr=False)
-    _mask_key: bytes = field(default=b"", repr=False)
+    _shield: Shield | None = field(default=None, repr=False)
     _catalogs: dict[int, Catalog] = field(default_factory=dict, repr=False)
     _judges: dict[tuple[int, frozenset[str], tuple[frozenset[str], ...]], Judge] = field(
         default_factory=dict, repr=False
@@ -94,7 +91,7 @@ class Wall:
         path: str | os.PathLike[str],
         *,
         password: Callable[[], str] | None = None,
-        mask_key: bytes | None = None,
+        mask_key: MaskKey = None,
         audit: AuditLog | None = None,
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
@@ -105,8 +102,9 @@ class Wall:
             path: the policy, in TOML.
             password: gives the database password at each log-in, instead of the
                 policy's ``password_env`` or ``password_file``.
-            mask_key: the key of ``hash`` masks, at least 16 bytes; by default the
-                environment variable ``TRACEWALL_MASK_KEY``.
+            mask_key: the key of pseudonyms and marks, at least 16 bytes, or a function
+                that gives the key of an id ("" for the wall's own); by default the policy's
+                ``keys`` and the environment variable ``TRACEWALL_MASK_KEY``.
             audit: where the record is kept, instead of files in the policy's directory.
             telemetry: whose spans and metrics are used; by default the global ones.
             clock: gives the time, in seconds since the epoch.
@@ -119,13 +117,12 @@ class Wall:
         verifier = verifier_of(policy)
         verifier.refresh()
         check_key_files(policy, verifier)
-        key = mask_key or os.environ.get(MASK_KEY_VARIABLE, "").encode()
-        Shield(policy, key)
+        shield = Shield(policy, keyring(policy, mask_key))
         folder = beside(policy, policy.audit.directory)
         log = audit or FileLog(folder, durability=policy.audit.durability)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         made = telemetry or Telemetry()
-        return cls(policy, verifier, log, made, clock, _password=password, _mask_key=key)
+        return cls(policy, verifier, log, made, clock, _password=password, _shield=shield)
 
     @classmethod
     def from_environment(cls) -> Wall:
@@ -205,7 +202,7 @@ class Wall:
         key = (catalog.version, groups, actors)
         judge = self._judges.get(key)
         if judge is None:
-            shield = Shield(self.policy, self._mask_key)
+            shield = self._shield or Shield(self.policy, {})
             judge = Judge(self.policy, catalog, groups, shield, actors)
             remember(self._judges, key, judge, _REMEMBERED_GROUPS)
         return judge

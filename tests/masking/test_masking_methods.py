@@ -20,8 +20,8 @@ from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
 from tracewall.masking.config import Method
+from tracewall.masking.markers import PLAIN
 from tracewall.masking.methods import (
-    MARKERS,
     MAX_DEPTH,
     Fixed,
     MaskFailed,
@@ -115,7 +115,7 @@ def test_null_stays_null(method: Method) -> None:
 def test_partial_never_shows_more_than_it_keeps(text: str, first: int, last: int) -> None:
     """Shown are the ends and a marker of fixed length, or nothing where too little is hidden."""
     masked = mask(Method("partial", keep_first=first, keep_last=last), text)
-    whole = text[:first] + MARKERS["partial"] + (text[-last:] if last else "")
+    whole = text[:first] + PLAIN.middle + (text[-last:] if last else "")
     hidden = len(text) - first - last
     assert masked == (whole if hidden >= 4 and hidden >= first + last else "[redacted]")
 

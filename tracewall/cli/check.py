@@ -33,7 +33,7 @@ def check(policy: Path, dsn: str | None, as_json: bool) -> None:
     """
     try:
         found = load(policy)
-        Shield(found, _ANY_KEY)
+        Shield(found, dict.fromkeys(("", *(key.id for key in found.keys)), _ANY_KEY))
         if dsn is not None:
             _against(found, dsn)
     except PolicyError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 MethodName: TypeAlias = Literal[
-    "redact", "null", "constant", "partial", "email", "hash", "date", "number"
+    "redact", "null", "constant", "partial", "email", "hash", "date", "number", "callable"
 ]
 Unit: TypeAlias = Literal["year", "month", "day", "hour"]
 
@@ -44,7 +44,9 @@ class Method:
 
     ``name`` is the method; ``keep_first`` and ``keep_last`` (characters) go with
     ``partial``, ``value`` (text) with ``constant``, ``unit`` with ``date`` (truncate to
-    it), ``bucket`` (a positive number) with ``number`` (round down to a multiple).
+    it), ``bucket`` (a positive number) with ``number`` (round down to a multiple),
+    ``callable`` (``package.module:function``) with ``callable``. ``key`` is the id of the
+    key that pseudonyms and marks are made with; empty: the wall's own.
     """
 
     name: MethodName
@@ -53,6 +55,8 @@ class Method:
     value: str = ""
     unit: Unit = "day"
     bucket: float = 0.0
+    callable: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

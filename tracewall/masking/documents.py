@@ -133,7 +133,7 @@ class _Masking:
 
     def string(self, value: str, depth: int) -> tuple[str, int]:
         count = 0
-        inner = _loaded(value) if depth < MAX_DEPTH else None
+        inner = loaded(value) if depth < MAX_DEPTH else None
         if inner is not None:
             made, count = self.inner(inner.value, depth)
             if count or inner.ambiguous:
@@ -221,14 +221,14 @@ def _like(value: Any, made: list[tuple[Any, int]]) -> tuple[Any, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
     """A text read as JSON; ``ambiguous``: a key came twice, and one value is out of sight."""
 
     value: Any
     ambiguous: bool
 
 
-def _loaded(text: str) -> _Loaded | None:
+def loaded(text: str) -> Loaded | None:
     """Read a text that is a JSON object, array or string; None when it is none."""
     if text.lstrip(" \t\r\n")[:1] not in ("{", "[", '"'):
         return None
@@ -241,6 +241,6 @@ def _loaded(text: str) -> _Loaded | None:
         return made
 
     try:
-        return _Loaded(json.loads(text, object_pairs_hook=members), bool(twice))
+        return Loaded(json.loads(text, object_pairs_hook=members), bool(twice))
     except (ValueError, RecursionError):
         return None

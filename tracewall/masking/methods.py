@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-import hmac
+import importlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -29,29 +29,20 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from tracewall.masking.config import Method
+from tracewall.masking.markers import PLAIN, Mark
+from tracewall.masking.pseudonyms import MIN_KEY, pseudonyms
 
 Mask: TypeAlias = Callable[[object], object]
 Leaf: TypeAlias = Callable[[Any], object]
 
-MARKERS: Mapping[str, str] = MappingProxyType(
-    {"redacted": "[redacted]", "partial": "[masked]", "email": "***@", "hash": "h_"}
-)
-"""What masked text is known by: the whole value, its middle, before the domain, its start."""
-
 MAX_DEPTH = 128
 """How deep lists, tuples and dicts may be nested in a masked value."""
 
-MIN_KEY = 16
-"""The least length, in bytes, of a key for the method ``hash``."""
-
-_REDACTED = MARKERS["redacted"]
 _SCALARS: tuple[type, ...] = (
     str, bytes, int, float, Decimal, bool, date, time, datetime, timedelta, UUID,
     IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network,
 )  # fmt: skip
-_REDACTIONS: Mapping[type, object] = MappingProxyType(
-    dict.fromkeys((*_SCALARS, type(None))) | {str: _REDACTED, bytes: _REDACTED.encode()}
-)
+_KINDS: tuple[type, ...] = (*_SCALARS, type(None))
 _EMAIL = re.compile(r"([^\s@]{1,64})@([^\s@.]+(?:\.[^\s@.]+)+)")
 
 
@@ -69,45 +60,94 @@ class Fixed:
     value: object
 
 
-def masker(method: Method, key: bytes, purpose: str) -> Mask:
+def masker(method: Method, key: bytes, purpose: str, mark: Mark = PLAIN) -> Mask:
     """Give the function that masks one value by `method`.
 
     `key` (at least 16 bytes) and `purpose` are used by ``hash`` alone: equal values have
-    equal pseudonyms under the same key and purpose. The function returns a value of the
-    value's own type or None, and raises nothing but `MaskFailed`; `ValueError` is raised
-    here when the method's own settings make no sense.
+    equal pseudonyms under the same key and purpose. `mark` is what masked text shows. The
+    function returns a value of the value's own type or None, and raises nothing but
+    `MaskFailed`; `ValueError` is raised here when the method's own settings make no sense.
     """
     _check(method, key)
     if method.name == "null":
         return _nothing
-    table, rest = _FORMS[method.name](method, key, purpose)
+    if method.name == "callable":
+        return _guarded(_typed(_named(method.callable)))
+    table, rest = _FORMS[method.name](method, key, purpose, mark)
     walk = _walker(table, rest, bounds=method.name in ("date", "number"))
-    fixed = {kind: made.value for kind in _REDACTIONS if (made := fixed_value(method, kind))}
+    fixed = {kind: made.value for kind in _KINDS if (made := fixed_value(method, kind, mark))}
 
     def mask(value: object) -> object:
+        kind = type(value)
+        return fixed[kind] if kind in fixed else walk(value, 0)
+
+    return _guarded(mask)
+
+
+def _guarded(mask: Mask) -> Mask:
+    def guarded(value: object) -> object:
         try:
-            kind = type(value)
-            return fixed[kind] if kind in fixed else walk(value, 0)
+            return mask(value)
         except Exception:
             # Raised outside the handler: the cause may quote the value.
             value = None
         raise MaskFailed
 
-    return mask
+    return guarded
 
 
-def fixed_value(method: Method, kind: type) -> Fixed | None:
+def of_text(method: Method, key: bytes, purpose: str, mark: Mark = PLAIN) -> Leaf | None:
+    """Give the shortest way to mask what is surely a str; it may raise anything."""
+    if method.name not in ("partial", "email", "hash"):
+        return None
+    _check(method, key)
+    return _FORMS[method.name](method, key, purpose, mark)[0][str]
+
+
+def fixed_value(method: Method, kind: type, mark: Mark = PLAIN) -> Fixed | None:
     """Tell what every value of exactly the type `kind` becomes, or None where it depends on it.
 
     A loader that knows its column's type need not even decode what is replaced anyway.
     """
     if method.name == "null" or kind is type(None):
         return Fixed(None)
-    if method.name == "redact" and kind in _REDACTIONS:
-        return Fixed(_REDACTIONS[kind])
-    if method.name == "constant" and kind in _REDACTIONS and kind is not datetime:
+    if method.name == "redact" and kind in _KINDS:
+        return Fixed(_redaction(kind, mark))
+    if method.name == "constant" and kind in _KINDS and kind is not datetime:
         return Fixed(_parsed(method.value, kind))
     return None
+
+
+def _redaction(kind: type, mark: Mark) -> object:
+    return mark.whole if kind is str else mark.whole.encode() if kind is bytes else None
+
+
+# The policy's own function
+
+
+def _named(path: str) -> Leaf:
+    """Import ``package.module:function``; raises ValueError where there is none."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as ex:
+        raise ValueError(f"there is no function {path!r} ({type(ex).__name__})") from None
+    if not callable(found):
+        raise ValueError(f"{path!r} is no function")
+    return found  # type: ignore[no-any-return]
+
+
+def _typed(function: Leaf) -> Mask:
+    def mask(value: object) -> object:
+        if value is None:
+            return None
+        # The original is compared by identity alone: an equal value may be a mask's intent.
+        made = function(value)
+        if made is not None and type(made) is not type(value):
+            raise MaskFailed
+        return made
+
+    return mask
 
 
 def _nothing(value: object) -> None:
@@ -115,7 +155,7 @@ def _nothing(value: object) -> None:
 
 
 def _check(method: Method, key: bytes) -> None:
-    if method.name not in ("null", *_FORMS):
+    if method.name not in ("null", "callable", *_FORMS):
         raise ValueError(f"no such masking method: {method.name}")
     if method.name == "hash" and len(key) < MIN_KEY:
         raise ValueError(f"the method hash needs a key of at least {MIN_KEY} bytes")
@@ -184,9 +224,9 @@ def _unknown(value: object) -> None:
     raise MaskFailed
 
 
-def _redactions(forms: Mapping[type, Leaf]) -> dict[type, Leaf]:
+def _redactions(forms: Mapping[type, Leaf], mark: Mark) -> dict[type, Leaf]:
     """Complete `forms` by redacting every other scalar type."""
-    return {kind: _always(made) for kind, made in _REDACTIONS.items()} | dict(forms)
+    return {kind: _always(_redaction(kind, mark)) for kind in _KINDS} | dict(forms)
 
 
 def _always(made: object) -> Leaf:
@@ -196,12 +236,12 @@ def _always(made: object) -> Leaf:
 Forms: TypeAlias = tuple[Mapping[type, Leaf], Leaf]
 
 
-def _redact(method: Method, key: bytes, purpose: str) -> Forms:
-    return _redactions({}), _nothing
+def _redact(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
+    return _redactions({}, mark), _nothing
 
 
-def _constant(method: Method, key: bytes, purpose: str) -> Forms:
-    parsed = {kind: _parsed(method.value, kind) for kind in _REDACTIONS}
+def _constant(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
+    parsed = {kind: _parsed(method.value, kind) for kind in _KINDS}
     table = {kind: _always(made) for kind, made in parsed.items()}
     moment = parsed[datetime]
     if isinstance(moment, datetime):
@@ -236,72 +276,46 @@ _PARSERS: Mapping[type, Leaf] = MappingProxyType(
 )  # fmt: skip
 
 
-def _partial(method: Method, key: bytes, purpose: str) -> Forms:
-    first, last, marker = method.keep_first, method.keep_last, MARKERS["partial"]
-    kept = first + last
+def _partial(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
+    first, last, middle = method.keep_first, method.keep_last, mark.middle
+    kept, redacted = first + last, mark.whole
 
     def text(value: str) -> str:
         end = len(value) - last
-        if value == _REDACTED or (kept and value[first:end] == marker):
+        if value == redacted or (kept and value[first:end] == middle):
             return value
         hidden = len(value) - kept
         if hidden < 4 or hidden < kept:
-            return _REDACTED
-        return value[:first] + marker + value[end:]
+            return redacted
+        return value[:first] + middle + value[end:]
 
-    return _redactions({str: text}), _unknown
+    return _redactions({str: text}, mark), _unknown
 
 
-def _email(method: Method, key: bytes, purpose: str) -> Forms:
-    marker = MARKERS["email"]
+def _email(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
+    local, redacted = mark.local, mark.whole
 
     def text(value: str) -> str:
         found = _EMAIL.fullmatch(value)
         if found is None:
-            return _REDACTED
-        local, domain = found.groups()
+            return redacted
+        name, domain = found.groups()
+        if name.endswith(local):
+            return value if len(name) - len(local) < 2 else f"{local}@{domain}"
         # One letter of two would be half of the name.
-        first = local[0] if len(local) > 2 and local != marker[:-1] else ""
-        return first + marker + domain
+        return f"{name[0] if len(name) > 2 else ''}{local}@{domain}"
 
-    return _redactions({str: text}), _unknown
+    return _redactions({str: text}, mark), _unknown
 
 
-def _hash(method: Method, key: bytes, purpose: str) -> Forms:
-    subkey = hmac.digest(key, b"tracewall hash\0" + purpose.encode(), "sha256")
-    prefix = MARKERS["hash"]
-
-    def digest(kind: bytes, data: bytes) -> bytes:
-        return hmac.digest(subkey, kind + data, "sha256")[:16]
-
-    def text(value: str) -> str:
-        return prefix + digest(b"s", value.encode("utf-8", "surrogatepass")).hex()
-
-    def number(value: int) -> int:
-        size = value.bit_length() // 8 + 1
-        made = int.from_bytes(digest(b"i", value.to_bytes(size, "big", signed=True)), "big")
-        # 2**52 to 2**53 - 1: above any int4, so never taken for a real small id, and exact
-        # as a float, where JSON readers and data frames put it. Half a chance of one
-        # collision among 79 million values.
-        return 1 << 52 | made >> 76
-
-    def unique(value: UUID) -> UUID:
-        made = int.from_bytes(digest(b"u", value.bytes), "big")
-        return UUID(int=made & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62)
-
-    forms: dict[type, Leaf] = {
-        str: text,
-        int: number,
-        UUID: unique,
-        bytes: lambda value: digest(b"b", value),
-    }
-    return _redactions(forms), _unknown
+def _hash(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
+    return _redactions(pseudonyms(key, purpose, mark), mark), _unknown
 
 
 _UNITS = ("hour", "day", "month", "year")
 
 
-def _date(method: Method, key: bytes, purpose: str) -> Forms:
+def _date(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
     size = _UNITS.index(method.unit)
     clock = {"minute": 0, "second": 0, "microsecond": 0} | ({"hour": 0} if size else {})
     calendar = dict.fromkeys(("day", "month")[: max(size - 1, 0)], 1)
@@ -309,10 +323,10 @@ def _date(method: Method, key: bytes, purpose: str) -> Forms:
         date: lambda value: value.replace(**calendar),
         datetime: lambda value: value.replace(**clock, **calendar),
     }
-    return _redactions(forms), _unknown
+    return _redactions(forms, mark), _unknown
 
 
-def _number(method: Method, key: bytes, purpose: str) -> Forms:
+def _number(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
     bucket = method.bucket
     exact = Decimal(repr(bucket))
     whole = int(bucket) if bucket == int(bucket) else 0
@@ -330,7 +344,7 @@ def _number(method: Method, key: bytes, purpose: str) -> Forms:
         return _floored(value, exact) if value.is_finite() else None
 
     forms: dict[type, Leaf] = {int: integer, float: floating, Decimal: decimal}
-    return _redactions(forms), _unknown
+    return _redactions(forms, mark), _unknown
 
 
 def _floored(value: Decimal, bucket: Decimal) -> Decimal:
@@ -342,7 +356,7 @@ def _floored(value: Decimal, bucket: Decimal) -> Decimal:
         return value - (rest + bucket if rest < 0 else rest)
 
 
-_FORMS: Mapping[str, Callable[[Method, bytes, str], Forms]] = MappingProxyType(
+_FORMS: Mapping[str, Callable[[Method, bytes, str, Mark], Forms]] = MappingProxyType(
     {
         "redact": _redact,
         "constant": _constant,

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from tracewall.masking.config import Pattern
 from tracewall.masking.detectors import DetectorsUnavailable, PatternInvalid, detectors
+from tracewall.masking.paths import PathInvalid, parsed
 from tracewall.policy.reading import Complaint
 
 _SECRETS = frozenset({"password", "sslpassword"})
@@ -107,4 +108,13 @@ def own_regex(text: str) -> Complaint | None:
         return Complaint(f"this pattern can't be used: {invalid.message}", _RE2)
     except DetectorsUnavailable:
         return None
+    return None
+
+
+def json_path(text: str) -> Complaint | None:
+    """Complain of a JSON path that masks can't follow."""
+    try:
+        parsed(text)
+    except PathInvalid as invalid:
+        return Complaint(invalid.message, "write '$.name', '$..name', '$.a[*].b' or '$.a.*'")
     return None

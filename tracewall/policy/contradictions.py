@@ -10,6 +10,7 @@ from tracewall.policy.checks import key_set
 from tracewall.policy.locate import Place
 from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy
 from tracewall.policy.reading import Reading, did_you_mean, listed
+from tracewall.policy.rights import classes
 
 Raw: TypeAlias = dict[str, Any]
 
@@ -74,6 +75,7 @@ def _complain_of_actors(policy: Policy, root: Place, reading: Reading) -> None:
 
 def _complain_of_lifts(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
     known = {mask.name for mask in policy.masks} | {scan.name for scan in policy.scans}
+    known |= {f"{mask.name}.{each}" for mask in policy.masks for each in classes(mask)}
     for index, (_, place) in enumerate(_entries(policy, root, "grants")):
         for at, name in enumerate(raw["grants"][index].get("lifts", ())):
             if name not in known:
@@ -126,9 +128,18 @@ def _extent(rule: Grant | Denial) -> tuple[object, ...]:
 
 def _complain_of_masks(policy: Policy, root: Place, reading: Reading) -> None:
     said: list[tuple[object, Place]] = []
+    ids = [(key.id, place.inside["id"]) for key, place in _entries(policy, root, "keys")]
+    _complain_of_twins(ids, "the key '{}' is there twice", reading)
+    keys = {id for id, _ in ids}
     for mask, place in _entries(policy, root, "masks"):
         said += zip(mask.columns, place.inside["columns"].inside.values(), strict=True)
         method = mask.method
+        if mask.classes and not mask.preset:
+            help = 'write preset = "gen_ai", or leave the classes out'
+            reading.wrong(place.inside["classes"], "only a preset has classes", help)
+        if method.key and method.key not in keys:
+            help = did_you_mean(method.key, keys, "write [[keys]] with this id")
+            reading.wrong(place.inside["key"], f"no key has the id '{method.key}'", help)
         if method.name == "partial" and method.keep_first == method.keep_last == 0:
             help = 'write keep_first or keep_last, or method = "redact"'
             reading.wrong(place.inside["method"], "'partial' that keeps nothing", help)

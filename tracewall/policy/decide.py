@@ -9,6 +9,8 @@
 5. A masked column shows in the output only as itself, and is masked there; any other
    flow is refused, or becomes a constant where ``expressions = "mask"``. A generated
    column of it becomes a constant always.
+   Where a mask is about what lies inside documents, a part that is taken out by literal
+   keys shows too, unless the mask hides what is under one of them.
 6. A scanned column shows as itself or as a whole part of it, and is scanned there;
    measures of it (its length) are clear; anything else computed from it is refused.
 7. What can't be followed is allowed only where it, or ``anything``, is granted, and no
@@ -272,11 +274,13 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
     scans: dict[Scan, None] = {}
     for source in sorted(flow):
         protection = rights.shown(source.column)
-        if protection.masks:
-            masks.update((_shown_mask(m, source, rights), None) for m in protection.masks)
-        elif protection.scans and source.how is How.INHERITED:
+        shown = (_shown_mask(mask, source, rights) for mask in protection.masks)
+        masks.update((mask, None) for mask in shown if mask is not None)
+        if not protection.scans or any(not mask.inside for mask in protection.masks):
+            continue
+        if source.how is How.INHERITED:
             masks[_constant("+".join(scan.name for scan in protection.scans))] = None
-        elif protection.scans and source.how not in (How.MEASURED, How.COMPARED):
+        elif source.how not in (How.MEASURED, How.COMPARED):
             _check_scanned(source, protection.scans[0], rights)
             scans.update((scan, None) for scan in protection.scans)
     sources = frozenset(source.column for source in flow)
@@ -286,15 +290,20 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
     if not masks:
         return OutputColumn(name, sources, None, tuple(scans), lineage)
     mask = next(iter(masks))
-    if len(masks) > 1 or scans:
-        # The value may come from either: only what hides both will do.
-        rules: tuple[Mask | Scan, ...] = (*masks, *scans)
-        mask = _constant("+".join(dict.fromkeys(rule.name for rule in rules)))
+    if len(masks) == 1 and (mask.inside or not scans):
+        return OutputColumn(name, sources, mask, tuple(scans), lineage)
+    # The value may come from either: only what hides both will do.
+    rules: tuple[Mask | Scan, ...] = (*masks, *scans)
+    mask = _constant("+".join(dict.fromkeys(rule.name for rule in rules)))
     return OutputColumn(name, sources, mask, (), lineage)
 
 
-def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask:
+def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask | None:
     if source.how in (How.EXACT, How.AMONG):
+        return mask
+    if mask.inside and source.how in (How.MEASURED, How.COMPARED):
+        return None
+    if mask.inside and source.how is How.PART:
         return mask
     if source.how is How.INHERITED or (
         mask.expressions == "mask" and source.how is not How.DERIVED
@@ -314,7 +323,9 @@ def _shows_more(rule: Mask | Scan, column: Column, rights: Rights) -> _Refused:
         return _Refused(
             _named(rule),
             f"{spelled} is masked, and an expression over it would show more",
-            "select the column itself: it comes back masked",
+            "select the column itself"
+            + (", or a part that the mask leaves clear" if rule.inside else "")
+            + ": it comes back masked",
         )
     return _Refused(
         _named(rule),

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from tracewall.masking.config import DETECTORS, Method, MethodName, Pattern, Unit
-from tracewall.policy.checks import conninfo, own_regex
+from tracewall.policy.checks import conninfo
 from tracewall.policy.kinds import (
-    ANYTHING,
-    END,
     Choice,
     DottedName,
     Duration,
     Flag,
     GroupName,
     Only,
-    Positive,
     Text,
     Whole,
 )
+from tracewall.policy.mask_format import LIFTED, LONG_TEXT, MASK, MASK_KEY, SCAN
 from tracewall.policy.model import (
     ACTIONS,
     CHANNEL_ACTIONS,
@@ -30,35 +27,20 @@ from tracewall.policy.model import (
     Database,
     Denial,
     Durability,
-    Expressions,
     Glob,
     Grant,
     Limits,
-    Mask,
     Policy,
-    Predicates,
-    Scan,
 )
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import ACTOR, ISSUER, RULE_NAME
 
-_MARKER_NAME = Text(
-    "a name of lower-case letters, digits, '_' and '-'", rf"^[a-z][a-z0-9_-]{{0,30}}{END}"
-)
 _MANY_ROWS = 2**63 - 1
-_LONG_TEXT = 2**31 - 1
 
 _GROUPS = Many(GroupName())
 _CHANNELS = Many(GroupName("channel"))
 _TABLES = Many(DottedName("table", "schema.table"))
 _COLUMNS = Many(DottedName("column", "column"))
-_FULL_COLUMNS = Many(DottedName("column", "schema.table.column"))
-_PREDICATES = Key(
-    Choice(get_args(Predicates)),
-    "How a statement may compare the column: not at all (none), by = and IN with a parameter, "
-    "a literal or a column under the same mask (equality), or freely (any).",
-)
-
 DATABASE = Section(
     Database,
     "Where tracewall logs in.",
@@ -90,6 +72,10 @@ LIMITS = Section(
     {
         "rows": Key(Whole(_MANY_ROWS), "The most rows; 0: no limit."),
         "statement_timeout": Key(Duration(), "The longest time; 0: the server's own setting."),
+        "masked_value": Key(
+            Whole(LONG_TEXT),
+            "The most bytes of a value that has to be read to be masked; 0: no limit.",
+        ),
     },
 )
 GRANT = Section(
@@ -105,7 +91,10 @@ GRANT = Section(
         ),
         "channels": Key(_CHANNELS, "On which channels (listen, notify); * stands for any text."),
         "columns": Key(_COLUMNS, "On which of the tables' columns."),
-        "lifts": Key(Many(RULE_NAME, frozenset), "The names of masks and scans that it takes off."),
+        "lifts": Key(
+            Many(LIFTED, frozenset),
+            "The names of masks and scans that it takes off; mask.class for a class of a preset.",
+        ),
     },
 )
 
@@ -137,76 +126,6 @@ DENIAL = Section(
     },
     make=_denial,
 )
-_MASK_OPTIONS = {
-    "partial": {
-        "keep_first": Key(Whole(_LONG_TEXT), "How many characters stay at the start."),
-        "keep_last": Key(Whole(_LONG_TEXT), "How many characters stay at the end."),
-    },
-    "constant": {"value": Key(Text(pattern=ANYTHING, blank=True), "What is shown.", required=True)},
-    "date": {"unit": Key(Choice(get_args(Unit)), "What it is truncated to.", required=True)},
-    "number": {
-        "bucket": Key(Positive(), "It is rounded down to a multiple of this.", required=True)
-    },
-}
-
-
-def _mask(*, method: MethodName, **values: Any) -> Mask:
-    """Make a mask of keys that stand side by side in the file."""
-    options = {name: values.pop(name) for name in _MASK_OPTIONS.get(method, {}) if name in values}
-    return Mask(method=Method(method, **options), **values)
-
-
-MASK = Section(
-    Mask,
-    "Masks whole values of columns.",
-    {
-        "name": Key(RULE_NAME, "What grants and decisions call this mask.", required=True),
-        "columns": Key(
-            _FULL_COLUMNS,
-            "Which columns, as schema.table.column; * stands for anything but a dot.",
-            required=True,
-        ),
-        "method": Key(Choice(get_args(MethodName)), "How a value is masked.", required=True),
-        "predicates": _PREDICATES,
-        "expressions": Key(
-            Choice(get_args(Expressions)),
-            "What becomes of an expression over the column in the output: refused (refuse), or "
-            "shown as a constant (mask).",
-        ),
-    },
-    make=_mask,
-    option_of="method",
-    options=_MASK_OPTIONS,
-)
-PATTERN = Section(
-    Pattern,
-    "A detector of the policy's own.",
-    {
-        "name": Key(_MARKER_NAME, "What stands in place of what it finds.", required=True),
-        "regex": Key(
-            Text("a regular expression", check=own_regex),
-            "A regular expression in RE2's syntax.",
-            required=True,
-        ),
-    },
-)
-SCAN = Section(
-    Scan,
-    "Masks what detectors find inside the text or JSON of columns.",
-    {
-        "name": Key(RULE_NAME, "What grants and decisions call this scan.", required=True),
-        "columns": Key(
-            _FULL_COLUMNS,
-            "Which columns, as schema.table.column; * stands for anything but a dot.",
-            required=True,
-        ),
-        "detectors": Key(
-            Many(Choice(("*", *DETECTORS)), empty=True), "The built-in detectors; *: all of them."
-        ),
-        "patterns": Key(Many(PATTERN), "Detectors of your own."),
-        "predicates": _PREDICATES,
-    },
-)
 POLICY = Section(
     Policy,
     "What tracewall lets whom do, what it masks, and how it keeps the record.",
@@ -223,6 +142,7 @@ POLICY = Section(
         "denials": Key(Many(DENIAL), DENIAL.purpose),
         "masks": Key(Many(MASK), MASK.purpose),
         "scans": Key(Many(SCAN), SCAN.purpose),
+        "keys": Key(Many(MASK_KEY), MASK_KEY.purpose),
     },
     make=dict,
 )

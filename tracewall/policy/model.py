@@ -43,6 +43,7 @@ Provider: TypeAlias = Literal[
 Tokens: TypeAlias = Literal["access", "id"]
 Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
+Preset: TypeAlias = Literal["gen_ai"]
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
 Outcome: TypeAlias = Literal["allowed", "asks", "forbidden"]
 
@@ -165,10 +166,12 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Masks whole values of ``columns`` by ``method``.
+    """Masks whole values of ``columns`` by ``method``, or what lies inside documents.
 
-    ``predicates`` says how a masked column may be compared, ``expressions`` whether an
-    expression over it is refused or becomes a constant.
+    ``paths`` are JSON paths to what is masked; a ``preset`` knows a kind of document, of
+    which it masks ``classes`` (none named: all). ``predicates`` says how a masked column
+    may be compared, ``expressions`` whether an expression over it is refused or becomes a
+    constant.
     """
 
     name: str
@@ -176,7 +179,15 @@ class Mask:
     method: Method
     predicates: Predicates = "equality"
     expressions: Expressions = "refuse"
+    paths: tuple[str, ...] = ()
+    preset: Preset | Literal[""] = ""
+    classes: tuple[str, ...] = ()
     line: int = 0
+
+    @property
+    def inside(self) -> bool:
+        """True where it masks parts of a document and leaves the rest clear."""
+        return bool(self.paths or self.preset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +207,30 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskKey:
+    """A key that pseudonyms and marks are made with, by the ``id`` that masks name.
+
+    It is in the environment variable ``env`` or in the ``file``; with neither the program
+    gives it to the wall.
+    """
+
+    id: str
+    env: str = ""
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one statement may return: ``rows`` (0: no limit), and how long it may take.
 
-    ``statement_timeout`` is in seconds (0: the server's own setting).
+    ``statement_timeout`` is in seconds (0: the server's own setting). ``masked_value`` is
+    the most bytes of a value that has to be read to be masked (0: no limit).
     """
 
     rows: int = 0
     statement_timeout: float = 0.0
+    masked_value: int = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +276,7 @@ class Policy:
     denials: tuple[Denial, ...] = ()
     masks: tuple[Mask, ...] = ()
     scans: tuple[Scan, ...] = ()
+    keys: tuple[MaskKey, ...] = ()
     limits: Limits = Limits()
 
 
@@ -257,8 +285,8 @@ class OutputColumn:
     """What the judgement says of one output position.
 
     ``sources`` are the base columns (table oid, attnum) whose values may show here
-    unchanged; ``mask`` masks the whole value, ``scans`` what is found inside it.
-    ``lineage`` has each base column by its name (``schema.table.column``) with how its
+    unchanged; ``mask`` masks the whole value or parts of it, ``scans`` what is found inside
+    it. ``lineage`` has each base column by its name (``schema.table.column``) with how its
     value gets here: ``exact``, ``among``, ``inherited``, ``part``, ``measured``,
     ``compared`` or ``derived`` (see `tracewall.sql.flow`).
     """
@@ -268,6 +296,11 @@ class OutputColumn:
     mask: Mask | None = None
     scans: tuple[Scan, ...] = ()
     lineage: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def part(self) -> bool:
+        """True where a document's part may show, and not only the whole."""
+        return any(how == "part" for _, how in self.lineage)
 
     @property
     def shows(self) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
+from tracewall.masking.messages import CLASSES
 from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
@@ -199,7 +200,8 @@ class Rights:
         for kin in self.catalog.family[oid]:
             lifted = self._lifted(kin, name) if lifting else frozenset()
             full = f"{kin.qualified}.{name}"
-            masks.update((m, None) for m in self.policy.masks if _hits(m, full, lifted))
+            hit = (_lessened(m, lifted) for m in self.policy.masks if _hits(m, full, lifted))
+            masks.update((mask, None) for mask in hit if mask is not None)
             scans.update((s, None) for s in self.policy.scans if _hits(s, full, lifted))
         for beneath in inherited(column, self.catalog):
             protection = self._protection(beneath, lifting=lifting)
@@ -242,6 +244,19 @@ def _applies(rule: Grant | Denial, action: str, relation: Relation) -> bool:
 
 def _hits(rule: Mask | Scan, column: str, lifted: frozenset[str]) -> bool:
     return rule.name not in lifted and any(glob.matches(column) for glob in rule.columns)
+
+
+def classes(mask: Mask) -> tuple[str, ...]:
+    """Give the classes of a preset's documents that a mask hides; none without a preset."""
+    return mask.classes or (CLASSES if mask.preset else ())
+
+
+def _lessened(mask: Mask, lifted: frozenset[str]) -> Mask | None:
+    """Give what is left of a mask when some of its classes are lifted."""
+    left = tuple(each for each in classes(mask) if f"{mask.name}.{each}" not in lifted)
+    if left == classes(mask):
+        return mask
+    return replace(mask, classes=left) if left else None
 
 
 def _covers(columns: Iterable[Glob], name: str) -> bool:

@@ -28,7 +28,7 @@ from tracewall.sql.functions import (
 )
 from tracewall.sql.grammar import Node
 from tracewall.sql.overloads import check_function, check_operator, type_names
-from tracewall.sql.paths import how_taken
+from tracewall.sql.paths import taken
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Item, Named, Scope, Unknowable
 
@@ -151,8 +151,8 @@ def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
         comparison(True, left, right, log)
         return through(left.flow, How.PART)
     if name in EXTRACTIONS:
-        taken = how_taken([body.get("rexpr")], log.hides)
-        return through(left.flow, taken) | computed([right.flow], log)
+        part = taken(left.flow, [body.get("rexpr")], log.hides)
+        return part | computed([right.flow], log)
     return computed([left.flow, right.flow], log)
 
 
@@ -248,8 +248,11 @@ def _function(body: Node, scope: Scope, log: Reading) -> Flow:
 
 
 def _result(name: str, nodes: list[Node], arguments: list[Flow], log: Reading) -> Flow:
-    how = how_taken(nodes[1:], log.hides) if name in PATHS else FUNCTIONS[name]
-    if how is How.DERIVED and name not in PATHS:
+    if name in PATHS:
+        part = taken(merged(arguments[:1], How.EXACT), nodes[1:], log.hides)
+        return part | computed(arguments[1:], log)
+    how = FUNCTIONS[name]
+    if how is How.DERIVED:
         return computed(arguments, log)
     if name in TELLING:
         log.use("compute", merged(arguments, How.EXACT))
@@ -336,12 +339,12 @@ def _indirection(body: Node, scope: Scope, log: Reading) -> Flow:
             index = step["A_Indices"]
             edges = [index[edge] for edge in ("lidx", "uidx") if edge in index]
             compared(edges, scope, log)
-            whole = whole and how_taken(edges, log.hides) is How.PART
+            flow = taken(flow, edges, log.hides)
         elif "String" in step:
             whole = False
         else:
             raise Unknowable("a star stands where one value is expected")
-    return through(flow, How.PART if whole else How.DERIVED)
+    return flow if whole else through(flow, How.DERIVED)
 
 
 def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeAlias
 
-from tracewall.sql.flow import How
+from tracewall.sql.flow import NOTHING, Column, Flow, How, through
 from tracewall.sql.grammar import Node
+
+Hides: TypeAlias = Callable[[Column, str], bool]
+"""Tells whether masking a column's documents hides what is under a key."""
 
 # The elements of a text array's literal, and of a key taken as it is.
 _ELEMENT = re.compile(r'[^{},"\\]+')
+
+
+def taken(flow: Flow, steps: Iterable[Node | None], hides: Hides) -> Flow:
+    """Give what becomes of documents that go through a path, each by its own masks."""
+    steps = tuple(steps)
+    hows = {column: how_taken(steps, partial(_hides, hides, column)) for column, _ in flow}
+    parts = (through(frozenset({source}), hows[source.column]) for source in flow)
+    return NOTHING.union(*parts)
+
+
+def _hides(hides: Hides, column: Column, key: str) -> bool:
+    return hides(column, key)
 
 
 def how_taken(steps: Iterable[Node | None], hides: Callable[[str], bool]) -> How:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracewall.sql.catalog import Catalog
-from tracewall.sql.flow import NOTHING, Access, Flow, Use, Write, uncompared
+from tracewall.sql.flow import NOTHING, Access, Column, Flow, Use, Write, uncompared
 from tracewall.sql.grammar import Node
 from tracewall.sql.scope import Named, Scope, Unknowable
 
@@ -36,7 +36,7 @@ class Reading:
 
     catalog: Catalog
     query: Callable[[Node, Scope, Reading], tuple[Named, ...]]
-    hides: Callable[[str], bool]
+    hides: Callable[[Column, str], bool]
     opaque: Callable[[str], bool] = never
     accesses: dict[Access, None] = field(default_factory=dict)
     uses: dict[Use, None] = field(default_factory=dict)

@@ -76,7 +76,7 @@ class Misunderstood:
 Understanding: TypeAlias = Statement | Misunderstood
 
 
-def nothing_hidden(key: str) -> bool:
+def nothing_hidden(column: Column, key: str) -> bool:
     """Say that no member of a document is hidden by its key."""
     return False
 
@@ -86,7 +86,7 @@ def understand(
     catalog: Catalog,
     *,
     strict: bool = False,
-    hides: Callable[[str], bool] = nothing_hidden,
+    hides: Callable[[Column, str], bool] = nothing_hidden,
     opaque: Callable[[str], bool] = never,
 ) -> Understanding:
     """Read a statement as PostgreSQL would, and say what it does.
@@ -95,8 +95,8 @@ def understand(
         sql: the exact bytes for the wire.
         catalog: what the server's catalog says.
         strict: refuse what the second parser can't read.
-        hides: tells whether masking a document hides what is under a key; what such a
-            key takes out of a document counts as computed from it.
+        hides: tells whether masking a column's documents hides what is under a key; what
+            such a key takes out of a document counts as computed from it.
         opaque: tells whether a view's column (``schema.view.column``) may be read as it
             stands where the view can't be followed.
     """

@@ -1,0 +1,132 @@
+"""The format of what a policy protects: masks with their methods and keys, scans, patterns."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from tracewall.masking.config import DETECTORS, Method, MethodName, Pattern, Unit
+from tracewall.masking.messages import CLASSES
+from tracewall.policy.checks import json_path, own_regex
+from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Positive, Text, Whole
+from tracewall.policy.model import Expressions, Mask, MaskKey, Predicates, Preset, Scan
+from tracewall.policy.sections import Key, Many, Section
+from tracewall.policy.trust import RULE_NAME
+
+LIFTED = Text(
+    "the name of a mask or scan, or mask.class", rf"^[A-Za-z0-9_-]{{1,63}}(\.[a-z]+)?{END}"
+)
+"""What a grant lifts."""
+
+LONG_TEXT = 2**31 - 1
+"""How long a text can be, in characters."""
+
+_MARKER_NAME = Text(
+    "a name of lower-case letters, digits, '_' and '-'", rf"^[a-z][a-z0-9_-]{{0,30}}{END}"
+)
+_FULL_COLUMNS = Many(DottedName("column", "schema.table.column"))
+_PREDICATES = Key(
+    Choice(get_args(Predicates)),
+    "How a statement may compare the column: not at all (none), by = and IN with a parameter, "
+    "a literal or a column under the same mask (equality), or freely (any).",
+)
+
+_MASK_OPTIONS = {
+    "partial": {
+        "keep_first": Key(Whole(LONG_TEXT), "How many characters stay at the start."),
+        "keep_last": Key(Whole(LONG_TEXT), "How many characters stay at the end."),
+    },
+    "constant": {"value": Key(Text(pattern=ANYTHING, blank=True), "What is shown.", required=True)},
+    "date": {"unit": Key(Choice(get_args(Unit)), "What it is truncated to.", required=True)},
+    "number": {
+        "bucket": Key(Positive(), "It is rounded down to a multiple of this.", required=True)
+    },
+    "callable": {
+        "callable": Key(
+            Text("package.module:function", rf"^[A-Za-z_][\w.]*:[A-Za-z_]\w*{END}"),
+            "The function that masks a value, as package.module:function.",
+            required=True,
+        )
+    },
+}
+
+
+def _mask(*, method: MethodName, key: str = "", **values: Any) -> Mask:
+    """Make a mask of keys that stand side by side in the file."""
+    options = {name: values.pop(name) for name in _MASK_OPTIONS.get(method, {}) if name in values}
+    return Mask(method=Method(method, **options, key=key), **values)
+
+
+MASK_KEY = Section(
+    MaskKey,
+    "Keys of pseudonyms and marks, by id.",
+    {
+        "id": Key(RULE_NAME, "What masks name it by.", required=True),
+        "env": Key(Text(), "The environment variable that holds it."),
+        "file": Key(Text("a path"), "The file that holds it."),
+    },
+    exclusive=(("env", "file"),),
+)
+MASK = Section(
+    Mask,
+    "Masks whole values of columns, or what lies inside documents.",
+    {
+        "name": Key(RULE_NAME, "What grants and decisions call this mask.", required=True),
+        "columns": Key(
+            _FULL_COLUMNS,
+            "Which columns, as schema.table.column; * stands for anything but a dot.",
+            required=True,
+        ),
+        "method": Key(Choice(get_args(MethodName)), "How a value is masked.", required=True),
+        "paths": Key(
+            Many(Text("a JSON path", check=json_path)),
+            "JSON paths to what is masked in a document; the rest stays clear.",
+        ),
+        "preset": Key(
+            Choice(get_args(Preset)),
+            "A kind of document that is known: gen_ai, messages of language models.",
+        ),
+        "classes": Key(
+            Many(Choice(CLASSES)), "What of such a document is masked; left out: every class."
+        ),
+        "key": Key(RULE_NAME, "The id of the key for pseudonyms and marks."),
+        "predicates": _PREDICATES,
+        "expressions": Key(
+            Choice(get_args(Expressions)),
+            "What becomes of an expression over the column in the output: refused (refuse), or "
+            "shown as a constant (mask).",
+        ),
+    },
+    make=_mask,
+    option_of="method",
+    options=_MASK_OPTIONS,
+    exclusive=(("paths", "preset"),),
+)
+PATTERN = Section(
+    Pattern,
+    "A detector of the policy's own.",
+    {
+        "name": Key(_MARKER_NAME, "What stands in place of what it finds.", required=True),
+        "regex": Key(
+            Text("a regular expression", check=own_regex),
+            "A regular expression in RE2's syntax.",
+            required=True,
+        ),
+    },
+)
+SCAN = Section(
+    Scan,
+    "Masks what detectors find inside the text or JSON of columns.",
+    {
+        "name": Key(RULE_NAME, "What grants and decisions call this scan.", required=True),
+        "columns": Key(
+            _FULL_COLUMNS,
+            "Which columns, as schema.table.column; * stands for anything but a dot.",
+            required=True,
+        ),
+        "detectors": Key(
+            Many(Choice(("*", *DETECTORS)), empty=True), "The built-in detectors; *: all of them."
+        ),
+        "patterns": Key(Many(PATTERN), "Detectors of your own."),
+        "predicates": _PREDICATES,
+    },
+)
