@@ -7,7 +7,8 @@ The paths are a part of SQL/JSON's (PostgreSQL, chapter 9.16.2), in its lax mode
 - ``$[0]`` and ``$[*]``: an element, every element
 
 1. What a path leads to is masked whole: texts, numbers and all that lies below.
-2. A text that is JSON itself is taken for the document that it holds.
+2. A text that is JSON itself is taken for the document that it holds; one that begins as
+   JSON and can't be read is masked whole.
 3. A part that was taken out of a document is masked by all that may lead on from there.
 4. Keys stay; a path that names no key at all is refused, for it would mean anything.
 """
@@ -30,6 +31,7 @@ _STEP = re.compile(
     r"(?P<deep>\.\.|\.)(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\"(?P<quoted>(?:[^\"\\]|\\.)+)\""
     r"|(?P<members>\*))|\[(?:(?P<element>[0-9]{1,9})|(?P<elements>\*))\]"
 )
+_CUT = re.compile(r'\s*(?:\{\s*"|\[\s*[\[{"])')
 _MOST_STEPS = 32
 
 
@@ -138,7 +140,8 @@ class PathMask:
     def _text(self, value: str, places: Places, depth: int, *, loose: bool) -> tuple[str, int]:
         inner = loaded(value)
         if inner is None:
-            return value, 0
+            # A document that was cut short can't be followed.
+            return (self.leaf(value), 1) if _CUT.match(value) else (value, 0)
         made, count = self._any(inner.value, places, depth + 1, loose=loose)
         if not count and not inner.ambiguous:
             return value, 0
