@@ -80,7 +80,7 @@ class Judge:
             self._shield.veils(masked),
             tuple(column.sources for column in decision.columns),
             writes=self._shield.marks_matter(decision),
-            most=self._policy.limits.masked_value,
+            most=self._rights.policy.limits.masked_value,
         )
 
     def writing_back(self, sql: bytes, judged: Judged, data: Written) -> Judged:

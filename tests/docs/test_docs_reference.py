@@ -6,6 +6,7 @@ import inspect
 import re
 from datetime import date, datetime
 from decimal import Decimal
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
@@ -24,7 +25,14 @@ from tracewall.policy.schema import json_schema
 from tracewall.sql.flow import How
 
 KEY = b"0123456789abcdef"
-NAMES = {"date": date, "datetime": datetime, "Decimal": Decimal, "UUID": UUID, "Method": Method}
+NAMES = {
+    "IPv4Address": IPv4Address,
+    "date": date,
+    "datetime": datetime,
+    "Decimal": Decimal,
+    "UUID": UUID,
+    "Method": Method,
+}
 
 
 def tables(page: Any, heading: str = "") -> dict[str, list[list[str]]]:

@@ -137,7 +137,7 @@ class PathMask:
         items = [item for item, _ in made]
         return items if type(value) is list else _rebuilt(value, items), _sum(made)
 
-    def _text(self, value: str, places: Places, depth: int, *, loose: bool) -> tuple[str, int]:
+    def _text(self, value: str, places: Places, depth: int, *, loose: bool) -> tuple[Any, int]:
         inner = loaded(value)
         if inner is None:
             # A document that was cut short can't be followed.
