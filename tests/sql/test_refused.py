@@ -75,8 +75,6 @@ REFRESH MATERIALIZED VIEW v
 IMPORT FOREIGN SCHEMA a FROM SERVER b INTO c
 SECURITY LABEL ON TABLE users IS ''
 REASSIGN OWNED BY a TO b
-MERGE INTO users USING decoy ON true WHEN MATCHED THEN DELETE
-WITH q AS (MERGE INTO users USING decoy ON true WHEN MATCHED THEN DELETE RETURNING 1) TABLE q
 UPDATE users SET id = 1 WHERE CURRENT OF c
 """
 
@@ -92,13 +90,7 @@ lo_export(1, 'x')
 lo_get(1)
 lo_from_bytea(0, 'a')
 loread(1, 1)
-nextval('s')
-setval('s', 1)
-currval('s')
 lastval()
-pg_advisory_lock(1)
-pg_try_advisory_lock(1)
-pg_notify('a', 'b')
 pg_terminate_backend(1)
 pg_cancel_backend(1)
 pg_reload_conf()
@@ -112,29 +104,17 @@ dblink('a', 'SELECT 1')
 crosstab('SELECT 1')
 pg_input_is_valid('a', 'int')
 pg_input_error_info('a', 'int')
-to_regclass('users')
-to_regproc('f')
-pg_get_viewdef('v')
-pg_get_functiondef(1)
 has_table_privilege('users', 'select')
 has_column_privilege('users', 'secret', 'select')
-row_to_json(users)
 jsonb_populate_record(NULL::users, '{}')
-json_to_record('{}')
 pg_logical_emit_message(true, 'a', 'b')
 pg_export_snapshot()
-txid_current()
-pg_current_xact_id()
 inet_server_addr()
-pg_backend_pid()
 pg_relation_size('users')
 pg_column_compression(secret)
 pg_collation_for(secret)
-obj_description(1)
 xmlparse(document 'a')
 xpath('/a', 'a')
-jsonb_path_query_tz('{}', '$')
-format_type(1, 1)
 secret(users)
 anything(secret)
 text(secret)
@@ -143,30 +123,45 @@ app.lower(secret)
 """
 
 SHAPES = """
-SELECT * FROM users TABLESAMPLE SYSTEM (1)
-SELECT * FROM ROWS FROM (generate_series(1, 2), generate_series(1, 2)) r
-SELECT * FROM json_to_record('{}') AS r (a int)
-SELECT * FROM jsonb_each('{}')
-SELECT * FROM unnest(ARRAY[1], ARRAY[2])
-SELECT * FROM XMLTABLE('/a' PASSING '<a/>' COLUMNS b int)
-SELECT * FROM JSON_TABLE('{}', '$' COLUMNS (a int))
+SELECT (SELECT token FROM unnest(ARRAY(SELECT d FROM decoy d)) x LIMIT 1) FROM users
+INSERT INTO users (secret, name) SELECT * FROM unnest(ARRAY(SELECT d FROM decoy d))
+SELECT x.* FROM coalesce((SELECT d FROM decoy d LIMIT 1)) x
+SELECT (SELECT token FROM unnest(to_tsvector(u.notes)) x LIMIT 1) FROM users u
+SELECT * FROM users u, unnest(strip(to_tsvector(u.notes))) x
 SELECT * FROM current_date
-SELECT * FROM lower('a')
-SELECT JSON_VALUE('{}', '$.a')
-SELECT JSON_OBJECT('a': 1)
-SELECT '{}' IS JSON
+SELECT * FROM users u, LATERAL (VALUES (u.*, 1)) v
+SELECT * FROM users u, LATERAL (VALUES ((u).*, 1)) v
+UPDATE users u SET (id, name) = ROW (u.*)
+INSERT INTO decoy SELECT * FROM (VALUES (1, 2, 3)) v, LATERAL (VALUES (v.*)) w
+MERGE INTO decoy d USING users u ON true WHEN NOT MATCHED THEN INSERT VALUES (u.*)
+MERGE INTO decoy d USING users u ON true WHEN NOT MATCHED THEN INSERT (id) VALUES (1, 2)
+SELECT tableoid FROM logs
+SELECT * FROM users TABLESAMPLE tsm_system_rows (1)
+SELECT * FROM users u, decoy TABLESAMPLE SYSTEM (u.ssn)
+SELECT * FROM jsonb_to_record('{}')
+SELECT * FROM lower('a') AS (b text)
+SELECT 'x'::regconfig
+SELECT id FROM users FOR UPDATE OF decoy
+SELECT set_config('search_path', 'a', false)
+SELECT set_config('a.b', 'c', false)
+SELECT set_config('DateStyle', $1, false)
+SELECT set_config('application_name', name, false) FROM users
+SELECT set_config(name, 'a', false) FROM users
+SELECT current_setting(name) FROM users
+SELECT current_setting('a.b', true)
+SELECT nextval(name) FROM users
+SELECT nextval('a.b.c')
+SELECT nextval('s'::text)
+SELECT pg_notify('c', name) FROM users
+SELECT pg_notify(name, 'a') FROM users
+SELECT pg_advisory_lock(ssn) FROM users
+SELECT * FROM XMLTABLE('/a' PASSING '<a/>' COLUMNS b int)
 SELECT XMLELEMENT(name a)
 SELECT 'a' IS DOCUMENT
-SELECT GROUPING(id) FROM users GROUP BY id
-SELECT (u).* FROM users u
-SELECT count(u.*) FROM users u
-SELECT u.* IS NULL FROM users u
 SELECT 1 FROM users ORDER BY id USING <
 SELECT 1 FROM users ORDER BY 2
 SELECT 1 FROM users GROUP BY 2
 SELECT secret::app.users FROM users
-SELECT 'users'::regclass
-SELECT 1::regrole
 SELECT '<a/>'::xml
 SELECT secret::users.token%TYPE FROM users
 SELECT 1 OPERATOR(app.+) 1
@@ -181,8 +176,6 @@ DELETE FROM people
 INSERT INTO people (id) VALUES (1)
 UPDATE people SET id = 1
 DELETE FROM ruled
-SELECT 1 FROM (SELECT 1) q FOR UPDATE
-WITH q AS (SELECT 1) SELECT * FROM q FOR UPDATE
 SELECT nowhere.id FROM users
 SELECT users.id FROM users u
 SELECT app.u.id FROM users u
@@ -194,11 +187,8 @@ SELECT 1 UNION SELECT 1, 2
 VALUES (1), (1, 2)
 INSERT INTO decoy VALUES (1, 2, 3, 4)
 UPDATE users SET (name, notes) = ROW ('a')
-WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT n FROM r) SEARCH DEPTH FIRST BY n SET o TABLE r
-WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT n FROM r) CYCLE n SET c USING p TABLE r
 WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT 1) TABLE a
 WITH RECURSIVE a AS (SELECT * FROM a) TABLE a
-UPDATE users SET name = 'a' RETURNING WITH (OLD AS o) o.name
 """
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tracewall.sql.expressions import condition, read_columns, string
+from tracewall.sql.calls import string
+from tracewall.sql.columns import read_columns
+from tracewall.sql.expressions import condition
 from tracewall.sql.flow import NOTHING, UNKNOWN, Write
 from tracewall.sql.grammar import Node
 from tracewall.sql.reading import Reading

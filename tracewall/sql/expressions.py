@@ -14,23 +14,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracewall.sql import sqljson
+from tracewall.sql.calls import computed, function_name, result, string
+from tracewall.sql.columns import column_of, of_table, read_columns, row_of
 from tracewall.sql.comparing import Side, comparison, is_constant
-from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Source, among, merged, through
+from tracewall.sql.flow import NOTHING, Flow, How, among, merged, through
 from tracewall.sql.functions import (
     COMPARISONS,
     EQUALITIES,
     EXTRACTIONS,
-    FUNCTIONS,
     OPERATORS,
-    ORDERING_AGGREGATES,
-    PATHS,
-    TELLING,
+    SEQUENCES,
 )
 from tracewall.sql.grammar import Node
 from tracewall.sql.overloads import check_function, check_operator, type_names
 from tracewall.sql.paths import taken
 from tracewall.sql.reading import Reading
-from tracewall.sql.scope import Item, Named, Scope, Unknowable
+from tracewall.sql.scope import Scope, Unknowable
+from tracewall.sql.settings import literal
 
 
 def flow_of(node: Node | None, scope: Scope, log: Reading) -> Flow:
@@ -59,81 +60,6 @@ def compared(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:
     """Read expressions that rows are ordered, grouped or told apart by."""
     for flow in flows(nodes, scope, log):
         log.use("compare", flow)
-
-
-def read_columns(columns: tuple[Named, ...], spelled: str, log: Reading) -> None:
-    """Record that base columns are read, by their name or by a star."""
-    for column in columns:
-        if column.base:
-            log.need("select", *column.base, spelled or column.name)
-
-
-def string(node: Node) -> str:
-    """Give the text of a String node, refusing any other."""
-    if "String" not in node:
-        raise Unknowable("a name is not understood")
-    text: str = node["String"].get("sval", "")
-    return text
-
-
-def _column(body: Node, scope: Scope, log: Reading) -> Flow:
-    fields = body["fields"]
-    if any("A_Star" in part for part in fields):
-        raise Unknowable("a star stands where one value is expected")
-    names = [string(part) for part in fields]
-    if len(names) == 1:
-        return _bare(names[0], scope, log)
-    item = qualifier(names[:-1], scope)
-    return _of_table(item, names[-1], log)
-
-
-def _bare(name: str, scope: Scope, log: Reading) -> Flow:
-    found = scope.columns_named(name)
-    if found:
-        read_columns(tuple(found), "", log)
-        return NOTHING.union(*(column.flow for column in found))
-    row = scope.table_named(name)
-    if row is not None:
-        return _whole_row(row, log)
-    if scope.phantom() is None:
-        log.need("select", 0, UNKNOWN, name)
-    return NOTHING
-
-
-def qualifier(names: list[str], scope: Scope) -> Item:
-    """Give the FROM item that a qualified name, or a qualified star, names."""
-    if len(names) == 1:
-        item = scope.table_named(names[0])
-    else:
-        item = scope.relation_named(*names) if len(names) == 2 else None
-    if item is None:
-        raise Unknowable("a column's table is not among those the statement reads")
-    return item
-
-
-def _of_table(item: Item, name: str, log: Reading) -> Flow:
-    found = tuple(column for column in item.columns if column.name == name)
-    if not found and not item.phantom:
-        # What is no column could be a function over the row, f(t) written t.f.
-        log.need("select", 0, UNKNOWN, name)
-    read_columns(found, "", log)
-    return NOTHING.union(*(column.flow for column in found))
-
-
-def _whole_row(item: Item, log: Reading) -> Flow:
-    read_columns(item.columns, "*", log)
-    if item.scalar:
-        return item.columns[0].flow
-    # The server tells of a table's whole row as of its column 0.
-    row = [frozenset({Source((item.relation.oid, 0), How.DERIVED)})] if item.relation else []
-    return merged([*row, *(column.flow for column in item.columns)], How.DERIVED)
-
-
-def computed(parts: list[Flow], log: Reading) -> Flow:
-    """Give the flow of what is computed from some flows, recording that it is."""
-    flow = merged(parts, How.DERIVED)
-    log.use("compute", NOTHING.union(*parts))
-    return flow
 
 
 def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
@@ -210,6 +136,8 @@ def _truth_test(body: Node, scope: Scope, log: Reading) -> Flow:
 
 def _cast(body: Node, scope: Scope, log: Reading) -> Flow:
     target = body["typeName"]
+    if _is_configuration(body):
+        return flow_of(body["arg"], scope, log)
     name = type_names(target, log)[-1]
     flow = flow_of(body["arg"], scope, log)
     if name in _TEXTUAL and not target.keys() & {"typmods", "arrayBounds"}:
@@ -222,11 +150,23 @@ def _cast(body: Node, scope: Scope, log: Reading) -> Flow:
 
 _TEXTUAL = frozenset({"text", "varchar"})
 _DOCUMENTS = frozenset({"json", "jsonb"})
+_CONFIGURATIONS = frozenset(
+    "arabic armenian basque catalan danish dutch english estonian finnish french german greek "
+    "hindi hungarian indonesian irish italian lithuanian nepali norwegian portuguese romanian "
+    "russian serbian simple spanish swedish tamil turkish yiddish".split()
+)
+"""The configurations of text search that PostgreSQL brings along."""
+
+
+def _is_configuration(body: Node) -> bool:
+    names = [part["String"]["sval"] for part in body["typeName"].get("names", [])]
+    plain = names in (["regconfig"], ["pg_catalog", "regconfig"])
+    return plain and literal(body["arg"]) in _CONFIGURATIONS
 
 
 def _function(body: Node, scope: Scope, log: Reading) -> Flow:
-    name = function_name(body["funcname"], log)
-    arguments = flows(body.get("args"), scope, log)
+    name = function_name(body["funcname"])
+    arguments = _arguments(name, body.get("args", []), scope, log)
     disordered = body.get("agg_within_group") or body.get("func_variadic")
     sides = None if disordered else list(map(Side, arguments, body.get("args", [])))
     check_function([string(part) for part in body["funcname"]], sides, log)
@@ -238,42 +178,19 @@ def _function(body: Node, scope: Scope, log: Reading) -> Flow:
     if body.get("agg_distinct"):
         log.use("compare", merged(arguments, How.EXACT))
     window(body.get("over"), scope, log)
-    if name == "count":
-        return _counted(arguments, log)
-    if name in ORDERING_AGGREGATES:
-        log.use("compare", merged(arguments, How.EXACT))
-        return merged(arguments, How.PART)
     ordered_set = within if body.get("agg_within_group") else []
-    return _result(name, body.get("args", []), arguments + ordered_set, log)
+    return result(name, body.get("args", []), arguments, ordered_set, log)
 
 
-def _result(name: str, nodes: list[Node], arguments: list[Flow], log: Reading) -> Flow:
-    if name in PATHS:
-        part = taken(merged(arguments[:1], How.EXACT), nodes[1:], log.hides)
-        return part | computed(arguments[1:], log)
-    how = FUNCTIONS[name]
-    if how is How.DERIVED:
-        return computed(arguments, log)
-    if name in TELLING:
-        log.use("compute", merged(arguments, How.EXACT))
-    # The other arguments choose what part it is: a path, an offset, a dimension.
-    return merged(arguments[:1], how) | computed(arguments[1:], log)
-
-
-def _counted(arguments: list[Flow], log: Reading) -> Flow:
-    flow = merged(arguments, How.EXACT)
-    computed = frozenset(source for source in flow if source.how is not How.EXACT)
-    log.use("compare", computed)
-    return through(computed, How.COMPARED)
-
-
-def function_name(parts: list[Node], log: Reading) -> str:
-    """Give the name of a built-in function, refusing any that is not listed."""
-    names = [string(part) for part in parts]
-    name = names[-1]
-    if name not in FUNCTIONS and name not in ORDERING_AGGREGATES and name != "count":
-        raise Unknowable(f"the function {name}() is not on the list of those that may be called")
-    return name
+def _arguments(name: str, nodes: list[Node], scope: Scope, log: Reading) -> list[Flow]:
+    cast = nodes[0].get("TypeCast") if name in SEQUENCES and nodes else None
+    if cast is None or literal(cast["arg"]) is None:
+        return flows(nodes, scope, log)
+    # A sequence's name, cast to regclass as pg_dump writes it, is read as a name.
+    log.see(cast)
+    if string(cast["typeName"]["names"][-1]) != "regclass":
+        raise Unknowable("a sequence's name is not understood")
+    return [NOTHING, *flows(nodes[1:], scope, log)]
 
 
 def window(body: Node | None, scope: Scope, log: Reading) -> None:
@@ -330,11 +247,23 @@ _MOST_STEPS = 100
 
 
 def _indirection(body: Node, scope: Scope, log: Reading) -> Flow:
-    flow = flow_of(body["arg"], scope, log)
-    if len(body["indirection"]) > _MOST_STEPS:
+    steps = body["indirection"]
+    if len(steps) > _MOST_STEPS:
         raise Unknowable(f"it takes more than {_MOST_STEPS} steps into a value")
+    row = row_of(body["arg"], scope)
+    if row is not None and "String" in steps[0]:
+        # (t).column is t.column.
+        log.see(body["arg"]["ColumnRef"])
+        read_columns(row.columns, "*", log)
+        flow, steps = of_table(row, string(steps[0]), log), steps[1:]
+    else:
+        flow = flow_of(body["arg"], scope, log)
+    return _stepped(flow, steps, scope, log) if steps else flow
+
+
+def _stepped(flow: Flow, steps: list[Node], scope: Scope, log: Reading) -> Flow:
     whole = True
-    for step in body["indirection"]:
+    for step in steps:
         if "A_Indices" in step:
             index = step["A_Indices"]
             edges = [index[edge] for edge in ("lidx", "uidx") if edge in index]
@@ -368,8 +297,39 @@ def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
     raise Unknowable("a subquery is not understood")
 
 
+def _grouping(body: Node, scope: Scope, log: Reading) -> Flow:
+    # It tells which columns a row is grouped by, and nothing of their values.
+    flows(body["args"], scope, log)
+    return NOTHING
+
+
+def _current_of(body: Node, scope: Scope, log: Reading) -> Flow:
+    raise Unknowable("WHERE CURRENT OF a cursor is not understood")
+
+
+def _sql_json(kind: str) -> Callable[[Any, Scope, Reading], Flow]:
+    def read(body: Node, scope: Scope, log: Reading) -> Flow:
+        for made in sqljson.types(body):
+            type_names(made, log)
+        found = flows(sqljson.parts(kind, body), scope, log)
+        aggregate = body.get("constructor", {})
+        condition(aggregate.get("agg_filter"), scope, log)
+        compared([entry["SortBy"]["node"] for entry in aggregate.get("agg_order", [])], scope, log)
+        window(aggregate.get("over"), scope, log)
+        return computed(found, log)
+
+    return read
+
+
+def _json_array_of_query(body: Node, scope: Scope, log: Reading) -> Flow:
+    for made in sqljson.types(body):
+        type_names(made, log)
+    columns = log.query(body["query"], scope.inner(), log)
+    return computed([column.flow for column in columns], log)
+
+
 _READERS: Mapping[str, Callable[[Any, Scope, Reading], Flow]] = {
-    "ColumnRef": _column,
+    "ColumnRef": column_of,
     "A_Const": _constant,
     "ParamRef": _constant,
     "SQLValueFunction": _constant,
@@ -389,4 +349,9 @@ _READERS: Mapping[str, Callable[[Any, Scope, Reading], Flow]] = {
     "CollateClause": _collation,
     "A_Indirection": _indirection,
     "SubLink": _subquery,
+    "GroupingFunc": _grouping,
+    "MergeSupportFunc": _constant,
+    "CurrentOfExpr": _current_of,
+    "JsonArrayQueryConstructor": _json_array_of_query,
+    **{kind: _sql_json(kind) for kind in sqljson.KINDS},
 }

@@ -49,7 +49,8 @@ _COMPUTED = """
     json_object jsonb_object_agg json_object_agg jsonb_strip_nulls json_strip_nulls
     jsonb_set jsonb_set_lax jsonb_insert jsonb_pretty jsonb_path_exists jsonb_path_match
     jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_contains
-    jsonb_exists jsonb_object_keys json_object_keys
+    jsonb_exists jsonb_object_keys json_object_keys jsonb_each jsonb_each_text json_each
+    json_each_text json_to_record json_to_recordset jsonb_to_record jsonb_to_recordset
     gen_random_uuid uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7
     host family masklen netmask network broadcast hostmask abbrev set_masklen inet_merge
     inet_same_family
@@ -57,6 +58,25 @@ _COMPUTED = """
     numrange tsrange tstzrange daterange
     to_tsvector to_tsquery plainto_tsquery phraseto_tsquery websearch_to_tsquery ts_rank
     ts_rank_cd ts_headline numnode querytree setweight strip tsvector_to_array
+    acosd acosh array_dims array_reverse array_sort array_to_tsvector asind asinh atan2d atand
+    atanh bit_count casefold cosd cosh cot cotd crc32 crc32c erf erfc factorial gamma lgamma get_bit
+    get_byte set_bit set_byte is_normalized sind sinh tand tanh to_bin to_oct pow random_normal
+    json_agg_strict json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict
+    jsonb_agg_strict jsonb_object_agg_strict jsonb_object_agg_unique
+    jsonb_object_agg_unique_strict jsonb_path_exists_tz jsonb_path_match_tz
+    jsonb_path_query_array_tz jsonb_path_query_first_tz jsonb_path_query_tz
+    json_to_tsvector jsonb_to_tsvector row_to_json multirange range_agg range_intersect_agg
+    int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange
+    parse_ident pg_size_pretty pg_size_bytes ts_delete ts_filter unicode_assigned unicode_version
+    area center diameter diagonal height width radius npoints isclosed isopen ishorizontal
+    isvertical isparallel isperp pclose popen slope point box circle polygon path line lseg
+    bound_box date hashtext hashtextextended enum_first enum_last enum_range
+    current_schemas current_user session_user system_user pg_backend_pid pg_client_encoding
+    getdatabaseencoding pg_is_in_recovery pg_current_xact_id pg_current_xact_id_if_assigned
+    pg_current_snapshot pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin
+    pg_visible_in_snapshot pg_xact_status txid_current txid_current_if_assigned
+    txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax txid_snapshot_xmin txid_status
+    txid_visible_in_snapshot pg_trigger_depth
     num_nulls num_nonnulls generate_series generate_subscripts current_database
     current_schema version pg_typeof
 """
@@ -90,6 +110,19 @@ TELLING = frozenset(
     }
 )
 """Functions whose errors, or whose number of rows, tell of a value that they keep unchanged."""
+
+SEQUENCES = frozenset({"nextval", "currval", "setval"})
+"""Functions of sequences, whose first argument names one."""
+
+ADVISORY = frozenset(
+    """
+    pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all
+    pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared
+    pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock
+    pg_try_advisory_xact_lock_shared
+    """.split()
+)
+"""Functions of advisory locks."""
 
 SINGLE_VALUED = frozenset(
     "lower upper btrim ltrim rtrim concat md5 string_to_array now date_trunc to_timestamp".split()
@@ -127,7 +160,15 @@ TABLE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "jsonb_array_elements_text": ("value",),
     "json_array_elements": ("value",),
     "json_array_elements_text": ("value",),
-    "string_to_table": (),
-    "regexp_split_to_table": (),
+    "jsonb_each": ("key", "value"),
+    "jsonb_each_text": ("key", "value"),
+    "json_each": ("key", "value"),
+    "json_each_text": ("key", "value"),
 }
-"""Functions allowed in FROM and their columns' names (empty: one, named after the alias)."""
+"""Functions that give rows, and their columns' names (empty: one, named after the alias).
+
+Any other listed function gives one column of that name, too.
+"""
+
+RECORDS = frozenset("json_to_record json_to_recordset jsonb_to_record jsonb_to_recordset".split())
+"""Functions that give columns which the statement defines."""

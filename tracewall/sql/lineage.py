@@ -12,16 +12,10 @@
 
 from __future__ import annotations
 
-from tracewall.sql.expressions import (
-    compared,
-    condition,
-    flow_of,
-    qualifier,
-    read_columns,
-    string,
-    window,
-)
-from tracewall.sql.flow import NOTHING, Flow, among
+from tracewall.sql.calls import string
+from tracewall.sql.columns import qualifier, read_columns, refuse_stars, row_of
+from tracewall.sql.expressions import compared, condition, flow_of, window
+from tracewall.sql.flow import NOTHING, Flow, How, among, through
 from tracewall.sql.grammar import Node
 from tracewall.sql.naming import output_name
 from tracewall.sql.reading import Reading
@@ -73,7 +67,7 @@ def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[
         target = entry["ResTarget"]
         star = _star(target.get("val"), scope, log)
         if star is not None:
-            log.see(target["val"]["ColumnRef"])
+            log.see(next(iter(target["val"].values())))
             read_columns(star, "*", log)
             columns += (Named(column.name, column.flow) for column in star)
         else:
@@ -85,6 +79,9 @@ def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[
 
 
 def _star(value: Node | None, scope: Scope, log: Reading) -> tuple[Named, ...] | None:
+    row = _starred_row(value, scope, log) if value else None
+    if row is not None:
+        return row.columns
     fields = value.get("ColumnRef", {}).get("fields", []) if value else []
     if not fields or "A_Star" not in fields[-1]:
         return None
@@ -92,6 +89,19 @@ def _star(value: Node | None, scope: Scope, log: Reading) -> tuple[Named, ...] |
         return scope.star
     item = qualifier([string(part) for part in fields[:-1]], scope)
     return item.columns
+
+
+def _starred_row(value: Node, scope: Scope, log: Reading) -> Item | None:
+    """Give the item that ``(t).*`` stands for."""
+    steps = value.get("A_Indirection", {}).get("indirection", [])
+    if len(steps) != 1 or "A_Star" not in steps[0]:
+        return None
+    body = value["A_Indirection"]
+    row = row_of(body["arg"], scope)
+    if row is not None:
+        log.see(body)
+        log.see(body["arg"]["ColumnRef"])
+    return row
 
 
 def _grouping(
@@ -163,7 +173,10 @@ def _locks(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:
         locked = [entry["RangeVar"] for entry in clause.get("lockedRels", [])]
         for body in locked:
             log.see(body)
-        named = [body["relname"] for body in locked]
+        named = {body["relname"] for body in locked}
+        known = {name for item in scope.items for name in item.tables}
+        if not named <= known:
+            raise Unknowable("it locks a table that it does not read")
         for item in scope.items:
             for name, table in item.tables.items():
                 if not named or name in named:
@@ -171,14 +184,18 @@ def _locks(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:
 
 
 def _lock(item: Item, log: Reading) -> None:
-    # A lock reaches through a subquery to the tables in it.
-    if item.relation is None and not item.phantom:
-        raise Unknowable("it locks the rows of a subquery")
     if item.relation:
         log.need("update", item.relation.oid, 0, item.spelled)
+        return
+    # A lock reaches through a subquery to the tables in it; which they are is not known here.
+    for access in list(log.accesses):
+        if access.action == "select" and not access.attnum:
+            log.accesses[access._replace(action="update")] = None
 
 
 def _values(rows: list[Node], scope: Scope, log: Reading) -> tuple[Named, ...]:
+    for row in rows:
+        refuse_stars(row["List"]["items"])
     read = [[flow_of(cell, scope, log) for cell in row["List"]["items"]] for row in rows]
     if len({len(row) for row in read}) != 1:
         raise Unknowable("the rows of VALUES differ in length")
@@ -213,9 +230,8 @@ def with_clause(body: Node, scope: Scope, log: Reading) -> Scope:
         for cte in ctes:
             scope = scope.knowing(cte["ctename"], None)
     for cte in ctes:
-        if "search_clause" in cte or "cycle_clause" in cte:
-            raise Unknowable("SEARCH and CYCLE are not understood")
-        scope = scope.knowing(cte["ctename"], _cte(cte, recursive, scope, log))
+        columns = _cte(cte, recursive, scope, log)
+        scope = scope.knowing(cte["ctename"], columns + _followed(cte, columns, scope, log))
     return scope
 
 
@@ -233,6 +249,31 @@ def _cte(cte: Node, recursive: bool, scope: Scope, log: Reading) -> tuple[Named,
         if grown == known:
             return known
         known = grown
+
+
+def _followed(
+    cte: Node, columns: tuple[Named, ...], scope: Scope, log: Reading
+) -> tuple[Named, ...]:
+    """Give the columns that SEARCH and CYCLE add: they hold what they order and compare."""
+    made: list[Named] = []
+    search, cycle = cte.get("search_clause"), cte.get("cycle_clause")
+    if search:
+        order = _tracked(search["search_col_list"], columns, log)
+        made.append(Named(search["search_seq_column"], order))
+    if cycle:
+        path = _tracked(cycle["cycle_col_list"], columns, log)
+        marks = [cycle.get(key) for key in ("cycle_mark_value", "cycle_mark_default")]
+        mark = NOTHING.union(*(flow_of(node, scope, log) for node in marks))
+        made.append(Named(cycle["cycle_mark_column"], mark | through(path, How.DERIVED)))
+        made.append(Named(cycle["cycle_path_column"], path))
+    return tuple(made)
+
+
+def _tracked(names: list[Node], columns: tuple[Named, ...], log: Reading) -> Flow:
+    listed = [string(part) for part in names]
+    flow = NOTHING.union(*(column.flow for column in columns if column.name in listed))
+    log.use("compare", flow)
+    return through(flow, How.DERIVED)
 
 
 def _first_term(term: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:

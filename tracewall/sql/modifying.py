@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracewall.sql.columns import read_columns, refuse_stars
 from tracewall.sql.comparing import is_constant
 from tracewall.sql.expressions import compared, condition, flow_of, flows
 from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Write, merged
@@ -15,7 +16,7 @@ from tracewall.sql.scope import Item, Named, Scope, Unknowable, under
 def insert(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     """Read an INSERT; give the columns of its RETURNING."""
     scope = with_clause(body, scope, log)
-    target = _target(body["relation"], "insert", log)
+    target = target_of(body["relation"], "insert", log)
     for entry in body.get("cols", []):
         compared(_indices(entry["ResTarget"]), scope.inner(), log)
     places = _insert_columns(body, target, log)
@@ -23,11 +24,11 @@ def insert(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     if places is not None and len(values) > len(places):
         raise Unknowable("INSERT has more values than columns")
     for place, value in zip(places or (), values, strict=False):
-        _write(place, value.flow, "insert", log)
+        write(place, value.flow, "insert", log)
     level = scope.inner().beside(target)
     known = _is_constant_source(body.get("selectStmt"))
     _on_conflict(body.get("onConflictClause"), known, places or [], target, level, log)
-    return _returning(body, target, level, log)
+    return returning(body, target, level, log)
 
 
 def _insert_columns(body: Node, target: Item, log: Reading) -> list[Named] | None:
@@ -35,10 +36,11 @@ def _insert_columns(body: Node, target: Item, log: Reading) -> list[Named] | Non
         return None
     if "cols" not in body:
         return list(target.columns)
-    return [_place(entry["ResTarget"], target, "insert", log) for entry in body["cols"]]
+    return [place_of(entry["ResTarget"], target, "insert", log) for entry in body["cols"]]
 
 
-def _place(entry: Node, target: Item, action: str, log: Reading) -> Named:
+def place_of(entry: Node, target: Item, action: str, log: Reading) -> Named:
+    """Give the target's column that a ResTarget names, refusing what it has not."""
     found = next((column for column in target.columns if column.name == entry["name"]), None)
     if found is None:
         if not target.phantom:
@@ -47,7 +49,8 @@ def _place(entry: Node, target: Item, action: str, log: Reading) -> Named:
     return found
 
 
-def _write(place: Named, flow: Flow, action: str, log: Reading) -> None:
+def write(place: Named, flow: Flow, action: str, log: Reading) -> None:
+    """Record that a value is written into a column."""
     if place.base:
         log.need(action, *place.base, place.name)
         log.writes.append(Write(place.base, flow))
@@ -73,6 +76,9 @@ def _on_conflict(
     how = "equality" if known else "compare"
     log.use(how, NOTHING.union(*(place.flow for place in places)))
     infer = clause.get("infer", {})
+    if "conname" in infer:
+        # The server asks for the right to look at the constraint's columns.
+        read_columns(target.columns, "*", log)
     for entry in infer.get("indexElems", []):
         element = entry["IndexElem"]
         named = {"ColumnRef": {"fields": [{"String": {"sval": element.get("name", "")}}]}}
@@ -81,7 +87,7 @@ def _on_conflict(
     condition(infer.get("whereClause"), level, log)
     if clause["action"] == "ONCONFLICT_UPDATE":
         excluded = under(Item(target.columns, {}, target.relation, target.spelled), "excluded")
-        _assignments(clause["targetList"], target, level.beside(_hidden(excluded)), log)
+        assignments(clause["targetList"], target, level.beside(_hidden(excluded)), log)
         condition(clause.get("whereClause"), level.beside(_hidden(excluded)), log)
 
 
@@ -93,23 +99,24 @@ def _hidden(item: Item) -> Item:
 def update(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     """Read an UPDATE; give the columns of its RETURNING."""
     scope = with_clause(body, scope, log)
-    target = _target(body["relation"], "update", log)
+    target = target_of(body["relation"], "update", log)
     level = _beside_target(body.get("fromClause"), target, scope, log)
-    _assignments(body["targetList"], target, level, log)
+    assignments(body["targetList"], target, level, log)
     condition(body.get("whereClause"), level, log)
-    return _returning(body, target, level, log)
+    return returning(body, target, level, log)
 
 
 def delete(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     """Read a DELETE; give the columns of its RETURNING."""
     scope = with_clause(body, scope, log)
-    target = _target(body["relation"], "delete", log)
+    target = target_of(body["relation"], "delete", log)
     level = _beside_target(body.get("usingClause"), target, scope, log)
     condition(body.get("whereClause"), level, log)
-    return _returning(body, target, level, log)
+    return returning(body, target, level, log)
 
 
-def _target(body: Node, action: str, log: Reading) -> Item:
+def target_of(body: Node, action: str, log: Reading) -> Item:
+    """Give the relation that a statement changes, recording the right it needs."""
     item = base_relation(body, action, log)
     return under(item, body.get("alias", {}).get("aliasname", body["relname"]))
 
@@ -121,11 +128,12 @@ def _beside_target(nodes: list[Node] | None, target: Item, scope: Scope, log: Re
     return level
 
 
-def _assignments(targets: list[Node], target: Item, level: Scope, log: Reading) -> None:
+def assignments(targets: list[Node], target: Item, level: Scope, log: Reading) -> None:
+    """Read the assignments of a SET."""
     for entry in targets:
-        place = _place(entry["ResTarget"], target, "update", log)
+        place = place_of(entry["ResTarget"], target, "update", log)
         compared(_indices(entry["ResTarget"]), level, log)
-        _write(place, _assigned(entry["ResTarget"]["val"], level, log), "update", log)
+        write(place, _assigned(entry["ResTarget"]["val"], level, log), "update", log)
 
 
 def _indices(target: Node) -> list[Node]:
@@ -140,17 +148,23 @@ def _assigned(value: Node, level: Scope, log: Reading) -> Flow:
     if "RowExpr" in source:
         # The tree repeats the whole row for each column that it is written to.
         log.see(source["RowExpr"])
+        refuse_stars(source["RowExpr"].get("args", []))
         chosen: Flow = flows(source["RowExpr"].get("args"), level, log)[at - 1]
         return chosen
     return merged([flow_of(source, level, log)], How.DERIVED)
 
 
-def _returning(body: Node, target: Item, level: Scope, log: Reading) -> tuple[Named, ...]:
+def returning(body: Node, target: Item, level: Scope, log: Reading) -> tuple[Named, ...]:
+    """Read a RETURNING clause; give its columns."""
     clause = body.get("returningClause")
     if not clause:
         return ()
-    if "options" in clause:
-        raise Unknowable("RETURNING WITH is not understood")
     own = Item(target.columns, {}, target.relation, target.spelled, target.phantom)
-    both = Item((), {"old": own, "new": own})
+    names = {"RETURNING_OPTION_OLD": "old", "RETURNING_OPTION_NEW": "new"}
+    for entry in clause.get("options", []):
+        option = entry["ReturningOption"]
+        names[option["option"]] = option["value"]
+    taken = {name for item in level.items for name in item.tables}
+    # A table of the statement's own that is called old or new hides the row of that name.
+    both = Item((), {name: own for name in names.values() if name not in taken})
     return targets_of(clause["exprs"], level.beside(both), log)

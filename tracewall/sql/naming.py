@@ -78,6 +78,10 @@ def _operator(body: Node, titles: Mapping[int, str]) -> tuple[str, int]:
     return ("nullif", 2) if body["kind"] == "AEXPR_NULLIF" else (UNNAMED, 0)
 
 
+def _json_function(body: Node, titles: Mapping[int, str]) -> tuple[str, int]:
+    return str(body["op"]).removesuffix("_OP").lower(), 2
+
+
 _NAMERS: dict[str, Callable[[Node, Mapping[int, str]], tuple[str, int]]] = {
     "ColumnRef": lambda body, titles: _strong(body["fields"]),
     "A_Indirection": _indirection,
@@ -89,5 +93,20 @@ _NAMERS: dict[str, Callable[[Node, Mapping[int, str]], tuple[str, int]]] = {
     "SQLValueFunction": _value_function,
     "MinMaxExpr": _extreme,
     "A_Expr": _operator,
+    "JsonFuncExpr": _json_function,
 }
-_FIXED = {"A_ArrayExpr": "array", "RowExpr": "row", "CoalesceExpr": "coalesce"}
+_FIXED = {
+    "A_ArrayExpr": "array",
+    "RowExpr": "row",
+    "CoalesceExpr": "coalesce",
+    "GroupingFunc": "grouping",
+    "MergeSupportFunc": "merge_action",
+    "JsonObjectConstructor": "json_object",
+    "JsonArrayConstructor": "json_array",
+    "JsonArrayQueryConstructor": "json_array",
+    "JsonObjectAgg": "json_objectagg",
+    "JsonArrayAgg": "json_arrayagg",
+    "JsonParseExpr": "json",
+    "JsonScalarExpr": "json_scalar",
+    "JsonSerializeExpr": "json_serialize",
+}

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tracewall.sql.calls import look
 from tracewall.sql.catalog import Overload
 from tracewall.sql.comparing import Side
 from tracewall.sql.flow import Flow, How
@@ -25,6 +26,7 @@ from tracewall.sql.functions import COMPARISONS, FUNCTIONS
 from tracewall.sql.grammar import Node
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Unknowable
+from tracewall.sql.system import LOOKING
 
 FIRST_OTHER_TYPE = 10_000
 """The first oid of a type that pg_type.dat does not list (FirstGenbkiObjectId)."""
@@ -67,23 +69,24 @@ def check_function(names: Sequence[str], sides: Sequence[Side] | None, log: Read
         raise Unknowable(f"a function of a user's own {called}")
 
 
-_SYSTEM_TYPES = frozenset({"regclass", "regproc", "regprocedure", "regoper", "regoperator"}) | {
-    "regrole", "regnamespace", "regtype", "regconfig", "regdictionary", "regcollation", "xml",
-}  # fmt: skip
+_UNUSED_TYPES = frozenset({"regconfig", "regdictionary", "xml"})
 
 
 def type_names(body: Node, log: Reading) -> list[str]:
     """Give a TypeName's parts, a blank one for a type of a user's.
 
-    Refused are types with functions of users' own, and those that look things up.
+    Refused are types with functions of users' own; those that look things up need the right
+    to what they look into.
     """
     names = [part.get("String", {}).get("sval", "") for part in body.get("names", [])]
     if not all(names) or not names or body.get("setof") or body.get("pct_type"):
         raise Unknowable("a type is not understood")
     if _of_user(names, log):
         return [""]
-    if names[-1] in _SYSTEM_TYPES:
+    if names[-1] in _UNUSED_TYPES:
         raise Unknowable("a cast to this type is not allowed")
+    if names[-1] in LOOKING:
+        look(names[-1], log)
     return names
 
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracewall.sql import views
+from tracewall.sql.calls import string
 from tracewall.sql.catalog import Catalog, Relation
+from tracewall.sql.columns import read_columns
 from tracewall.sql.comparing import Side, comparison
-from tracewall.sql.expressions import condition, flow_of, function_name, read_columns, string
+from tracewall.sql.expressions import compared, condition
 from tracewall.sql.flow import NOTHING
-from tracewall.sql.functions import TABLE_FUNCTIONS
 from tracewall.sql.grammar import Node
 from tracewall.sql.overloads import check_operator
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import (
     Item,
-    Named,
     Scope,
     Unknowable,
     column_names,
@@ -26,6 +26,7 @@ from tracewall.sql.scope import (
     under,
 )
 from tracewall.sql.system import SCHEMA, UNREADABLE
+from tracewall.sql.tables import function_item, json_table, method_of
 
 READABLE_KINDS = frozenset({"r", "p", "f"})
 """Kinds of relation (pg_class.relkind) with rows of their own: tables, partitioned and
@@ -132,30 +133,19 @@ def _join_alias(body: Node, item: Item, using: list[str]) -> Item:
     return item
 
 
-def _range_function(body: Node, level: Scope, log: Reading) -> Item:
-    listed = body["functions"]
-    if body.get("is_rowsfrom") or body.get("coldeflist") or len(listed) != 1:
-        raise Unknowable("ROWS FROM and column definitions are not understood")
-    call = listed[0]["List"]["items"][0]
-    if "FuncCall" not in call:
-        raise Unknowable("an expression in FROM is not understood")
-    name = function_name(call["FuncCall"]["funcname"], log)
-    many = name == "unnest" and len(call["FuncCall"].get("args", [])) != 1
-    if name not in TABLE_FUNCTIONS or many:
-        raise Unknowable(f"the function {name}() is not on the list of those allowed in FROM")
-    flow = flow_of(call, level.inner(), log)
-    alias = body.get("alias", {})
-    called = alias.get("aliasname", name)
-    columns = [Named(label, flow) for label in TABLE_FUNCTIONS[name] or (called,)]
-    if body.get("ordinality"):
-        columns.append(Named("ordinality", NOTHING))
-    named = derived(tuple(columns), column_names(alias))
-    return under(Item(named, scalar=len(named) == 1), called)
+def _sampled(body: Node, level: Scope, log: Reading) -> Item:
+    method_of(body["method"])
+    # What chooses the rows can see nothing of the level that it is in.
+    around = Scope((), level.ctes, level.outer)
+    compared([*body.get("args", []), *filter(None, [body.get("repeatable")])], around, log)
+    return from_item(body["relation"], level, log)
 
 
 _FROM: Mapping[str, Callable[[Any, Scope, Reading], Item]] = {
     "RangeVar": _range_table,
     "RangeSubselect": _range_subquery,
     "JoinExpr": _join,
-    "RangeFunction": _range_function,
+    "RangeFunction": function_item,
+    "JsonTable": json_table,
+    "RangeTableSample": _sampled,
 }

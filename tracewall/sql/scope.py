@@ -128,6 +128,17 @@ class Scope:
             level = level.outer
         return None
 
+    def with_system_columns(self) -> Item | None:
+        """Give the relation that a bare system column is one of, from the innermost level out."""
+        level: Scope | None = self
+        while level is not None:
+            tables = [table for item in level.items for table in item.tables.values()]
+            found = [table for table in tables if table.relation is not None]
+            if found:
+                return found[0] if len(found) == 1 else None
+            level = level.outer
+        return None
+
     @property
     def star(self) -> tuple[Named, ...]:
         """What ``*`` expands to on this level."""

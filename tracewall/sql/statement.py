@@ -13,6 +13,7 @@ from tracewall.sql.copying import CopyFormat
 from tracewall.sql.flow import Access, Column, Flow, Use, Write
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import select
+from tracewall.sql.merging import merge
 from tracewall.sql.modifying import delete, insert, update
 from tracewall.sql.reading import Reading, names_and_depth, never
 from tracewall.sql.scope import Named, Scope, Unknowable
@@ -190,4 +191,5 @@ _STATEMENTS: Mapping[str, Callable[[Any, Scope, Reading], tuple[Named, ...]]] = 
     "InsertStmt": insert,
     "UpdateStmt": update,
     "DeleteStmt": delete,
+    "MergeStmt": merge,
 }

@@ -23,6 +23,9 @@ large objects are not among them. ``pg_locks`` may be locked (advisory locks) bu
 UNREADABLE = frozenset({"pg_locks"})
 """Those of them that are not read: they would tell what other sessions do."""
 
+SYSTEM_COLUMNS = {"ctid": -1, "xmin": -2, "cmin": -3, "xmax": -4, "cmax": -5, "tableoid": -6}
+"""Columns that every table has, by name, with their attribute numbers (sysattr.h)."""
+
 LOOKING: dict[str, str] = {
     **dict.fromkeys("format_type to_regtype regtype pg_type_is_visible".split(), "pg_type"),
     **dict.fromkeys(
