@@ -111,5 +111,6 @@ def names_and_depth(tree: Any, log: Reading | None) -> tuple[frozenset[str], int
 
 _READ = frozenset(
     "SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt RangeVar RangeSubselect "
-    "RangeFunction JoinExpr ColumnRef FuncCall SubLink A_Expr TypeCast A_Indirection CaseExpr CoalesceExpr".split()
+    "RangeFunction JoinExpr ColumnRef FuncCall SubLink A_Expr TypeCast A_Indirection CaseExpr "
+    "CoalesceExpr".split()
 )
