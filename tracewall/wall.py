@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from tracewall.audit.log import FileLog
+from tracewall.audit.anchor import Anchor
+from tracewall.audit.notes import BadKey
+from tracewall.audit.setup import open_log
 from tracewall.audit.store import AuditLog
 from tracewall.errors import OperationalError, PolicyError
 from tracewall.events import Incident
@@ -93,6 +95,7 @@ class Wall:
         password: Callable[[], str] | None = None,
         mask_key: MaskKey = None,
         audit: AuditLog | None = None,
+        anchors: Sequence[Anchor] = (),
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Wall:
@@ -106,6 +109,9 @@ class Wall:
                 that gives the key of an id ("" for the wall's own); by default the policy's
                 ``keys`` and the environment variable ``TRACEWALL_MASK_KEY``.
             audit: where the record is kept, instead of files in the policy's directory.
+            anchors: functions that keep a checkpoint (a signed note) in a second place,
+                besides the policy's ``anchor_file`` and ``anchor_url``; they are called in a
+                thread of their own.
             telemetry: whose spans and metrics are used; by default the global ones.
             clock: gives the time, in seconds since the epoch.
 
@@ -118,8 +124,7 @@ class Wall:
         verifier.refresh()
         check_key_files(policy, verifier)
         shield = Shield(policy, keyring(policy, mask_key))
-        folder = beside(policy, policy.audit.directory)
-        log = audit or FileLog(folder, durability=policy.audit.durability)
+        log = audit or _log(policy, anchors)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         made = telemetry or Telemetry()
         return cls(policy, verifier, log, made, clock, _password=password, _shield=shield)
@@ -289,19 +294,40 @@ class Acting:
 _LOADED: dict[str, Wall] = {}
 
 
-def _from_variable(name: str) -> str:
+def _log(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
+    """Open the log that a policy asks for."""
+    settings, what = policy.audit, "the key that signs checkpoints"
+    key = None
+    if settings.signing_key_env:
+        key = _from_variable(settings.signing_key_env, what)
+    elif settings.signing_key_file:
+        key = _from_file(beside(policy, settings.signing_key_file), what)
+    try:
+        return open_log(
+            beside(policy, settings.directory),
+            settings.durability,
+            signing_key=key,
+            records=settings.checkpoint_records,
+            seconds=settings.checkpoint_interval,
+            anchor_file=beside(policy, settings.anchor_file) if settings.anchor_file else None,
+            anchor_url=settings.anchor_url,
+            anchors=tuple(anchors),
+        )
+    except BadKey as ex:
+        where = settings.signing_key_env or settings.signing_key_file or policy.path
+        help = "tracewall audit keygen NAME makes one"
+        raise PolicyError(f"{what}: {ex}", path=where, help=help) from None
+
+
+def _from_variable(name: str, what: str = "the database password") -> str:
     found = os.environ.get(name)
     if not found:
-        raise PolicyError(
-            "the database password is missing", path=name, help="set this environment variable"
-        )
+        raise PolicyError(f"{what} is missing", path=name, help="set this environment variable")
     return found
 
 
-def _from_file(path: Path) -> str:
+def _from_file(path: Path, what: str = "the database password") -> str:
     try:
         return path.read_text().rstrip("\r\n")
     except OSError as ex:
-        raise PolicyError(
-            f"the database password can't be read: {ex.strerror}", path=str(path)
-        ) from None
+        raise PolicyError(f"{what} can't be read: {ex.strerror}", path=str(path)) from None

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias, get_args
 
+from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.file import AppendedFile, prepare
 from tracewall.audit.record import LONGEST, Head, body, plain
 from tracewall.audit.waiting import Batch, Entry, Intent, Note, Outcome
@@ -50,6 +51,7 @@ class FileLog:
             machine. An outcome is always held back until the next intent, `flush` or
             `close`, so the death of the process may lose outcomes with any setting; where
             their intents are written, verification lists them as open.
+        checkpoints: signs the log's end from time to time, and tells a second place.
         clock: Unix time in seconds.
 
     All methods may be called from any thread. After a fork the child opens a file of its
@@ -66,12 +68,14 @@ class FileLog:
         directory: str | os.PathLike[str],
         *,
         durability: Durability = "written",
+        checkpoints: Checkpoints | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if durability not in get_args(Durability):
             raise ValueError(f"durability must be one of {', '.join(get_args(Durability))}")
         self._buffered = durability == "buffered"
         self._synced = durability == "synced"
+        self._checkpoints = checkpoints
         self._clock = clock
         self._lock = threading.Lock()
         # Outcomes arrive without a lock: a generator that the garbage collector ends in the
@@ -258,14 +262,39 @@ class FileLog:
         self._batch = after
         self._oldest = 0.0
         self._failing = False
+        if self._checkpoints is not None:
+            self._vouch(self._checkpoints)
 
     def _write_the_end(self) -> None:
         self._take_outcomes()
         if self._writer.file or self._batch.entries:
+            if self._batch.entries and self._checkpoints is not None:
+                self._write()
+            if self._checkpoints is not None:
+                self._vouch(self._checkpoints, last=True)
             self._batch.entries.append(Note(self._clock(), body("closed", {})))
             self._write()
         if self._synced:
             _sync(*self._written())
+        if self._checkpoints is not None and (head := self._writer.head()):
+            # The very end is vouched for only elsewhere: after it nothing may stand in the file.
+            self._checkpoints.tell(self._checkpoints.sign(head, self._clock()), _nobody_hears)
+            self._checkpoints.close()
+
+    def _vouch(self, checkpoints: Checkpoints, *, last: bool = False) -> None:
+        """Queue a checkpoint as the next record, if one is due."""
+        head, at = self._writer.head(), self._clock()
+        if head is None or self._batch.entries or not (last or checkpoints.due(head, at)):
+            return
+        if self._closed and not last:
+            return
+        note = checkpoints.sign(head, at)
+        self._batch.entries.append(Note(at, body("checkpoint", {"note": note})))
+        checkpoints.tell(note, self._anchor_failed)
+
+    def _anchor_failed(self, what: str) -> None:
+        with contextlib.suppress(AuditUnavailable):
+            self.incident(Incident(kind="anchor_failed", detail=what))
 
     def _written(self) -> tuple[AppendedFile | None, int]:
         """Return the file and how much of it is to be synced."""
@@ -288,6 +317,10 @@ class FileLog:
         self._writer.leave_to_parent(len(self._batch.entries))
         self._batch, self._ended = Batch(self._writer.next), []
         self._oldest, self._failing = 0.0, False
+
+
+def _nobody_hears(what: str) -> None:
+    """Take a failure of an anchor when the log is closed already."""
 
 
 def _encoded(encode: Callable[[], bytes]) -> bytes:

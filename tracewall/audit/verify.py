@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from tracewall.audit.notes import BadNote, PublicKey, opened, vouched
 from tracewall.audit.record import FIRST_PREV, FORMAT, LONGEST, Head, digest, files, lines, sealed
 
 
@@ -28,7 +29,8 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     ``records`` is how many hold together, up to the first ``fault``; ``torn`` how many
     bytes of an unfinished record are at the end (a crash leaves those); ``open_intents``
     the numbers of intents without an outcome; ``closed`` whether the log was closed in
-    order; ``head`` the last good record, to be remembered.
+    order; ``head`` the last good record, to be remembered; ``signed`` how many records
+    from the first on are vouched for by a checkpoint of a known key.
     """
 
     file: str
@@ -38,6 +40,7 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     open_intents: tuple[int, ...] = ()
     closed: bool = False
     head: Head | None = None
+    signed: int = 0
 
     @property
     def ok(self) -> bool:
@@ -73,6 +76,7 @@ class _Line(msgspec.Struct):
     follows: Head | None = None
     intent: int = -1
     of: str | None = None
+    note: str = ""
 
 
 _decode: Final = msgspec.json.Decoder(_Line).decode
@@ -82,13 +86,21 @@ class _Faulty(Exception):
     """Ends the walk through a file at its first fault."""
 
 
-def verify(path: str | PathLike[str], *, head: Head | Iterable[Head] = ()) -> Report:
+def verify(
+    path: str | PathLike[str],
+    *,
+    head: Head | Iterable[Head] = (),
+    keys: Iterable[PublicKey] = (),
+) -> Report:
     """Check the whole chain of a log: one file, or a directory of them.
 
     Any change of a byte, any record dropped, moved, doubled or put in is found and its
     line named. That the end of a file was cut off, or that all was written anew by
     somebody who knows how, shows only against a remembered `head` (one or several), or in
     a directory against the file that follows one that went bad.
+
+    With `keys`, every checkpoint must be signed by one of them, and a log that was closed in
+    order must have one at its end: then nobody without the key can have written it anew.
 
     Raises:
         OSError: the path can't be read.
@@ -98,7 +110,8 @@ def verify(path: str | PathLike[str], *, head: Head | Iterable[Head] = ()) -> Re
     heads = [head] if isinstance(head, Head) else list(head)
     if where.is_dir():
         heads += [followed for file in paths if (followed := _followed(file))]
-    walks = [_Walk(file, heads) for file in paths]
+    known = tuple(keys)
+    walks = [_Walk(file, heads, known) for file in paths]
     for walk in walks:
         walk.read()
     _refuse_copies(walks)
@@ -133,7 +146,7 @@ def _mapping(line: bytes) -> dict[str, Any] | None:
 class _Walk:
     """Reads one file from its first line to its last, or to its first fault."""
 
-    def __init__(self, path: Path, heads: Iterable[Head]) -> None:
+    def __init__(self, path: Path, heads: Iterable[Head], keys: Collection[PublicKey]) -> None:
         self.writer = ""
         self.fault: Fault | None = None
         self.open: set[int] = set()
@@ -146,6 +159,8 @@ class _Walk:
         self._prev = FIRST_PREV.decode()
         self._torn = 0
         self._closed = False
+        self._keys = keys
+        self._signed = 0
 
     def read(self) -> None:
         """Walk through the file."""
@@ -171,6 +186,7 @@ class _Walk:
             open_intents=tuple(sorted(self.open)),
             closed=self._closed,
             head=Head(file=name, n=self._n - 1, sha256=self._prev) if self._n else None,
+            signed=self._signed,
         )
 
     def _take(self, line: bytes) -> None:
@@ -211,6 +227,10 @@ class _Walk:
                 self.open.discard(record.intent)
             case "closed":
                 self._closed = True
+                if self._keys and self._signed != record.n - 1:
+                    raise _Faulty("the log was closed without a signed checkpoint before its end")
+            case "checkpoint":
+                self._vouched(record)
             case "statement" | "incident":
                 pass
             case _:
@@ -220,6 +240,20 @@ class _Walk:
         if record.format != FORMAT:
             raise _Faulty(f"this version reads format {FORMAT}, the file has {record.format}")
         self.writer = record.writer
+
+    def _vouched(self, record: _Line) -> None:
+        """Compare a checkpoint with what stands before it; who signed it matters with keys only."""
+        try:
+            head = opened(record.note, self._keys) if self._keys else vouched(record.note)
+        except BadNote as ex:
+            raise _Faulty(str(ex)) from None
+        if head.file != self._path.name:
+            # The file before this one went bad when its checkpoint was due.
+            return
+        if (head.n, head.sha256) != (record.n - 1, record.prev):
+            raise _Faulty(f"checkpoint {record.n} is not of the records before it")
+        if self._keys:
+            self._signed = record.n
 
     def _take_torn(self, line: bytes) -> None:
         """Accept the end of the file only if it looks like the beginning of the next record."""

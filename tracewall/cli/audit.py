@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 import msgspec
 from rich.text import Text
 
+from tracewall.audit.notes import BadKey, BadNote, PublicKey, Signer, notes, opened
 from tracewall.audit.record import Head
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.verify import FileReport, Report, records
@@ -37,22 +39,71 @@ def audit() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What an earlier `verify --json` printed: nothing of that may be missing now.",
 )
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    help="The public key that signs checkpoints (NAME+HASH+KEY), or the path of a file with it: "
+    "every checkpoint must be signed by it. May be given several times.",
+)
+@click.option(
+    "--anchor",
+    "anchors",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Checkpoints that were kept elsewhere: nothing they vouch for may be missing. "
+    "Needs --key.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(path: Path, heads: Path | None, as_json: bool) -> None:
+def verify(
+    path: Path,
+    heads: Path | None,
+    keys: tuple[str, ...],
+    anchors: tuple[Path, ...],
+    as_json: bool,
+) -> None:
     """Check that no record of a log was changed, moved, added or taken out.
 
     PATH is the log's directory, or one of its files. The exit code is 1 when something is
     wrong, and the first fault is printed. That the end of the newest file was cut off shows
-    only with --heads: keep what --json prints where the log's writers can't write.
+    only with --anchor or --heads: keep checkpoints, or what --json prints, where the log's
+    writers can't write.
     """
+    known = [_key(key) for key in keys]
+    remembered = [*_heads(heads), *_anchored(anchors, known)]
     try:
-        report = verified(path, head=_heads(heads))
+        report = verified(path, head=remembered, keys=known)
     except OSError as error:
         raise Missing(f"the log can't be read: {error.strerror}", str(error.filename)) from None
     if as_json:
         plain(_json(report))
         raise click.exceptions.Exit(_code(report))
     _tell(report, path)
+
+
+@audit.command()
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The new file for the private key, for its owner alone; without it: standard output.",
+)
+def keygen(name: str, out: Path | None) -> None:
+    """Make a key that signs checkpoints.
+
+    NAME stands in each signature, as in audit.example.org. The private key is for the
+    variable or file that the policy's signing_key_env or signing_key_file names; the public
+    key goes to standard error, for `verify --key`.
+    """
+    try:
+        signer = Signer.make(name)
+    except BadKey as error:
+        raise Missing(str(error)) from None
+    if out is None:
+        click.echo(signer.secret())
+    else:
+        _write_new(out, signer.secret() + "\n")
+    click.echo(f"public key: {signer.public}", err=True)
 
 
 @audit.command()
@@ -84,6 +135,44 @@ def _heads(path: Path | None) -> list[Head]:
         raise Missing(f"{path} is not what `verify --json` prints") from None
 
 
+def _write_new(path: Path, text: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise Missing(f"the key can't be written: {error.strerror}", str(path)) from None
+    with open(fd, "w", encoding="ascii") as stream:
+        stream.write(text)
+
+
+def _key(text: str) -> PublicKey:
+    try:
+        if "+" not in text or Path(text).is_file():
+            text = Path(text).read_text("utf-8")
+        return PublicKey.parse(text)
+    except (BadKey, ValueError) as error:
+        raise Missing(f"--key: {error}", "`tracewall audit keygen` prints the public key") from None
+    except OSError as error:
+        raise Missing(f"--key: {error.strerror}", text) from None
+
+
+def _anchored(paths: tuple[Path, ...], keys: list[PublicKey]) -> list[Head]:
+    """Give the heads that kept checkpoints vouch for; the last one of each file is enough."""
+    if paths and not keys:
+        raise Missing("--anchor needs --key", "whose signature counts?")
+    found: dict[str, Head] = {}
+    for path in paths:
+        try:
+            heads = [opened(note, keys) for note in notes(path.read_text("utf-8"))]
+        except BadNote as error:
+            raise Refused(f"{path}: {error}") from None
+        except (OSError, ValueError):
+            raise Missing(f"{path} can't be read as checkpoints") from None
+        for head in heads:
+            if head.file not in found or found[head.file].n < head.n:
+                found[head.file] = head
+    return list(found.values())
+
+
 def _code(report: Report) -> int:
     # Whoever deletes every file must not get away with it.
     return 0 if report.ok and report.files else 1
@@ -97,7 +186,12 @@ def _json(report: Report) -> str:
         "heads": heads,
         "files": [
             {"file": file.file, "ok": file.ok, "records": file.records, "closed": file.closed}
-            | {"torn": file.torn, "open_intents": file.open_intents, "fault": file.fault}
+            | {
+                "signed": file.signed,
+                "torn": file.torn,
+                "open_intents": file.open_intents,
+                "fault": file.fault,
+            }
             for file in report.files
         ],
     }
@@ -129,6 +223,8 @@ def _line(file: FileReport) -> Text:
     )
     if file.open_intents:
         told.append(f", {len(file.open_intents)} without an outcome", "yellow")
+    if file.signed:
+        told.append(f", {file.signed} signed for")
     if file.torn:
         told.append(f", {file.torn} bytes of an unfinished record at the end", "yellow")
     if not file.closed and file.ok:

@@ -56,11 +56,23 @@ def key_set(text: str) -> Complaint | None:
     """Complain of a key set's URL by which others could slip in keys of their own."""
     if "://" not in text and not text.lower().startswith(("http:", "https:")):
         return None
+    return _fetched(text, "keys")
+
+
+def anchor(text: str) -> Complaint | None:
+    """Complain of a URL by which others could take checkpoints in its place."""
+    return _fetched(text, "checkpoints")
+
+
+_MOVED = {"keys": "fetched", "checkpoints": "sent"}
+
+
+def _fetched(text: str, what: str) -> Complaint | None:
     url = _split(text)
     if url is None or not url.scheme or re.search(r"[\s\\]", text):
         return Complaint("this URL can't be read", _URL)
     if url.scheme not in ("http", "https"):
-        return Complaint(f"keys can't be fetched by {url.scheme}", _URL)
+        return Complaint(f"{what} can't be {_MOVED[what]} by {url.scheme}", _URL)
     if not url.hostname:
         return Complaint("this URL can't be read", _URL)
     if url.username is not None or url.password is not None:
@@ -68,7 +80,7 @@ def key_set(text: str) -> Complaint | None:
     if url.scheme == "https" or _is_loopback(url.hostname):
         return None
     return Complaint(
-        "keys fetched over plain http could be anybody's",
+        f"{what} {_MOVED[what]} over plain http could be anybody's",
         "write https://; http:// is for this machine only (localhost, 127.0.0.1, [::1])",
     )
 

@@ -22,6 +22,7 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
         names = ((rule.name, place.inside.get("name", place)) for rule, place in entries)
         _complain_of_twins(names, "the name '{}' is taken", reading)
     _complain_of_issuers(policy, root, reading)
+    _complain_of_anchors(policy, root, reading)
     _complain_of_objects(policy, raw, root, reading)
     _complain_of_actors(policy, root, reading)
     _complain_of_lifts(policy, raw, root, reading)
@@ -46,6 +47,16 @@ def _complain_of_twins(
         if first is not place:
             line, _ = reading.at(first.start)
             reading.wrong(place, message.format(thing), f"line {line} has it already")
+
+
+def _complain_of_anchors(policy: Policy, root: Place, reading: Reading) -> None:
+    if policy.audit.signed or "audit" not in root.inside:
+        return
+    inside = root.inside["audit"].inside
+    for key in ("anchor_file", "anchor_url", "checkpoint_records", "checkpoint_interval"):
+        if key in inside:
+            help = "write signing_key_env or signing_key_file; tracewall audit keygen makes a key"
+            reading.wrong(inside[key], "without a signing key there are no checkpoints", help)
 
 
 def _complain_of_issuers(policy: Policy, root: Place, reading: Reading) -> None:

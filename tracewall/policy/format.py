@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from tracewall.policy.checks import conninfo
+from tracewall.policy.checks import anchor, conninfo
 from tracewall.policy.kinds import (
     Choice,
     DottedName,
@@ -64,7 +64,26 @@ AUDIT = Section(
             "What the record survives: nothing certain (buffered), the death of the process "
             "(written), the death of the machine (synced).",
         ),
+        "signing_key_env": Key(
+            Text(), "The environment variable that holds the key that signs checkpoints."
+        ),
+        "signing_key_file": Key(
+            Text("a path"), "The file that holds the key that signs checkpoints."
+        ),
+        "checkpoint_records": Key(
+            Whole(_MANY_ROWS, least=1), "A checkpoint is signed after so many records."
+        ),
+        "checkpoint_interval": Key(
+            Duration(), "A checkpoint is signed after so long, where there are new records."
+        ),
+        "anchor_file": Key(
+            Text("a path"), "The file that checkpoints are appended to; best on another machine."
+        ),
+        "anchor_url": Key(
+            Text("a URL", check=anchor), "The https URL that checkpoints are posted to."
+        ),
     },
+    exclusive=(("signing_key_env", "signing_key_file"),),
 )
 LIMITS = Section(
     Limits,

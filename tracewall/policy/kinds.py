@@ -138,22 +138,23 @@ class Flag:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from 0 to `most`."""
+    """A whole number from `least` to `most`."""
 
     most: int
+    least: int = 0
 
     def read(self, raw: object, place: Place, reading: Reading) -> int:
         """Return the number itself."""
         if not isinstance(raw, int) or isinstance(raw, bool):
             reading.mistyped(place, "a whole number", raw)
             return 0
-        if not 0 <= raw <= self.most:
-            reading.wrong(place, f"expected a whole number from 0 to {self.most}")
+        if not self.least <= raw <= self.most:
+            reading.wrong(place, f"expected a whole number from {self.least} to {self.most}")
         return raw
 
     def schema(self) -> Json:
         """Return the type and the range."""
-        return {"type": "integer", "minimum": 0, "maximum": self.most}
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
 @dataclass(frozen=True)

@@ -249,10 +249,26 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Where the record is kept: ``directory``, and how strongly (``durability``)."""
+    """Where the record is kept: ``directory``, and how strongly (``durability``).
+
+    Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
+    path) is set, the record's end is signed after ``checkpoint_records`` records or
+    ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
+    """
 
     directory: str = "audit"
     durability: Durability = "written"
+    signing_key_env: str = ""
+    signing_key_file: str = ""
+    checkpoint_records: int = 1000
+    checkpoint_interval: float = 60.0
+    anchor_file: str = ""
+    anchor_url: str = ""
+
+    @property
+    def signed(self) -> bool:
+        """True where checkpoints are signed."""
+        return bool(self.signing_key_env or self.signing_key_file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tracewall.testing.answers import Table
+from tracewall.testing.answers import Received, Table
 from tracewall.testing.wire import Field
 
 _NAME = r'("(?:[^"]|"")*"|[\w$]+)'
@@ -16,6 +16,7 @@ _FETCH = re.compile(
     rf"(ALL|-?\d+)?\s*(?:FROM|IN)?\s*{_NAME}",
     re.I,
 )
+_PINNED = re.compile(r"SELECT (?:(?:, )?pg_catalog\.set_config\(\$\d+, \$\d+, false\))+")
 _CLOSE = re.compile(rf"CLOSE\s+{_NAME}", re.I)
 _LISTEN = re.compile(rf"(LISTEN|UNLISTEN)\s+(\*|{_NAME})", re.I)
 _BEGIN = re.compile(r"(BEGIN|START\s+TRANSACTION)\b", re.I)
@@ -55,15 +56,19 @@ class SessionState:
         return found[0] if found else None
 
     def own(
-        self, sql: str, answer: Callable[[str], Table | None]
+        self, received: Received, answer: Callable[[str], Table | None]
     ) -> tuple[str, Table | None] | None:
         """Carry out a command of the session: its tag and rows, or None if it is none.
 
         Args:
-            sql: the command.
+            received: the command.
             answer: gives the rows of a query that a cursor is declared for.
         """
-        sql = sql.strip().rstrip(";").strip()
+        sql = received.sql.strip().rstrip(";").strip()
+        if _PINNED.fullmatch(sql):
+            # How the wall sets what it wants set: the server answers with what it has set.
+            values = received.parameters[1::2]
+            return "SELECT 1", Table(tuple(Field("set_config") for _ in values), [values])
         if found := _DECLARE.fullmatch(sql):
             return self._declare(found, answer)
         if found := _FETCH.fullmatch(sql):

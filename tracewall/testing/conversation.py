@@ -257,7 +257,7 @@ class Conversation:
         found = self._script.answer(received, take=take)
         if found is not None:
             return found
-        own = self._state.own(received.sql, lambda inner: self._inner(received, inner, take))
+        own = self._state.own(received, lambda inner: self._inner(received, inner, take))
         if own is None:
             self._script.missed(received)
             raise _Failed("XX000", "the fake backend has no answer for this statement")
