@@ -25,6 +25,7 @@ from tracewall.masking.messages import MessageMask
 from tracewall.masking.methods import Fixed, MaskFailed, fixed_value, masker, of_text
 from tracewall.masking.paths import PathMask, names, parsed, path_mask
 from tracewall.masking.pseudonyms import MIN_KEY
+from tracewall.masking.replacing import OVERSIZED, marks, within
 from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
 from tracewall.policy.model import MaskKey as PolicyKey
 from tracewall.policy.rights import Rights, classes
@@ -96,11 +97,12 @@ class Shield:
             library is missing.
     """
 
-    __slots__ = ("_hiders", "_keys", "_path", "marks")
+    __slots__ = ("_engine", "_hiders", "_keys", "_path", "marks")
 
     def __init__(self, policy: Policy, keys: Mapping[str, bytes]) -> None:
         self._keys = keys
         self._path = policy.path
+        self._engine = policy.detect.engine
         self._hiders: dict[tuple[str, ...], Hide] = {}
         for mask in policy.masks:
             self._try(mask)
@@ -172,9 +174,46 @@ class Shield:
     def _scanner(self, scan: Scan) -> Hide:
         key = ("scan", scan.name)
         if key not in self._hiders:
-            found_by = _detectors(scan, self._path)
-            self._hiders[key] = scanned(found_by, long_numbers=not scan.patterns)
+            hide = scanned(self._detectors(scan), long_numbers=not scan.patterns)
+            self._hiders[key] = _limited(hide, scan.longest) if scan.longest else hide
         return self._hiders[key]
+
+    def _detectors(self, scan: Scan) -> Detectors:
+        key = self._keys.get("", b"")
+        if len(key) < MIN_KEY and any(each.method.name == "hash" for each in scan.masks):
+            raise PolicyError(
+                f'scan "{scan.name}" needs a key of at least {MIN_KEY} bytes and there is none',
+                path=self._path,
+                line=scan.line,
+                help=f"set {MASK_KEY_VARIABLE} to at least {MIN_KEY} characters, or pass mask_key=",
+            )
+        try:
+            return detectors(
+                scan.detectors,
+                scan.patterns,
+                engine=self._engine,
+                allow=scan.allow,
+                marks=marks(scan.masks, key, scan.name),
+            )
+        except (DetectorsUnavailable, DetectorUnknown, PatternInvalid) as ex:
+            raise PolicyError(
+                f'scan "{scan.name}" can\'t be held: {ex}',
+                path=self._path,
+                line=scan.line,
+                help='detectors come with the extra: pip install "pgtracewall[detect]"; or choose '
+                'engine = "builtin" under [detect]'
+                if isinstance(ex, DetectorsUnavailable)
+                else "",
+            ) from None
+
+
+def _limited(hide: Hide, longest: int) -> Hide:
+    def limited(value: object) -> object:
+        if within(value, longest):
+            return hide(value)
+        return OVERSIZED if isinstance(value, str) else None
+
+    return limited
 
 
 def _first(mask: Callable[[object], tuple[object, int]]) -> Hide:
@@ -257,20 +296,6 @@ def _in_turn(hiders: list[Hide]) -> Hide:
         return value
 
     return hide
-
-
-def _detectors(scan: Scan, path: str) -> Detectors:
-    try:
-        return detectors(scan.detectors, scan.patterns)
-    except (DetectorsUnavailable, DetectorUnknown, PatternInvalid) as ex:
-        raise PolicyError(
-            f'scan "{scan.name}" can\'t be held: {ex}',
-            path=path,
-            line=scan.line,
-            help='detectors come with the extra: pip install "pgtracewall[detect]"'
-            if isinstance(ex, DetectorsUnavailable)
-            else "",
-        ) from None
 
 
 def _no_key(mask: Mask, path: str) -> PolicyError:

@@ -324,6 +324,26 @@ CONTRADICTIONS = [
     Broken(SCAN + "patterns = [{name='a', regex='a'}, {name=«'a', regex='b'}]", "'a' is taken"),
     Broken(SCAN + "patterns = [{name=«'email', regex='a'}]", "'email' is a built-in detector"),
     Broken(SCAN + "detectors = «[]", "this scan finds nothing", "[[scans.patterns]]"),
+    Broken(SCAN + "allow = ['a@b.c', «'*@*.*']", "this allows whatever is found"),
+    Broken(SCAN + "masks = [{detectors=['ip'], method=«'null'}]", "expected 'redact', 'constant'"),
+    Broken(
+        SCAN + "detectors = ['email']\nmasks = [{detectors=[«'card'], method='redact'}]",
+        "this scan has no detector 'card'",
+    ),
+    Broken(
+        SCAN + "masks = [{detectors=['ip'], method='hash'}, {detectors=[«'ip'], method='redact'}]",
+        "the finds of 'ip' are masked already",
+    ),
+    Broken(
+        SCAN + "masks = [{detectors=['ip'], method=«'partial'}]", "'partial' that keeps nothing"
+    ),
+    Broken(SCAN + "masks = [{detectors=['ip'], method='hash', «value='x'}]", "no key 'value'"),
+    Broken(
+        SCAN + "patterns = [{name='a', regex=«'\\pL'}]\n[detect]\nengine = 'builtin'",
+        "the engine builtin can't search by this pattern",
+        "take the engine re2",
+    ),
+    Broken(V + "detect.engine = «'re'", "expected 're2' or 'builtin', got 're'", "'re2'"),
     Broken(
         RULE + "lifts = [«'x']", "no mask and no scan is called 'x'", "names of masks and scans"
     ),

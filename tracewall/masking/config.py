@@ -60,6 +60,18 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """What stands in place of what ``detectors`` find: each find masked by ``method``."""
+
+    detectors: tuple[str, ...]
+    method: Method
+
+
+FOUND_METHODS: tuple[MethodName, ...] = ("redact", "constant", "partial", "email", "hash")
+"""The methods that make a text of a text, so that a find can be masked by them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """A policy's own detector: a ``name`` and an RE2 ``regex`` over UTF-8 text."""
 

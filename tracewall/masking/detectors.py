@@ -4,7 +4,8 @@
    detectors; what it hits is judged by `shape.Judge` functions. Time is linear in the text.
    The engine ``builtin`` finds the same hits without google-re2, several times slower.
 2. Text with odd characters is read a second time as it looks (`folding`).
-3. Finds never overlap: where they would, they become one, named after the first.
+3. Finds never overlap: where they would, they become one, named after the strongest: a
+   policy's own pattern, then what says most of whom it belongs to.
 4. What a mask left is never found again: masking a masked text changes nothing.
 5. Without google-re2 there are no detectors: `DetectorsUnavailable`, unless ``builtin`` was
    chosen. Nothing is ever weaker by itself.
@@ -13,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from itertools import accumulate
 from types import MappingProxyType
@@ -31,6 +32,8 @@ __all__ = [
 ]  # fmt: skip
 
 Table: TypeAlias = tuple[tuple[Judge, ...], ...]
+Mark: TypeAlias = Callable[[str], str]
+"""Takes what was found, gives what stands in its place."""
 
 # Who is asked first at one place: the more special before the more general.
 _ORDER = (
@@ -41,6 +44,12 @@ _ROOMS = (keys.SHAPES, payments.SHAPES, contacts.SHAPES, credentials.SHAPES)
 _SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {name: tuple(s for room in _ROOMS for s in room.get(name, ())) for name in _ORDER}
 )
+_STRENGTH: Mapping[str, int] = MappingProxyType(
+    {name: rank for rank, name in enumerate(
+        ("pem", "jwt", "aws", "gcp", "azure", "github", "slack", "stripe", "anthropic", "openai",
+         "token", "card", "iban", "email", "phone", "ip", "password"), 1)}
+)  # fmt: skip
+_RUN = r"[^\s@,;/]*"
 _ROUNDS = 8
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -66,10 +75,15 @@ class Find(NamedTuple):
 class Detectors:
     """Finds and masks secrets in text; made by `detectors`, immutable, safe to share."""
 
-    __slots__ = ("_fold", "_own", "_search", "_table", "names")
+    __slots__ = ("_allowed", "_fold", "_marks", "_own", "_search", "_table", "names")
 
     def __init__(
-        self, names: tuple[str, ...], patterns: tuple[Pattern, ...], engine: Engine
+        self,
+        names: tuple[str, ...],
+        patterns: tuple[Pattern, ...],
+        engine: Engine,
+        allow: tuple[str, ...] = (),
+        marks: Mapping[str, Mark] = MappingProxyType({}),
     ) -> None:
         check_names(patterns)
         if engine == "re2":
@@ -82,6 +96,8 @@ class Detectors:
         self._search = alternation(shapes) if shapes else None
         self._table = _table(names)
         self._own = own(patterns) if patterns else None
+        self._allowed = _allowed(allow)
+        self._marks = marks
         self._fold = folding.folder()
         # The automaton builds its states while it reads.
         for _ in range(2):
@@ -95,7 +111,7 @@ class Detectors:
         return tuple(Find(*found) for found in self._found(text))
 
     def mask(self, text: str) -> tuple[str, int]:
-        """Replace every secret in `text` by ``[detector]``; give the text and how many.
+        """Replace every secret in `text` by its mark; give the text and how many.
 
         With nothing to mask the very same object comes back, and 0.
         """
@@ -104,20 +120,50 @@ class Detectors:
         # have lost its blanks. So whatever was masked is read again.
         for _ in range(_ROUNDS):
             found = self._found(text)
+            if found and self._marks:
+                # What a method left as it is was masked by it before.
+                found = [
+                    each for each in found if self._mark(text, each) != text[each[0] : each[1]]
+                ]
             if not found:
                 break
-            text = _replaced(text, found)
+            text = self._replaced(text, found)
             count += len(found)
         return text, count
 
+    def _mark(self, text: str, find: Found) -> str:
+        mark = self._marks.get(find[2])
+        return mark(text[find[0] : find[1]]) if mark else f"[{find[2]}]"
+
+    def _replaced(self, text: str, found: list[Found]) -> str:
+        pieces: list[str] = []
+        last = 0
+        for find in found:
+            pieces += (text[last : find[0]], self._mark(text, find))
+            last = find[1]
+        pieces.append(text[last:])
+        return "".join(pieces)
+
     def _found(self, text: str) -> list[Found]:
+        found = self._read(text)
+        if self._allowed is None:
+            return found
+        return [each for each in found if not self._is_allowed(text[each[0] : each[1]])]
+
+    def _is_allowed(self, found: str) -> bool:
+        """Tell whether a find is no secret: a name before an at-sign may still be one."""
+        if self._allowed is None or not self._allowed.fullmatch(found):
+            return False
+        return "@" not in found or not any(map(self._read, found.split("@")))
+
+    def _read(self, text: str) -> list[Found]:
         if text.isascii():
             return self._found_in(text.encode())
         try:
             found = self._in_characters(text)
         except UnicodeEncodeError:
             # Half a surrogate pair can't be encoded; any other character does for it.
-            return self._found(_SURROGATE.sub("\ufffd", text))
+            return self._read(_SURROGATE.sub("\ufffd", text))
         folded = self._fold(text)
         if folded is not None:
             for start, end, name in self._in_characters(folded.text):
@@ -167,9 +213,18 @@ class Detectors:
 
 
 def detectors(
-    names: tuple[str, ...], patterns: tuple[Pattern, ...] = (), *, engine: Engine = "re2"
+    names: tuple[str, ...],
+    patterns: tuple[Pattern, ...] = (),
+    *,
+    engine: Engine = "re2",
+    allow: tuple[str, ...] = (),
+    marks: Mapping[str, Mark] = MappingProxyType({}),
 ) -> Detectors:
     """Build the detectors called `names` (``*``: all that are built in) and the own `patterns`.
+
+    What wholly is one of `allow`, in whatever case, is not found; ``*`` in them stands for any
+    run of characters but blanks, ``@``, ``,``, ``;`` and ``/``. `marks` gives by detector what
+    makes the mark of a find; else it is ``[detector]``. A mark made twice must be the same.
 
     Takes some 50 ms, so build once. Raises `DetectorsUnavailable` without google-re2,
     `DetectorUnknown` for a name and `PatternInvalid` for a pattern that can't be used.
@@ -178,7 +233,8 @@ def detectors(
     if unknown:
         raise DetectorUnknown(unknown[0])
     every = "*" in names
-    return Detectors(tuple(name for name in DETECTORS if every or name in names), patterns, engine)
+    chosen = tuple(name for name in DETECTORS if every or name in names)
+    return Detectors(chosen, patterns, engine, allow, marks)
 
 
 def _table(names: Iterable[str]) -> Table:
@@ -221,23 +277,35 @@ def _edge(data: bytes, offset: int, step: int) -> int:
     return offset
 
 
+def _strength(name: str) -> int:
+    return _STRENGTH.get(name, 0)
+
+
+def _allowed(allow: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Make one expression of what is allowed; no star comes back, so that it stays linear."""
+    if not allow:
+        return None
+    globs = (_glob(each) for each in allow)
+    return re.compile("|".join(globs), re.IGNORECASE | re.ASCII)
+
+
+def _glob(text: str) -> str:
+    first, *rest = (re.escape(part) for part in text.split("*"))
+    if not rest:
+        return first
+    *inner, last = rest
+    steps = "".join(f"(?>{_RUN}?{part})" for part in inner if part)
+    return f"(?:{first}{steps}{_RUN}{last})"
+
+
 def _merged(found: list[Found]) -> list[Found]:
     """Make one of finds that overlap, so that no part of any stays readable."""
     merged: list[Found] = []
     for start, end, name in sorted(found, key=lambda each: (each[0], -each[1])):
         if merged and start < merged[-1][1]:
             first, last, kept = merged[-1]
-            merged[-1] = (first, max(last, end), kept)
+            stronger = min(kept, name, key=_strength)
+            merged[-1] = (first, max(last, end), stronger)
         else:
             merged.append((start, end, name))
     return merged
-
-
-def _replaced(text: str, found: list[Found]) -> str:
-    pieces: list[str] = []
-    last = 0
-    for start, end, name in found:
-        pieces += (text[last:start], "[", name, "]")
-        last = end
-    pieces.append(text[last:])
-    return "".join(pieces)

@@ -109,6 +109,13 @@ def dotted_claim(text: str) -> Complaint | None:
     return Complaint("a part of this claim's path is empty", "write a claim as realm_access.roles")
 
 
+def allowable(text: str) -> Complaint | None:
+    """Complain of an entry that would allow whatever is found."""
+    if text.strip("*.@"):
+        return None
+    return Complaint("this allows whatever is found", "write more of it, as *@example.com")
+
+
 def own_regex(text: str) -> Complaint | None:
     """Complain of what RE2, which alone stays linear on any text, can't search by.
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from tracewall.masking.config import DETECTORS
+from tracewall.masking.patterns import PatternInvalid, tables
 from tracewall.policy.checks import key_set
 from tracewall.policy.locate import Place
-from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy
+from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy, Scan
 from tracewall.policy.reading import Reading, did_you_mean, listed
 from tracewall.policy.rights import classes
 
@@ -172,3 +173,35 @@ def _complain_of_scans(policy: Policy, root: Place, reading: Reading) -> None:
                 help = "call your own pattern something else"
                 reading.wrong(at, f"'{name}' is a built-in detector", help)
         _complain_of_twins(names, "the name '{}' is taken", reading)
+        _complain_of_replacements(scan, place, reading)
+        if policy.detect.engine == "builtin":
+            _complain_of_tables(scan, patterns, reading)
+
+
+def _complain_of_replacements(scan: Scan, place: Place, reading: Reading) -> None:
+    own = {pattern.name for pattern in scan.patterns}
+    known = own | set(DETECTORS if "*" in scan.detectors else scan.detectors)
+    said: list[tuple[object, Place]] = []
+    for number, made in enumerate(scan.masks):
+        at = place.inside["masks"].inside[number]
+        names = [*zip(made.detectors, at.inside["detectors"].inside.values(), strict=True)]
+        said += names
+        for name, where in names:
+            if name not in known:
+                help = did_you_mean(name, known, "name detectors of this scan")
+                reading.wrong(where, f"this scan has no detector '{name}'", help)
+        method = made.method
+        if method.name == "partial" and method.keep_first == method.keep_last == 0:
+            help = 'write keep_first or keep_last, or method = "redact"'
+            reading.wrong(at.inside["method"], "'partial' that keeps nothing", help)
+    _complain_of_twins(said, "the finds of '{}' are masked already", reading)
+
+
+def _complain_of_tables(scan: Scan, patterns: Iterable[Place], reading: Reading) -> None:
+    """Complain of own patterns that google-re2 reads, and the engine chosen does not."""
+    for pattern, at in zip(scan.patterns, patterns, strict=True):
+        try:
+            tables((pattern,))
+        except PatternInvalid as invalid:
+            message = f"the engine builtin can't search by this pattern: {invalid.message}"
+            reading.wrong(at.inside["regex"], message, "write it otherwise, or take the engine re2")

@@ -18,7 +18,7 @@ from tracewall.policy.kinds import (
     Text,
     Whole,
 )
-from tracewall.policy.mask_format import LIFTED, LONG_TEXT, MASK, MASK_KEY, SCAN
+from tracewall.policy.mask_format import DETECT, LIFTED, LONG_TEXT, MASK, MASK_KEY, SCAN
 from tracewall.policy.model import (
     ACTIONS,
     CHANNEL_ACTIONS,
@@ -161,6 +161,7 @@ POLICY = Section(
         "denials": Key(Many(DENIAL), DENIAL.purpose),
         "masks": Key(Many(MASK), MASK.purpose),
         "scans": Key(Many(SCAN), SCAN.purpose),
+        "detect": Key(DETECT, DETECT.purpose),
         "keys": Key(Many(MASK_KEY), MASK_KEY.purpose),
     },
     make=dict,

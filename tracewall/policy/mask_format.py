@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from tracewall.masking.config import DETECTORS, Method, MethodName, Pattern, Unit
+from tracewall.masking.config import (
+    DETECTORS,
+    FOUND_METHODS,
+    Engine,
+    Method,
+    MethodName,
+    Pattern,
+    Replacement,
+    Unit,
+)
 from tracewall.masking.messages import CLASSES
-from tracewall.policy.checks import json_path, own_regex
+from tracewall.policy.checks import allowable, json_path, own_regex
 from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Positive, Text, Whole
-from tracewall.policy.model import Expressions, Mask, MaskKey, Predicates, Preset, Scan
+from tracewall.policy.model import Detect, Expressions, Mask, MaskKey, Predicates, Preset, Scan
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import RULE_NAME
 
@@ -113,6 +122,35 @@ PATTERN = Section(
         ),
     },
 )
+
+
+def _replacement(*, detectors: tuple[str, ...], method: MethodName, **options: Any) -> Replacement:
+    return Replacement(detectors, Method(method, **options))
+
+
+REPLACEMENT = Section(
+    Replacement,
+    "What stands in place of what certain detectors find.",
+    {
+        "detectors": Key(
+            Many(_MARKER_NAME), "The detectors, built-in ones or your own.", required=True
+        ),
+        "method": Key(Choice(FOUND_METHODS), "How each find is masked.", required=True),
+    },
+    make=_replacement,
+    option_of="method",
+    options={name: _MASK_OPTIONS[name] for name in ("partial", "constant")},
+)
+DETECT = Section(
+    Detect,
+    "What scans search by.",
+    {
+        "engine": Key(
+            Choice(get_args(Engine)),
+            "google-re2 (re2), or what comes with tracewall and is slower (builtin).",
+        ),
+    },
+)
 SCAN = Section(
     Scan,
     "Masks what detectors find inside the text or JSON of columns.",
@@ -128,5 +166,13 @@ SCAN = Section(
         ),
         "patterns": Key(Many(PATTERN), "Detectors of your own."),
         "predicates": _PREDICATES,
+        "allow": Key(
+            Many(Text("a value or a pattern", check=allowable)),
+            "What is no secret though it is found; * stands for anything but blanks and @ , ; /.",
+        ),
+        "masks": Key(Many(REPLACEMENT), REPLACEMENT.purpose),
+        "longest": Key(
+            Whole(LONG_TEXT), "A value of more characters is masked whole; 0: no limit."
+        ),
     },
 )

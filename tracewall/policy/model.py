@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
-from tracewall.masking.config import Method, Pattern
+from tracewall.masking.config import Engine, Method, Pattern, Replacement
 
 TableAction: TypeAlias = Literal[
     "select", "insert", "update", "delete", "truncate", "explain", "lock"
@@ -195,7 +195,11 @@ class Scan:
     """Masks what detectors find inside the text of ``columns`` (text or JSON).
 
     ``detectors`` are names of built-in detectors (``*``: all of them), ``patterns`` the
-    policy's own. ``predicates`` says how the column may be compared.
+    policy's own. What is found stays where it is among ``allow`` (``*`` stands for any run
+    of characters but blanks, ``@``, ``,``, ``;`` and ``/``), and is masked by the one of
+    ``masks`` for its detector, else by ``[detector]``. A value of more than ``longest``
+    characters is masked whole (0: no limit). ``predicates`` says how the column may be
+    compared.
     """
 
     name: str
@@ -203,7 +207,17 @@ class Scan:
     detectors: tuple[str, ...] = ("*",)
     patterns: tuple[Pattern, ...] = ()
     predicates: Predicates = "any"
+    allow: tuple[str, ...] = ()
+    masks: tuple[Replacement, ...] = ()
+    longest: int = 0
     line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Detect:
+    """What all scans search by: the ``engine``."""
+
+    engine: Engine = "re2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +308,7 @@ class Policy:
     scans: tuple[Scan, ...] = ()
     keys: tuple[MaskKey, ...] = ()
     limits: Limits = Limits()
+    detect: Detect = Detect()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,153 @@
+"""What a scan says beside its detectors: what it allows, how it masks, how long values may be."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracewall.errors import PolicyError
+from tracewall.masking.config import Method, Pattern, Replacement
+from tracewall.masking.detectors import detectors
+from tracewall.masking.replacing import OVERSIZED, marks, within
+from tracewall.policy.load import loads
+from tracewall.policy.model import OutputColumn, Policy
+from tracewall.shield import Hide, Shield
+
+pytestmark = pytest.mark.usefixtures("every")
+
+KEY = b"0123456789abcdef"
+ALLOW = ("*@example.com", "10.*", "postmaster@example.org", "hunter2")
+
+
+def allowing(text: str) -> str:
+    return detectors(("*",), allow=ALLOW).mask(text)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ada@example.com", "Ada@EXAMPLE.com, x", "from 10.1.2.3", "postmaster@example.org",
+     "password=hunter2"],
+)  # fmt: skip
+def test_what_is_allowed_stays(text: str) -> None:
+    """A find that is wholly one of the allowed values stays, in whatever case it is written."""
+    assert allowing(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("ada@example.com.evil.org", "ada@"),
+        ("ada@sub.example.com", "ada@"),
+        ("ada@evil.org@example.com", "evil.org"),
+        ("ada@example.community", "ada@"),
+        ("ada@example.com-evil.org", "ada@"),
+        ("ada@example\u200b.com", "ada@"),
+        ("ada@exаmple.com", "ada@"),
+        ("ada%40example.com", "ada"),
+        ("4111111111111111@example.com", "4111111111111111"),
+        ("ghp_0123456789abcdefghijABCDEFGHIJ012345@example.com", "ghp_0123456789"),
+        ("110.1.2.3", "110.1"),
+        ("password=hunter22", "hunter22"),
+        ("xpostmaster@example.org", "xpost"),
+    ],
+)
+def test_nothing_slips_through_what_is_allowed(text: str, hidden: str) -> None:
+    """Longer names, look-alikes and secrets in front of an allowed domain are masked."""
+    assert hidden not in allowing(text)
+
+
+MARKS = (
+    Replacement(("card",), Method("partial", keep_last=4)),
+    Replacement(("email",), Method("email")),
+    Replacement(("ip", "order", "password"), Method("hash")),
+    Replacement(("phone",), Method("constant", value="a number")),
+    Replacement(("github",), Method("redact")),
+)
+OWN = (Pattern("order", "SO-[0-9]{4}"),)
+
+
+def marking(text: str) -> tuple[str, int]:
+    found_by = detectors(("*",), OWN, marks=marks(MARKS, KEY, "notes"))
+    return found_by.mask(text)
+
+
+def test_a_find_is_masked_by_its_detectors_method() -> None:
+    """Cards keep four digits, addresses their domain; equal finds have equal pseudonyms."""
+    text = (
+        "4111 1111 1111 1111, ada@example.com, +1 415 555 2671, 192.0.2.7, 192.0.2.7, SO-1234, "
+        "AKIAIOSFODNN7EXAMPLE"
+    )
+    masked, count = marking(text)
+    parts = masked.split(", ")
+    assert parts[:3] == ["[masked]1111", "a***@example.com", "a number"]
+    assert parts[3] == parts[4] != parts[5]
+    assert parts[3].startswith("h_")
+    assert parts[6] == "[aws]"
+    assert count == 7
+
+
+SECRETS = ("4111 1111 1111 1111", "ada.lovelace@example.com", "192.0.2.17", "password=hunter2xyz",
+           "SO-1234", "+1 415 555 2671", "ghp_0123456789abcdefghijABCDEFGHIJ012345")  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from((*SECRETS, " ", ", ", "x", "token: ", "\n", '"', "h_")), max_size=8)
+)
+def test_masking_by_methods_always_ends(pieces: list[str]) -> None:
+    """What methods left behind is masked no more: neither a pseudonym nor what a mask keeps."""
+    once, _ = marking(" ".join(pieces))
+    assert marking(once)[0] == once
+
+
+SCAN = 'version = 1\n[[scans]]\nname = "notes"\ncolumns = ["s.t.c"]\n'
+
+
+def policy(more: str) -> Policy:
+    return loads(SCAN + more)
+
+
+def hiding(more: str) -> Hide:
+    made = policy(more)
+    return Shield(made, {"": KEY}).veils({0: OutputColumn("c", scans=made.scans)})[0].hide
+
+
+def test_a_policys_keys_reach_the_values() -> None:
+    """What the file says of allowing and marking holds for texts and documents."""
+    hide = hiding(
+        'allow = ["*@example.com"]\n[[scans.masks]]\ndetectors = ["card"]\nmethod = "partial"\n'
+        'keep_last = 4\n[detect]\nengine = "builtin"\n'
+    )
+    assert hide("ada@example.com bob@evil.org 4111111111111111") == (
+        "ada@example.com [email] [masked]1111"
+    )
+    assert hide({"a": ["4111111111111111"]}) == {"a": ["[masked]1111"]}
+
+
+def test_a_value_too_long_is_masked_whole() -> None:
+    """No value longer than the scan says is searched, nor shown; one just as long is."""
+    masked = hiding("longest = 20")
+    assert masked("x" * 20) == "x" * 20
+    assert masked("x" * 21) == OVERSIZED
+    for value in (["x" * 11, "y" * 10], {"k" * 11: {"a": "v" * 10}}):
+        assert masked(value) is None
+    assert hiding("")("x" * (1 << 20)) == "x" * (1 << 20)
+
+
+@given(
+    st.recursive(st.text(max_size=5), lambda inner: st.lists(inner, max_size=4)), st.integers(0, 9)
+)
+def test_length_is_always_that_of_all_texts(value: object, longest: int) -> None:
+    """However texts are nested, their characters are counted together."""
+
+    def size(each: object) -> int:
+        return len(each) if isinstance(each, str) else sum(map(size, each))  # type: ignore[call-overload, no-any-return]
+
+    assert within(value, longest) is (size(value) <= longest)
+
+
+def test_pseudonyms_need_a_key() -> None:
+    """A scan that hashes is refused where the wall has no mask key."""
+    more = '[[scans.masks]]\ndetectors = ["ip"]\nmethod = "hash"\n'
+    with pytest.raises(PolicyError, match='scan "notes" needs a key'):
+        Shield(policy(more), {})
