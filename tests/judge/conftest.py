@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -92,9 +93,10 @@ def mask(
     return Mask(name, globs(*columns.split()), method, predicates, expressions)  # type: ignore[arg-type]
 
 
-def scan(columns: str, predicates: str = "any", name: str = "scan") -> Scan:
+def scan(columns: str, predicates: str = "any", name: str = "scan", **more: Any) -> Scan:
     """Give a scan by all detectors."""
-    return Scan(name, globs(*columns.split()), predicates=predicates)  # type: ignore[arg-type]
+    rule = Scan(name, globs(*columns.split()), predicates=predicates)  # type: ignore[arg-type]
+    return replace(rule, **more)
 
 
 def policy(*rules: Grant | Denial | Mask | Scan, rows: int = 0) -> Policy:

@@ -249,7 +249,7 @@ CHANGED: dict[Any, Any] = {
     **{"ES256": "RS256", "select": "insert", "insert": None, "update": None, "delete": None},
     **{"partial": None, "email": None, "constant": None, "date": None, "number": None},
     **{"none": "any", "mask": "refuse", "year": "month", "jwt": "pem", "equality": "none"},
-    **{"listen": "notify", "ddl": "do"},
+    **{"allow": "refuse", "listen": "notify", "ddl": "do"},
     **{"*": "x", "*.*": "x.*", "api-keys": None, "free-text": None},
 }
 

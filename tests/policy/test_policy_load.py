@@ -156,6 +156,7 @@ def test_sample_reads_as_it_says() -> None:
                 ("email", "jwt"),
                 (Pattern("ticket", "TCK-[0-9]{6}"),),
                 "equality",
+                slices="allow",
                 line=at("scans", 0),
             ),
             Scan(

@@ -90,7 +90,9 @@ def test_a_part_of_a_value_is_part(reader: Any, expression: Any) -> None:
     [
         "secret || 'x'",
         "upper(secret)",
-        "substr(secret, 1, 1)",
+        "substr(upper(secret), 1, 1)",
+        "length(left(secret, 3))",
+        "substr('abc', ascii(secret))",
         "ascii(secret)",
         "length(upper(secret))",
         "length(repeat('x', ascii(secret)))",
@@ -120,6 +122,24 @@ def test_what_is_computed_is_derived(reader: Any, expression: Any) -> None:
     """A value that is computed from a column carries it as DERIVED."""
     (words,) = reader.flows(f"SELECT {expression} FROM users")
     assert f"{SECRET} DERIVED" in words
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "substr(secret, 1, 1)",
+        "left(secret, 3)",
+        "left(coalesce(secret, 'x'), 3)",
+        "right(substring(secret FROM 2), 3)",
+        "split_part(secret, '-', 2)",
+        "(string_to_array(secret, '-'))[1]",
+        "regexp_match(secret, 'a(.*)')",
+        "max(right(secret, 2))",
+    ],
+)
+def test_a_run_of_characters_is_a_slice(reader: Any, expression: Any) -> None:
+    """Characters of a text that follow each other carry it as SLICED."""
+    assert reader.flows(f"SELECT {expression} FROM users") == [{f"{SECRET} SLICED"}]
 
 
 @pytest.mark.parametrize(

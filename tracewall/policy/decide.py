@@ -7,11 +7,12 @@
 3. A protected column is compared only as its ``predicates`` allow.
 4. A protected column's value is written only into columns at least as protected.
 5. A masked column shows in the output only as itself, and is masked there; any other
-   flow is refused, or becomes a constant where ``expressions = "mask"``. A generated
-   column of it becomes a constant always.
+   flow is refused, or becomes a constant where ``expressions = "mask"`` and nothing on
+   the way could fail (that would be a use). A generated column of it is a constant always.
    Where a mask is about what lies inside documents, a part that is taken out by literal
    keys shows too, unless the mask hides what is under one of them.
-6. A scanned column shows as itself or as a whole part of it, and is scanned there;
+6. A scanned column shows as itself or as a whole part of it, and is scanned there; so is
+   a slice of its text where ``slices = "allow"``;
    measures of it (its length) are clear; anything else computed from it is refused.
 7. What can't be followed is allowed only where it, or ``anything``, is granted, and no
    mask, scan or denial protects anything from the caller: it could read all there is.
@@ -272,8 +273,11 @@ def _leaking_scans(source: Source, rights: Rights) -> Iterator[Scan]:
 def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
     masks: dict[Mask, None] = {}
     scans: dict[Scan, None] = {}
+    row = any(not attnum for (_, attnum), _ in flow)
     for source in sorted(flow):
         protection = rights.shown(source.column)
+        if protection.masks and row:
+            raise _shows_more(protection.masks[0], source.column, rights)
         shown = (_shown_mask(mask, source, rights) for mask in protection.masks)
         masks.update((mask, None) for mask in shown if mask is not None)
         if not protection.scans or any(not mask.inside for mask in protection.masks):
@@ -281,7 +285,8 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
         if source.how is How.INHERITED:
             masks[_constant("+".join(scan.name for scan in protection.scans))] = None
         elif source.how not in (How.MEASURED, How.COMPARED):
-            _check_scanned(source, protection.scans[0], rights)
+            for scan in protection.scans:
+                _check_scanned(source, scan, rights)
             scans.update((scan, None) for scan in protection.scans)
     sources = frozenset(source.column for source in flow)
     lineage = tuple(
@@ -305,15 +310,13 @@ def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask | None:
         return None
     if mask.inside and source.how is How.PART:
         return mask
-    if source.how is How.INHERITED or (
-        mask.expressions == "mask" and source.how is not How.DERIVED
-    ):
+    if source.how is How.INHERITED or mask.expressions == "mask":
         return _constant(mask.name)
     raise _shows_more(mask, source.column, rights)
 
 
 def _check_scanned(source: Source, scan: Scan, rights: Rights) -> None:
-    if source.how is How.DERIVED:
+    if source.how is How.DERIVED or (source.how is How.SLICED and scan.slices == "refuse"):
         raise _shows_more(scan, source.column, rights)
 
 

@@ -17,7 +17,16 @@ from tracewall.masking.config import (
 from tracewall.masking.messages import CLASSES
 from tracewall.policy.checks import allowable, json_path, own_regex
 from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Positive, Text, Whole
-from tracewall.policy.model import Detect, Expressions, Mask, MaskKey, Predicates, Preset, Scan
+from tracewall.policy.model import (
+    Detect,
+    Expressions,
+    Mask,
+    MaskKey,
+    Predicates,
+    Preset,
+    Scan,
+    Slices,
+)
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import RULE_NAME
 
@@ -173,6 +182,12 @@ SCAN = Section(
         "masks": Key(Many(REPLACEMENT), REPLACEMENT.purpose),
         "longest": Key(
             Whole(LONG_TEXT), "A value of more characters is masked whole; 0: no limit."
+        ),
+        "slices": Key(
+            Choice(get_args(Slices)),
+            "What becomes of a piece of the text (left, substr, split_part, regexp_match…): "
+            "refused, or searched like the whole (allow), though a detector may not know half "
+            "a secret.",
         ),
     },
 )

@@ -44,6 +44,7 @@ Tokens: TypeAlias = Literal["access", "id"]
 Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
 Preset: TypeAlias = Literal["gen_ai"]
+Slices: TypeAlias = Literal["refuse", "allow"]
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
 Outcome: TypeAlias = Literal["allowed", "asks", "forbidden"]
 
@@ -199,7 +200,8 @@ class Scan:
     of characters but blanks, ``@``, ``,``, ``;`` and ``/``), and is masked by the one of
     ``masks`` for its detector, else by ``[detector]``. A value of more than ``longest``
     characters is masked whole (0: no limit). ``predicates`` says how the column may be
-    compared.
+    compared, ``slices`` whether pieces of its text may be shown, which can be too small
+    for a detector to know them.
     """
 
     name: str
@@ -210,6 +212,7 @@ class Scan:
     allow: tuple[str, ...] = ()
     masks: tuple[Replacement, ...] = ()
     longest: int = 0
+    slices: Slices = "refuse"
     line: int = 0
 
 
@@ -318,8 +321,8 @@ class OutputColumn:
     ``sources`` are the base columns (table oid, attnum) whose values may show here
     unchanged; ``mask`` masks the whole value or parts of it, ``scans`` what is found inside
     it. ``lineage`` has each base column by its name (``schema.table.column``) with how its
-    value gets here: ``exact``, ``among``, ``inherited``, ``part``, ``measured``,
-    ``compared`` or ``derived`` (see `tracewall.sql.flow`).
+    value gets here: ``exact``, ``among``, ``inherited``, ``part``, ``sliced``,
+    ``measured``, ``compared`` or ``derived`` (see `tracewall.sql.flow`).
     """
 
     name: str

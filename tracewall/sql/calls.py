@@ -19,6 +19,7 @@ from tracewall.sql.functions import (
     ORDERING_AGGREGATES,
     PATHS,
     TELLING,
+    UNFAILING,
 )
 from tracewall.sql.grammar import Node
 from tracewall.sql.paths import taken
@@ -74,8 +75,10 @@ def result(
         part = taken(merged(arguments[:1], How.EXACT), nodes[1:], log.hides)
         return part | computed(arguments[1:], log)
     how = FUNCTIONS[name]
-    if how is How.DERIVED:
-        return computed(arguments + within, log)
+    if how in (How.DERIVED, How.SLICED):
+        if name not in UNFAILING:
+            log.use("compute", merged(arguments + within, How.EXACT))
+        return merged(arguments[:1], how) | merged(arguments[1:] + within, How.DERIVED)
     if name in TELLING:
         log.use("compute", merged(arguments, How.EXACT))
     # The other arguments choose what part it is: a path, an offset, a dimension.

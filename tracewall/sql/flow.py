@@ -6,6 +6,7 @@ A `Flow` is a set of sources; a source is a base column and how its value gets t
 - ``AMONG``     the value itself, among others that the statement makes up (``UNION``);
 - ``INHERITED`` what the server computed from it and keeps in a generated column;
 - ``PART``      an unchanged part of it, or one of several values (``doc->'k'``, ``CASE``);
+- ``SLICED``    characters of it that follow each other (``left(x, 3)``);
 - ``MEASURED``  a number or truth about it that shows little of it (``length(x)``);
 - ``COMPARED``  only what recorded comparisons tell about it (``x = 'a'``);
 - ``DERIVED``   anything else computed from it.
@@ -28,9 +29,10 @@ class How(IntEnum):
     AMONG = 1
     INHERITED = 2
     PART = 3
-    MEASURED = 4
-    COMPARED = 5
-    DERIVED = 6
+    SLICED = 4
+    MEASURED = 5
+    COMPARED = 6
+    DERIVED = 7
 
 
 class Source(NamedTuple):
@@ -83,6 +85,8 @@ def _after(how: How, step: How) -> How:
     if how is How.MEASURED:
         # Arithmetic over a measure tells no more than the measure.
         return how
+    if how is How.SLICED:
+        return How.SLICED if step in (How.PART, How.SLICED) else How.DERIVED
     # A measure of what was computed can tell all of it: length(repeat('x', ascii(c))).
     return How.DERIVED if how in (How.DERIVED, How.INHERITED) else step
 

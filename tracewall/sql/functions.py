@@ -21,6 +21,11 @@ _PARTS = """
     jsonb_array_elements_text json_array_elements json_array_elements_text
 """
 
+_SLICES = """
+    left right substr substring split_part string_to_array string_to_table regexp_match
+    regexp_matches regexp_split_to_array regexp_split_to_table regexp_substr
+"""
+
 _COMPUTED = """
     abs ceil ceiling floor round trunc sign sqrt cbrt exp ln log log10 mod power div gcd lcm
     degrees radians sin cos tan asin acos atan atan2 pi width_bucket scale min_scale
@@ -31,11 +36,11 @@ _COMPUTED = """
     percentile_disc
     row_number rank dense_rank percent_rank cume_dist ntile
     lower upper initcap btrim ltrim rtrim trim lpad rpad repeat reverse replace translate
-    overlay left right substr substring split_part strpos position concat concat_ws format
+    overlay strpos position concat concat_ws format
     md5 sha224 sha256 sha384 sha512 encode decode to_hex ascii chr quote_literal
-    quote_ident quote_nullable starts_with string_to_array array_to_string string_agg
-    regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace
-    regexp_split_to_array regexp_split_to_table regexp_substr string_to_table like ilike notlike
+    quote_ident quote_nullable starts_with array_to_string string_agg
+    regexp_count regexp_instr regexp_like regexp_replace
+    like ilike notlike
     similar_escape similar_to_escape
     like_escape normalize unistr convert_from convert_to to_char to_number to_ascii
     now current_timestamp statement_timestamp transaction_timestamp clock_timestamp
@@ -84,6 +89,7 @@ _COMPUTED = """
 FUNCTIONS: dict[str, How] = {
     **dict.fromkeys(_MEASURES.split(), How.MEASURED),
     **dict.fromkeys(_PARTS.split(), How.PART),
+    **dict.fromkeys(_SLICES.split(), How.SLICED),
     **dict.fromkeys(_COMPUTED.split(), How.DERIVED),
 }
 """Allowed function names and what they do to the flow of their arguments."""
@@ -97,6 +103,12 @@ PATHS = frozenset(
     }
 )
 """Functions that take an unchanged part out of a JSON document, by a path."""
+
+UNFAILING = frozenset(
+    "lower upper initcap reverse left right btrim ltrim rtrim md5 sha224 sha256 sha384 sha512 "
+    "ascii quote_literal quote_ident floor ceil ceiling sign isfinite".split()
+)
+"""Functions that give one value for any value, and never an error that depends on it."""
 
 TELLING = frozenset(
     {
