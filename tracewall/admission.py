@@ -6,8 +6,10 @@ from typing import Protocol
 
 import msgspec
 
+from tracewall.errors import Forbidden, Unreadable
 from tracewall.holder import Holder
 from tracewall.judge import Judged
+from tracewall.policy.model import Decision
 from tracewall.telemetry import Labels, Span
 
 
@@ -55,3 +57,13 @@ class Admission(msgspec.Struct, eq=False):
     holder: Holder | None = None
     rows: int = -1
     ended: bool = False
+
+
+def refusal(decision: Decision) -> Forbidden:
+    """Give the error that a decision against a statement is raised as."""
+    decision = decision.for_caller()
+    kind = Unreadable if decision.unreadable else Forbidden
+    prefix = "the statement is refused: " if decision.unreadable else ""
+    reason = f"{prefix}{decision.reason}"
+    hint = f"\nHINT:  {decision.hint}" if decision.hint else ""
+    return kind(f"{reason} (rule {decision.rule}){hint}", decision=decision)

@@ -28,10 +28,10 @@ from tracewall.errors import Forbidden
 from tracewall.facade import ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
 from tracewall.info import GuardedInfo
+from tracewall.learning import learn_gen
 from tracewall.policy.model import Decision
 from tracewall.scrubbing import scrubbed, scrubbed_notice
 from tracewall.session import Session
-from tracewall.sql.catalog import QUERIES
 from tracewall.wall import Wall
 
 if TYPE_CHECKING:
@@ -187,23 +187,11 @@ class GuardedConnection(BaseConnection[Row]):
             yield from welcome_gen(self)
         return (yield from super()._exec_command(command, result_format))
 
-    def _learn_gen(self) -> PQGen[None]:
-        """Ask the server what judging needs to know, over this connection and as its role."""
-        assert self._session is not None
-        answers = []
-        for question in QUERIES:
-            result = yield from super()._exec_command(question)
-            answer = result.get_value(0, 0) if result is not None else None
-            if answer is None:
-                raise e.OperationalError("the server did not answer what its catalog holds")
-            answers.append(bytes(answer))
-        self._session.know(answers)
-
     def _settle_gen(self) -> PQGen[None]:
         """Pin what judging depends on, then read the catalog."""
         assert self._session is not None
         yield from pin_gen(self)
-        yield from self._learn_gen()
+        yield from learn_gen(self)
 
     def _scrubbed(self, error: e.Error) -> e.Error:
         if self._session is not None and self._session.trusted:

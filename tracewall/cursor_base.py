@@ -28,6 +28,7 @@ from psycopg.rows import Row, RowMaker
 from tracewall.errors import Forbidden, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
+from tracewall.learning import learn_gen, refresh_gen
 from tracewall.rows import GuardedTransformer, Transformer, transformer
 from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
@@ -76,8 +77,8 @@ class GuardedCursor(BaseCursor[Any, Row]):
         # This stands in for psycopg's own, which would render the query a second time.
         conn = self._conn
         session = self._guarded_by()
-        if session.catalog is None:
-            yield from self._learn_gen()
+        if session.known.outdated():
+            yield from refresh_gen(conn)
         rendered = self._render(query, params)
         try:
             admission = self._admit(session, rendered)
@@ -85,7 +86,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
             if not session.may_learn():
                 raise
             # The catalog may have changed since it was read: look again, and judge anew.
-            yield from conn._learn_gen()
+            yield from learn_gen(conn)
             admission = self._admit(session, rendered)
         try:
             if admission.holder is not session.holder:
@@ -146,15 +147,10 @@ class GuardedCursor(BaseCursor[Any, Row]):
         rendered, self._rendered = self._rendered, None
         return rendered if rendered is not None else super()._convert_query(query, params)
 
-    def _learn_gen(self) -> PQGen[None]:
-        """Read the catalog again if a mismatch has shown that it is not what it was."""
-        if self._guarded_by().catalog is None and not self._conn._pipeline:
-            yield from self._conn._learn_gen()
-
     def _executemany_gen_pipeline(
         self, query: Query, params_seq: Iterable[Params], returning: bool
     ) -> PQGen[None]:
-        yield from self._learn_gen()
+        yield from refresh_gen(self._conn)
         params_seq = self._admit_many(query, params_seq)
         yield from turn_over_gen(self._conn, self._admission)
         yield from super()._executemany_gen_pipeline(query, params_seq, returning)
@@ -162,7 +158,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
     def _executemany_gen_no_pipeline(
         self, query: Query, params_seq: Iterable[Params], returning: bool
     ) -> PQGen[None]:
-        yield from self._learn_gen()
+        yield from refresh_gen(self._conn)
         params_seq = self._admit_many(query, params_seq)
         yield from turn_over_gen(self._conn, self._admission)
         yield from super()._executemany_gen_no_pipeline(query, params_seq, returning)
@@ -179,12 +175,12 @@ class GuardedCursor(BaseCursor[Any, Row]):
     def _stream_send_gen(
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int
     ) -> PQGen[None]:
-        yield from self._learn_gen()
+        yield from refresh_gen(self._conn)
         yield from turn_over_gen(self._conn, self._admit_now(query, params))
         yield from super()._stream_send_gen(query, params, binary=binary, size=size)
 
     def _start_copy_gen(self, statement: Query, params: Params | None = None) -> PQGen[None]:
-        yield from self._learn_gen()
+        yield from refresh_gen(self._conn)
         yield from turn_over_gen(self._conn, self._admit_now(statement, None))
         yield from super()._start_copy_gen(statement, params)
 
@@ -380,7 +376,7 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
     def _declare_gen(
         self, query: Query, params: Params | None = None, binary: bool | None = None
     ) -> PQGen[None]:
-        yield from self._learn_gen()
+        yield from refresh_gen(self._conn)
         yield from turn_over_gen(
             self._conn, self._admit_now(self._make_declare_statement(query), params)
         )

@@ -18,12 +18,11 @@ import uuid
 from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
-from tracewall.admission import Result
+from tracewall.admission import Result, refusal
 from tracewall.errors import (
     Forbidden,
     PolicyError,
     TokenRejected,
-    Unreadable,
     Withheld,
     known_sqlstate,
 )
@@ -31,6 +30,7 @@ from tracewall.events import Ended, Incident, What, Who
 from tracewall.holder import Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection, rejection
 from tracewall.judge import Judge, Judged
+from tracewall.knowledge import Knowledge
 from tracewall.policy.model import Decision
 from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
@@ -39,7 +39,8 @@ from tracewall.wall import Bearer, Wall
 
 _NOBODY = frozenset[str]()
 _MOST_LABELS = 4_096
-_OLD_CATALOG_SECONDS = 1.0
+_MISFITS = frozenset({"0A000", "42P01", "42703", "42883", "42804", "3F000"})
+"""What the server says of statements that do not fit its schema (SQLSTATEs)."""
 _LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -54,8 +55,8 @@ class Session:
     def __init__(self, wall: Wall, token: str | None) -> None:
         self.wall = wall
         self.id = uuid.uuid4().hex
-        self.catalog: Catalog | None = None
-        self._learned = self._look_again = 0.0
+        self.known = Knowledge(wall)
+        self._look_again = 0.0
         self._wanted = ""
         self._unknown = False
         self._own = Bearer(wall, token) if token is not None else None
@@ -178,36 +179,43 @@ class Session:
 
     # --- in -------------------------------------------------------------------------
 
-    def know(self, answers: Sequence[bytes]) -> None:
-        """Take the server's answers about its catalog.
+    @property
+    def catalog(self) -> Catalog | None:
+        """What statements are judged by; None: it is not known."""
+        return self.known.catalog
+
+    def know(
+        self, fingerprint: bytes, answers: Sequence[bytes] | None = None, *, alone: bool
+    ) -> bool:
+        """Take what the server says of its catalog; False: the answers are wanted too.
 
         Raises:
             PolicyError: a pattern of the policy matches nothing in it (at log-in).
             Forbidden: the same, later: the database has changed under the connection.
         """
-        misfit = ""
+        misfit, before, first = "", self.catalog, not self.known.was_known
         try:
-            catalog = self.wall.know(tuple(answers))
+            found = self.known.take(fingerprint, answers, alone=alone)
         except PolicyError as ex:
-            if not self._learned:
+            if first:
                 raise
             misfit = ex.message
         if misfit:
             # Raised out here, so that no context of the error shows the policy.
+            self.known.lose()
             self.wall.audit.incident(Incident(kind="policy_misfit", detail=misfit))
             raise Forbidden(
                 "the database has changed and the policy does not fit it any more, "
                 "so nothing can be judged"
             )
-        self._learned = time.monotonic()
-        if catalog is not self.catalog:
-            self.catalog = catalog
+        if self.catalog is not before:
             self._who = self._judge = None
             self._labels.clear()
+        return found
 
     def may_learn(self) -> bool:
         """Tell whether the last refusal may be due to a catalog read too long ago."""
-        return self._unknown and time.monotonic() - self._learned > _OLD_CATALOG_SECONDS
+        return self._unknown and self.known.is_old()
 
     def explain(self, sql: bytes) -> Decision:
         """Judge a statement for whoever acts, without recording or sending it.
@@ -369,6 +377,8 @@ class Session:
         sqlstate = known_sqlstate(str(getattr(error, "sqlstate", None) or ""))
         status = "withheld" if isinstance(error, Withheld) else "error" if sqlstate else "unknown"
         self._end(admission, status, sqlstate, type(error).__name__)
+        if sqlstate in _MISFITS:
+            self.known.doubt()
 
     def close(self) -> None:
         """Write what the audit log still holds back."""
@@ -380,6 +390,8 @@ class Session:
         if admission.ended:
             return
         admission.ended = True
+        if admission.judged.decision.unfollowed:
+            self.known.doubt()
         masked = len(admission.judged.veils)
         ended = Ended(
             status=status,
@@ -401,7 +413,7 @@ class Session:
 
     def _mismatch(self, admission: Admission, how: str) -> Withheld:
         # The catalog may have changed since it was read: it has to be read again.
-        self.catalog = None
+        self.known.lose()
         self._who = self._judge = None
         detail = f"the result is not what was judged: {how}"
         self.wall.audit.incident(
@@ -410,13 +422,3 @@ class Session:
         return Withheld(
             f"{detail}; nothing of it is handed out", decision=admission.judged.decision
         )
-
-
-def refusal(decision: Decision) -> Forbidden:
-    """Give the error that a decision against a statement is raised as."""
-    decision = decision.for_caller()
-    kind = Unreadable if decision.unreadable else Forbidden
-    prefix = "the statement is refused: " if decision.unreadable else ""
-    reason = f"{prefix}{decision.reason}"
-    hint = f"\nHINT:  {decision.hint}" if decision.hint else ""
-    return kind(f"{reason} (rule {decision.rule}){hint}", decision=decision)

@@ -76,6 +76,7 @@ class Wall:
     _password: Callable[[], str] | None = field(default=None, repr=False)
     _shield: Shield | None = field(default=None, repr=False)
     _catalogs: dict[int, Catalog] = field(default_factory=dict, repr=False)
+    _fingerprints: dict[bytes, Catalog] = field(default_factory=dict, repr=False)
     _judges: dict[tuple[int, frozenset[str], tuple[frozenset[str], ...]], Judge] = field(
         default_factory=dict, repr=False
     )
@@ -181,7 +182,15 @@ class Wall:
             remember(self._principals, key, found, _REMEMBERED_TOKENS)
         return found
 
-    def know(self, answers: tuple[bytes, ...]) -> Catalog:
+    def recall(self, fingerprint: bytes) -> Catalog | None:
+        """Give the catalog of a fingerprint, if a connection of this wall has read it."""
+        return self._fingerprints.get(fingerprint)
+
+    def forget(self, fingerprint: bytes) -> None:
+        """Have the catalog of a fingerprint read again by whoever meets it next."""
+        self._fingerprints.pop(fingerprint, None)
+
+    def know(self, fingerprint: bytes, answers: tuple[bytes, ...]) -> Catalog:
         """Give the catalog that the answers describe, shared by all that got the same.
 
         Raises:
@@ -189,13 +198,14 @@ class Wall:
         """
         catalog = read(answers)
         shared = self._catalogs.get(catalog.version)
-        if shared is not None:
-            return shared
-        complaint = unmatched(self.policy, column_names(catalog))
-        if complaint is not None:
-            raise complaint
-        remember(self._catalogs, catalog.version, catalog, 64)
-        return catalog
+        if shared is None:
+            complaint = unmatched(self.policy, column_names(catalog))
+            if complaint is not None:
+                raise complaint
+            remember(self._catalogs, catalog.version, catalog, 64)
+            shared = catalog
+        remember(self._fingerprints, fingerprint, shared, 64)
+        return shared
 
     def judge_for(
         self,

@@ -586,7 +586,7 @@ async def test_a_policy_that_fits_no_more_refuses(guard: Any) -> None:
         await conn.execute("select api_key from traces.runs limit 1")
         guard.raw("alter table traces.runs rename column api_key to renamed_key")
         try:
-            conn._session.catalog = None
+            conn._session.known.doubt()
             with pytest.raises(tracewall.Forbidden, match="does not fit") as refused:
                 await conn.execute("select renamed_key from traces.runs limit 1")
             assert "api_key" not in str(refused.value) and refused.value.__context__ is None

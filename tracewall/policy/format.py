@@ -51,6 +51,11 @@ DATABASE = Section(
         ),
         "password_env": Key(Text(), "The environment variable that holds the password."),
         "password_file": Key(Text("a path"), "The file that holds the password."),
+        "catalog_max_age": Key(
+            Duration(),
+            "How long it may take until a change of the schema is looked for; 0: before each "
+            "statement.",
+        ),
     },
     exclusive=(("password_env", "password_file"),),
 )

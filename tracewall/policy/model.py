@@ -256,12 +256,14 @@ class Database:
 
     ``conninfo`` is a libpq connection string without a password; at most one of
     ``password_env`` (name of an environment variable) and ``password_file`` (a path)
-    is set.
+    is set. ``catalog_max_age`` is how long (seconds) statements are judged by the catalog
+    that was read last before it is looked whether it has changed; 0: before each.
     """
 
     conninfo: str = ""
     password_env: str = ""
     password_file: str = ""
+    catalog_max_age: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,65 @@
+"""Asking the server about its catalog, over the guarded connection and as its role.
+
+1. Nothing is asked in a pipeline, where answers come late, nor in a transaction that has
+   failed, where nothing is answered.
+2. The fingerprint that goes with the answers is the same before and after they were given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors as e
+from psycopg._connection_base import BaseConnection
+from psycopg.pq import TransactionStatus
+
+from tracewall.sql.catalog import FINGERPRINT, QUERIES
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+    from tracewall.session import Session
+
+MOST_READINGS = 5
+"""How often the catalog is read anew because it changed meanwhile, before that is an error."""
+
+
+def refresh_gen(conn: Any) -> PQGen[None]:
+    """Look whether the catalog has changed, where it is time to and the server can answer."""
+    session: Session = conn._session
+    if session.known.outdated() and conn._pipeline is None:
+        status = conn.pgconn.transaction_status
+        if status in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
+            yield from learn_gen(conn)
+
+
+def learn_gen(conn: Any) -> PQGen[None]:
+    """Ask the server for its catalog's fingerprint, and for the catalog if that is new.
+
+    Raises:
+        OperationalError: the server does not answer, or its catalog never stands still.
+        Forbidden: the policy does not fit the catalog any more.
+    """
+    session: Session = conn._session
+    fingerprint = yield from _answer_gen(conn, FINGERPRINT)
+    for _ in range(MOST_READINGS):
+        alone = conn.pgconn.transaction_status == TransactionStatus.IDLE
+        if session.know(fingerprint, alone=alone):
+            return
+        answers = []
+        for question in QUERIES:
+            answer = yield from _answer_gen(conn, question)
+            answers.append(answer)
+        before, fingerprint = fingerprint, (yield from _answer_gen(conn, FINGERPRINT))
+        if before == fingerprint:
+            session.know(fingerprint, answers, alone=alone)
+            return
+    raise e.OperationalError("the server's catalog changes faster than it can be read")
+
+
+def _answer_gen(conn: Any, question: bytes) -> PQGen[bytes]:
+    result = yield from BaseConnection._exec_command(conn, question)
+    answer = result.get_value(0, 0) if result is not None else None
+    if answer is None:
+        raise e.OperationalError("the server did not answer what its catalog holds")
+    return bytes(answer)
