@@ -16,6 +16,7 @@ from psycopg.rows import RowFactory, Row
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor import Cursor, ServerCursor
 from tracewall.handover import welcome_gen
+from tracewall.learning import refresh_gen
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -109,11 +110,14 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             raise
 
     def _welcome(self) -> None:
-        """Hand the connection to whoever acts now, before a pipeline begins."""
+        """Hand the connection to whoever acts now, and look at the catalog, before a pipeline."""
         session = self._session
-        if session is not None and session.newcomer() is not None:
+        if session is None or self._pipeline is not None:
+            return
+        if session.newcomer() is not None or session.known.outdated():
             with self.lock:
                 self.wait(welcome_gen(self))
+                self.wait(refresh_gen(self))
 
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:

@@ -13,6 +13,7 @@ from psycopg.rows import AsyncRowFactory, Row
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor_async import AsyncCursor, AsyncServerCursor
 from tracewall.handover import welcome_gen
+from tracewall.learning import refresh_gen
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -111,11 +112,14 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             raise
 
     async def _welcome(self) -> None:
-        """Hand the connection to whoever acts now, before a pipeline begins."""
+        """Hand the connection to whoever acts now, and look at the catalog, before a pipeline."""
         session = self._session
-        if session is not None and session.newcomer() is not None:
+        if session is None or self._pipeline is not None:
+            return
+        if session.newcomer() is not None or session.known.outdated():
             async with self.lock:
                 await self.wait(welcome_gen(self))
+                await self.wait(refresh_gen(self))
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:

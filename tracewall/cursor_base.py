@@ -28,7 +28,7 @@ from psycopg.rows import Row, RowMaker
 from tracewall.errors import Forbidden, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
-from tracewall.learning import learn_gen, refresh_gen
+from tracewall.learning import confirm_gen, learn_gen, refresh_gen
 from tracewall.rows import GuardedTransformer, Transformer, transformer
 from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
@@ -97,9 +97,11 @@ class GuardedCursor(BaseCursor[Any, Row]):
             if conn._pipeline:
                 yield from conn._pipeline._communicate_gen()
             else:
+                if self.description:
+                    yield from confirm_gen(conn, admission)
                 session.finish(admission)
         except BaseException as ex:
-            session.fail(admission, ex)
+            self._drop(admission, ex)
             raise
         self._last_query = query
         if conn._prepared._to_flush:

@@ -37,6 +37,15 @@ class Knowledge:
         """True once the catalog was known, even if it is not now."""
         return bool(self._checked)
 
+    @property
+    def is_watched(self) -> bool:
+        """True where each result is held to the catalog as it is when the result has come."""
+        return not self._wall.policy.database.catalog_max_age
+
+    def fits(self, fingerprint: bytes) -> bool:
+        """Tell whether the catalog is still that of a fingerprint."""
+        return fingerprint == self._fingerprint
+
     def outdated(self) -> bool:
         """Tell whether the server should be asked again before the next statement."""
         age = time.monotonic() - self._checked

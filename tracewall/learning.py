@@ -3,6 +3,8 @@
 1. Nothing is asked in a pipeline, where answers come late, nor in a transaction that has
    failed, where nothing is answered.
 2. The fingerprint that goes with the answers is the same before and after they were given.
+3. With ``catalog_max_age = 0`` it is the same before and after a statement that gives rows,
+   too: no change can come between the look and the statement.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from tracewall.sql.catalog import FINGERPRINT, QUERIES
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
+    from tracewall.admission import Admission
     from tracewall.session import Session
 
 MOST_READINGS = 5
@@ -55,6 +58,19 @@ def learn_gen(conn: Any) -> PQGen[None]:
             session.know(fingerprint, answers, alone=alone)
             return
     raise e.OperationalError("the server's catalog changes faster than it can be read")
+
+
+def confirm_gen(conn: Any, admission: Admission) -> PQGen[None]:
+    """Look whether the catalog is still what a statement was judged by, if the policy asks so.
+
+    Raises:
+        Withheld: it changed meanwhile.
+    """
+    session: Session = conn._session
+    if session.known.is_watched and not admission.judged.decision.unfollowed:
+        fingerprint = yield from _answer_gen(conn, FINGERPRINT)
+        if not session.known.fits(fingerprint):
+            raise session.mismatch(admission, "the schema changed meanwhile")
 
 
 def _answer_gen(conn: Any, question: bytes) -> PQGen[bytes]:

@@ -356,13 +356,13 @@ class Session:
     def _compare(self, admission: Admission, result: Result, fields: int) -> None:
         sources = admission.judged.sources
         if fields != len(sources):
-            raise self._mismatch(admission, "it has another number of columns")
+            raise self.mismatch(admission, "it has another number of columns")
         table, column = result.ftable, result.ftablecol
         for at, known in enumerate(sources):
             oid = table(at)
             # 0: the server tells no origin, as for expressions.
             if oid and (oid, column(at)) not in known:
-                raise self._mismatch(admission, "a column comes from elsewhere")
+                raise self.mismatch(admission, "a column comes from elsewhere")
 
     def finish(self, admission: Admission) -> None:
         """Record that a statement ended well."""
@@ -411,7 +411,8 @@ class Session:
             masked=masked,
         )
 
-    def _mismatch(self, admission: Admission, how: str) -> Withheld:
+    def mismatch(self, admission: Admission, how: str) -> Withheld:
+        """Give, and record, why a result is withheld that is not what was judged."""
         # The catalog may have changed since it was read: it has to be read again.
         self.known.lose()
         self._who = self._judge = None
