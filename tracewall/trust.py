@@ -19,7 +19,9 @@ def verifier_of(policy: Policy) -> Verifier:
     """
     rights = [_rights(actor, policy) for actor in policy.actors]
     try:
-        return Verifier([_trusted(issuer, policy) for issuer in policy.issuers], actors=rights)
+        return Verifier(
+            [trusted_issuer(issuer, policy) for issuer in policy.issuers], actors=rights
+        )
     except ValueError as ex:
         raise PolicyError(str(ex), path=policy.path) from None
 
@@ -45,7 +47,12 @@ def beside(policy: Policy, name: str) -> Path:
     return Path(policy.path).parent / name if policy.path else Path(name)
 
 
-def _trusted(issuer: Issuer, policy: Policy) -> TrustedIssuer:
+def trusted_issuer(issuer: Issuer, policy: Policy) -> TrustedIssuer:
+    """Give an issuer with what its provider's profile fills in.
+
+    Raises:
+        PolicyError: it can't be checked as the policy says.
+    """
     is_file = issuer.keys and "://" not in issuer.keys
     try:
         return trusted(

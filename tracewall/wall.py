@@ -120,7 +120,29 @@ class Wall:
             PolicyError: the policy can't be held; the error says where and why.
             AuditUnavailable: the record can't be kept.
         """
-        policy = load(path)
+        return cls.from_policy(
+            load(path),
+            password=password,
+            mask_key=mask_key,
+            audit=audit,
+            anchors=anchors,
+            telemetry=telemetry,
+            clock=clock,
+        )
+
+    @classmethod
+    def from_policy(
+        cls,
+        policy: Policy,
+        *,
+        password: Callable[[], str] | None = None,
+        mask_key: MaskKey = None,
+        audit: AuditLog | None = None,
+        anchors: Sequence[Anchor] = (),
+        telemetry: Telemetry | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Wall:
+        """Make the wall that enforces a policy that was read before; see `load`."""
         verifier = verifier_of(policy)
         verifier.refresh()
         check_key_files(policy, verifier)

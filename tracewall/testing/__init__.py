@@ -2,17 +2,20 @@
 
 from tracewall.testing.answers import Answer, Received
 from tracewall.testing.backend import FakeBackend
+from tracewall.testing.bench import Bench, mint_token
 from tracewall.testing.clock import FixedClock
 from tracewall.testing.issuer import ServedIssuer, SigningKey, TokenIssuer
 from tracewall.testing.permissive import permit_all
 
 __all__ = [
     "Answer",
+    "Bench",
     "FakeBackend",
     "FixedClock",
     "Received",
     "ServedIssuer",
     "SigningKey",
     "TokenIssuer",
+    "mint_token",
     "permit_all",
 ]
