@@ -50,10 +50,13 @@ def turn_over_gen(conn: Any, admission: Admission | None) -> PQGen[None]:
     session: Session = conn._session
     if admission is None or admission.holder is session.holder:
         return
-    if session.holder is not None and not is_free(conn):
+    holder = admission.holder
+    told = holder is not None and holder.told
+    # In a transaction the setting that row filters go by would be rolled back with it.
+    if (session.holder is not None or told) and not is_free(conn):
         raise session.refuse_change(admission)
-    if admission.holder is not None:
-        yield from hand_over_gen(conn, admission.holder)
+    if holder is not None:
+        yield from hand_over_gen(conn, holder)
 
 
 def hand_over_gen(conn: Any, holder: Holder) -> PQGen[None]:
@@ -63,7 +66,8 @@ def hand_over_gen(conn: Any, holder: Holder) -> PQGen[None]:
         if session.holder is not None:
             yield from BaseConnection._exec_command(conn, b"DISCARD ALL")
             _forget(conn)
-            yield from pin_gen(conn)
+        if session.holder is not None or holder.told:
+            yield from pin_gen(conn, holder)
         session.hold(holder)
     except BaseException:
         conn.pgconn.finish()
@@ -82,14 +86,14 @@ def _forget(conn: Any) -> None:
         backlog.clear()
 
 
-def pin_gen(conn: Any) -> PQGen[None]:
-    """Set what the wall wants set, and compare the server's answer.
+def pin_gen(conn: Any, holder: Holder | None = None) -> PQGen[None]:
+    """Set what the wall wants set for a holder, and compare the server's answer.
 
     Raises:
         OperationalError: the server has set something else.
     """
     session: Session = conn._session
-    pins = session.pins()
+    pins = session.pins(holder)
     calls = (f"pg_catalog.set_config(${at}, ${at + 1}, false)" for at in range(1, 2 * len(pins), 2))
     values = [part.encode() for pair in pins for part in pair]
     conn._check_connection_ok()

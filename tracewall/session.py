@@ -34,6 +34,7 @@ from tracewall.knowledge import Knowledge
 from tracewall.policy.model import Decision
 from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
+from tracewall.sql.rowfilter import SETTING
 from tracewall.telemetry import Labels, labels
 from tracewall.wall import Bearer, Wall
 
@@ -124,7 +125,7 @@ class Session:
 
     def _become(self, bearer: Bearer, principal: Principal) -> None:
         self._bearer, self._principal = bearer, principal
-        acting = holder_of(principal)
+        acting = holder_of(principal, self.wall.policy)
         # One object for one holder, so that comparing costs nothing from here on.
         self._acting = self.holder if acting == self.holder else acting
         self._who, self._judge = None, None
@@ -162,12 +163,14 @@ class Session:
             "first, and let acting_as begin before the next transaction does"
         )
 
-    def pins(self) -> tuple[tuple[str, str], ...]:
-        """Give the settings that the wall wants on the connection, each with its value."""
+    def pins(self, holder: Holder | None = None) -> tuple[tuple[str, str], ...]:
+        """Give the settings that the wall wants on a holder's connection, with their values."""
         pinned = [("standard_conforming_strings", "on")]
         timeout = self.wall.policy.limits.statement_timeout
         if timeout:
             pinned.append(("statement_timeout", str(max(1, round(timeout * 1000)))))
+        if holder is not None and holder.told:
+            pinned.append((SETTING, holder.told))
         return tuple(pinned)
 
     def _reject(self, rejection: Rejection) -> TokenRejected:

@@ -9,6 +9,7 @@ from tracewall.identity.issuers import ActorRights, TrustedIssuer
 from tracewall.identity.profiles import trusted
 from tracewall.identity.tokens import Verifier
 from tracewall.policy.model import Actor, Issuer, Policy
+from tracewall.policy.rows import claims_of
 
 
 def verifier_of(policy: Policy) -> Verifier:
@@ -71,7 +72,7 @@ def trusted_issuer(issuer: Issuer, policy: Policy) -> TrustedIssuer:
             groups_prefix=issuer.groups_prefix,
             groups_limit=issuer.groups_limit,
             actor_groups_claim=issuer.actor_groups_claim,
-            claims=issuer.claims,
+            claims=tuple(dict.fromkeys((*issuer.claims, *claims_of(policy)))),
             purpose_claim=issuer.purpose_claim,
             require=issuer.require,
             leeway=issuer.leeway,

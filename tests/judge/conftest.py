@@ -57,7 +57,7 @@ def make_catalog() -> Catalog:
         made[f"shop.{child}"] = msgspec.structs.replace(made[f"shop.{child}"], parents=(oid,))
     view = Relation(200, "shop", "faces", kind="v", columns=people.columns)
     settings = {"database": "shop", "role": "service", "path": ["pg_catalog", "shop"]}
-    answers = (settings, [*made.values(), view], [], [], [], [], [], [])
+    answers = (settings, [*made.values(), view], [], [], [], [], [], [], [], [])
     return read([msgspec.json.encode(answer) for answer in answers])
 
 

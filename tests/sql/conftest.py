@@ -55,7 +55,7 @@ def make_catalog(
     settings = {"database": "shop", "role": "service", "path": path}
     named = ([{"name": name} for name in names] for names in (functions, operators))
     own = [{"schema": "app", "name": name} for name in types]
-    answers = (settings, relations(), *named, own, [], [], [])
+    answers = (settings, relations(), *named, own, [], [], [], [], [])
     return read([msgspec.json.encode(answer) for answer in answers])
 
 

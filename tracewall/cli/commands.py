@@ -11,6 +11,7 @@ from tracewall.cli.audit import audit
 from tracewall.cli.check import check
 from tracewall.cli.demo import demo
 from tracewall.cli.explain import explain
+from tracewall.cli.rls import rls
 from tracewall.cli.schema import schema
 from tracewall.cli.version import version
 from tracewall.version import __version__
@@ -28,7 +29,7 @@ def tracewall() -> None:
     """
 
 
-for each in (audit, check, demo, explain, schema, version):
+for each in (audit, check, demo, explain, rls, schema, version):
     tracewall.add_command(each)
 
 

@@ -6,6 +6,7 @@ Only the catalog is read, in a transaction that can't write.
 from __future__ import annotations
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from tracewall.sql.catalog import QUERIES, Catalog, read
 
@@ -29,6 +30,11 @@ def catalog(dsn: str) -> Catalog:
     except psycopg.Error as error:
         raise Unreachable(str(error).strip() or type(error).__name__) from None
     return read(answers)
+
+
+def user(conninfo: str) -> str:
+    """Give the role that a connection string names, empty where it names none."""
+    return str(conninfo_to_dict(conninfo).get("user") or "")
 
 
 def _answer(conn: psycopg.Connection, question: bytes) -> bytes:

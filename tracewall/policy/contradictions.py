@@ -12,6 +12,7 @@ from tracewall.policy.locate import Place
 from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy, Scan
 from tracewall.policy.reading import Reading, did_you_mean, listed
 from tracewall.policy.rights import classes
+from tracewall.policy.rows import FILTERED_ACTIONS
 
 Raw: TypeAlias = dict[str, Any]
 
@@ -28,6 +29,7 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
     _complain_of_actors(policy, root, reading)
     _complain_of_lifts(policy, raw, root, reading)
     _complain_of_grants(policy, root, reading)
+    _complain_of_rows(policy, raw, root, reading)
     _complain_of_masks(policy, root, reading)
     _complain_of_scans(policy, root, reading)
 
@@ -110,6 +112,20 @@ def _complain_of_objects(policy: Policy, raw: Raw, root: Place, reading: Reading
     for section in ("grants", "denials"):
         for index, (rule, place) in enumerate(_entries(policy, root, section)):
             _complain_of_rule(rule, raw[section][index], place, reading)
+
+
+def _complain_of_rows(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
+    for index, (grant, place) in enumerate(_entries(policy, root, "grants")):
+        if grant.rows is None:
+            continue
+        for at, action in enumerate(raw["grants"][index]["actions"]):
+            if action not in FILTERED_ACTIONS:
+                where = place.inside["actions"].inside[at]
+                help = "grant it apart, without rows, to those who may do it to all rows"
+                reading.wrong(where, f"'{action}' can't be held to some rows", help)
+        if "name" not in raw["grants"][index]:
+            help = "the server's policies are called by it, and a position changes"
+            reading.wrong(place.inside["rows"], "a grant with rows needs a name", help)
 
 
 _DONE_TO = {"tables": TABLE_ACTIONS, "channels": CHANNEL_ACTIONS}

@@ -157,6 +157,7 @@ def _check_access(access: Access, statement: Understanding, rights: Rights) -> s
         rights.verdict(access.action, access.relation, access.attnum) if access.relation else None
     )
     if isinstance(verdict, Grant):
+        _check_rows(access, verdict, rights)
         return f"grants.{verdict.name}"
     if access.via and verdict is None:
         # The grant on the view is one on what it shows.
@@ -170,6 +171,17 @@ def _check_access(access: Access, statement: Understanding, rights: Rights) -> s
         what = f'{"column" if access.attnum else "relation"} "{access.spelled}"'
     reason = f"{what} does not exist or is not granted to you for {access.action}"
     raise _Refused("default", reason, _hint(statement, rights))
+
+
+def _check_rows(access: Access, grant: Grant, rights: Rights) -> None:
+    problem = rights.rows_problem(access.action, access.relation, access.attnum)
+    if problem:
+        raise _Refused(
+            f"grants.{grant.name}",
+            f'"{access.spelled}": {problem}',
+            "see row filters in the reference of policies; tracewall rls prints what the server "
+            "needs to hold them",
+        )
 
 
 def _check_channel(action: str, name: str, rights: Rights) -> str:
@@ -345,8 +357,8 @@ def _rules(column: Column, rights: Rights) -> Iterable[Mask | Scan]:
     return rights.shown(column).rules
 
 
-def _named(rule: Mask | Scan | Denial) -> str:
+def _named(rule: Mask | Scan | Denial | Grant) -> str:
     return f"{_SECTIONS[type(rule)]}.{rule.name}"
 
 
-_SECTIONS = {Mask: "masks", Scan: "scans", Denial: "denials"}
+_SECTIONS = {Mask: "masks", Scan: "scans", Denial: "denials", Grant: "grants"}

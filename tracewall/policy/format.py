@@ -15,6 +15,7 @@ from tracewall.policy.kinds import (
     Flag,
     GroupName,
     Only,
+    RowFilter,
     Text,
     Whole,
 )
@@ -118,6 +119,11 @@ GRANT = Section(
         "lifts": Key(
             Many(LIFTED, frozenset),
             "The names of masks and scans that it takes off; mask.class for a class of a preset.",
+        ),
+        "rows": Key(
+            RowFilter(),
+            "Which rows it is about: an SQL condition over the tables' columns and the token's "
+            "claims, as tenant_id = claim('tenant'). The server holds it; see tracewall rls.",
         ),
     },
 )

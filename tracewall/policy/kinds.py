@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from tracewall.policy.locate import Place
 from tracewall.policy.model import Glob
 from tracewall.policy.reading import Complaint, Reading, did_you_mean, listed
+from tracewall.sql.rowfilter import Condition, Unfit, condition
 
 Json: TypeAlias = dict[str, Any]
 Check: TypeAlias = Callable[[str], Complaint | None]
@@ -231,6 +232,30 @@ class GroupName:
     def schema(self) -> Json:
         """Return what any text is."""
         return Text().schema()
+
+
+@dataclass(frozen=True)
+class RowFilter:
+    """The condition of a row filter, in SQL."""
+
+    def read(self, raw: object, place: Place, reading: Reading) -> Condition | None:
+        """Return the condition; a complaint points at the part that it is about."""
+        text = Text("an SQL condition", ANYTHING).read(raw, place, reading)
+        if not isinstance(raw, str) or not text:
+            return None
+        try:
+            return condition(text)
+        except Unfit as ex:
+            # A plain string has its characters where they stand in the file.
+            plain = ex.at >= 0 and place.end - place.start == len(text) + 2
+            offset = place.start + 1 + ex.at if plain else place.start
+            help = "see the reference of policies, Row filters, for what a condition may hold"
+            reading.fault(offset, f"{place.name}: {ex.reason}", help)
+            return None
+
+    def schema(self) -> Json:
+        """Return what any text is."""
+        return {"type": "string", "minLength": 1}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
 from tracewall.masking.config import Engine, Method, Pattern, Replacement
+from tracewall.sql.rowfilter import Condition
 
 TableAction: TypeAlias = Literal[
     "select", "insert", "update", "delete", "truncate", "explain", "lock"
@@ -133,7 +134,8 @@ class Actor:
 class Grant:
     """Lets ``groups`` do ``actions`` on the ``columns`` of ``tables``, or on ``channels``.
 
-    ``lifts`` names the masks and scans that it lifts. Actions that can't be followed
+    ``lifts`` names the masks and scans that it lifts. ``rows`` is the condition on the rows
+    that it is about (None: all). Actions that can't be followed
     (`FREE_ACTIONS`) have neither tables nor channels.
     """
 
@@ -144,6 +146,7 @@ class Grant:
     columns: tuple[Glob, ...] = (Glob("*"),)
     lifts: frozenset[str] = frozenset()
     channels: tuple[Glob, ...] = ()
+    rows: Condition | None = None
     line: int = 0
 
 

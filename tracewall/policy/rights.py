@@ -9,8 +9,10 @@ from itertools import chain
 
 from tracewall.masking.messages import CLASSES
 from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan
+from tracewall.policy.rows import UNFILTERED, Filters, held, narrowed
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
+from tracewall.sql.rowsecurity import Beneath
 from tracewall.sql.statement import inherited
 from tracewall.sql.system import SCHEMA
 
@@ -96,16 +98,17 @@ class Rights:
         return denial or next(filter(applies, self._grants), None)
 
     @cached_property
-    def standing(self) -> Denial | Mask | Scan | None:
+    def standing(self) -> Denial | Grant | Mask | Scan | None:
         """The first rule that protects anything of this catalog from these groups, if any does.
 
         Where one does, what can't be followed is not for them: it could read anything.
         """
         denials = (denial for denial in self._denials if denial.tables or denial.channels)
+        filters = (grant for grant in self._grants if grant.rows is not None)
         columns = ((oid, c.attnum) for oid, r in self.catalog.relations.items() for c in r.columns)
         rules = (rule for column in columns for rule in self.shown(column).rules)
         others = (other.standing for other in self._others if other.standing)
-        return next((rule for rule in chain(denials, rules, others)), None)
+        return next((rule for rule in chain(denials, filters, rules, others)), None)
 
     @cached_property
     def _others(self) -> tuple[Rights, ...]:
@@ -169,6 +172,50 @@ class Rights:
             if isinstance(self.verdict(action, oid, column.attnum), Grant)
         ]
 
+    def filters(self, action: str, oid: int, name: str = "") -> Filters:
+        """Give the row filters of the grants of an action on a table, or on a column of it."""
+        relation = self.catalog.relations[oid]
+        return frozenset(
+            grant.rows
+            for grant in self._grants
+            if _applies(grant, action, relation) and (not name or _covers(grant.columns, name))
+        )
+
+    def rows_problem(self, action: str, oid: int, attnum: int) -> str:
+        """Tell why an access that is granted can't be held to the caller's rows; empty: it can."""
+        relation = self.catalog.relations[oid]
+        beneath = self.catalog.around.get(oid)
+        if beneath is not None:
+            return self._view_problem(beneath, self.filters(action, oid))
+        found = self.filters(action, oid)
+        if self._others_see_less(action, oid, found):
+            return "who acts for you is not granted the same rows"
+        if found <= UNFILTERED or relation.kind == "S":
+            return ""
+        if relation.kind not in ("r", "p") or not held(self.policy, self.catalog, relation):
+            return "your rows of it are filtered, and the server does not hold that filter"
+        name = _column_name(relation, attnum)
+        if name and narrowed(self.filters(action, oid, name), found):
+            return "it is granted to you for some rows only, and other grants give more rows"
+        return ""
+
+    def _others_see_less(self, action: str, oid: int, found: Filters) -> bool:
+        # A read by way of a view needs no grant on what is beneath.
+        theirs = [other.filters(action, oid) for other in self._others] if found else []
+        return any(None not in each and not found <= each for each in theirs)
+
+    def _view_problem(self, view: Beneath, own: Filters) -> str:
+        beneath = [
+            self.filters("select", oid) for oid in view.beneath if oid in self.catalog.relations
+        ]
+        filtered = [each for each in beneath if not each <= UNFILTERED]
+        if filtered and not view.asks:
+            return "it is a view that reads past the filter of your rows"
+        unheld = [each for each in beneath if not each or None in each]
+        if not own <= UNFILTERED and (unheld or not beneath or not view.asks):
+            return "your rows of it are filtered, and a view has no filter of its own"
+        return ""
+
     def _verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
         relation = self.catalog.relations[oid]
         for denial in self._denials:
@@ -210,12 +257,19 @@ class Rights:
         return Protection(tuple(masks), tuple(scans)) if masks or scans else BARE
 
     def _lifted(self, relation: Relation, name: str) -> frozenset[str]:
-        grants = (
+        grants = [
             grant
             for grant in self._grants
             if grant.lifts and _applies(grant, "select", relation) and _covers(grant.columns, name)
+        ]
+        every = self.filters("select", relation.oid)
+        lifts = frozenset[str]().union(*(grant.lifts for grant in grants))
+        # What is lifted for some rows would be lifted for all that other grants give.
+        return frozenset(
+            lift
+            for lift in lifts
+            if not narrowed(frozenset(g.rows for g in grants if lift in g.lifts), every)
         )
-        return frozenset().union(*(grant.lifts for grant in grants))
 
 
 def _weakest(*verdicts: Grant | Denial | None) -> Grant | Denial | None:

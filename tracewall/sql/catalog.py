@@ -15,6 +15,7 @@ import msgspec
 
 from tracewall.sql.questions import FINGERPRINT as FINGERPRINT
 from tracewall.sql.questions import QUERIES as QUERIES
+from tracewall.sql.rowsecurity import Beneath, RowSecurity
 from tracewall.sql.system import SCHEMA
 
 
@@ -110,7 +111,8 @@ class Catalog:
     ``version`` differs between snapshots with different contents; ``search_path`` lists
     the schemas that exist on it, in order. ``functions`` and ``operators`` have users'
     own by name, which may take the place of PostgreSQL's; ``sets`` the functions that give rows;
-    ``casts`` the types that a user's own cast leads to.
+    ``casts`` the types that a user's own cast leads to; ``row_security`` the tables that
+    have such; ``around`` tells of each view what is beneath it.
     """
 
     database: str
@@ -124,6 +126,8 @@ class Catalog:
     definitions: Mapping[int, Definition] = field(default_factory=dict)
     casts: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
+    row_security: Mapping[int, RowSecurity] = field(default_factory=dict)
+    around: Mapping[int, Beneath] = field(default_factory=dict)
     version: int = 0
     followed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     _names: Mapping[tuple[str, str], Relation] = field(default_factory=dict, repr=False)
@@ -182,9 +186,9 @@ class Catalog:
 
 def read(answers: Iterable[bytes]) -> Catalog:
     """Build a snapshot from the answers to `QUERIES`, in their order."""
-    settings, relations, functions, operators, types, constraints, views, casts = found = tuple(
-        answers
-    )
+    found = tuple(answers)
+    settings, relations, functions, operators, types, constraints, views, casts = found[:8]
+    tables, around = found[8:]
     where = msgspec.json.decode(settings, type=_Settings)
     known = msgspec.json.decode(relations, type=list[Relation])
     told = msgspec.json.decode(views, type=list[Definition])
@@ -200,6 +204,8 @@ def read(answers: Iterable[bytes]) -> Catalog:
         definitions={definition.oid: definition for definition in told},
         casts=_names(casts),
         sets=where.sets,
+        row_security={t.oid: t for t in msgspec.json.decode(tables, type=list[RowSecurity])},
+        around={v.oid: v for v in msgspec.json.decode(around, type=list[Beneath])},
         version=hash(found),
         _names={(relation.schema, relation.name): relation for relation in known},
     )

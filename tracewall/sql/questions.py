@@ -6,6 +6,7 @@ PostgreSQL's own. Whoever may log in may ask them.
 
 from __future__ import annotations
 
+from tracewall.sql import rowsecurity
 from tracewall.sql.system import SYSTEM_RELATIONS
 
 # The sum of the rows' transaction ids differs after any change, an update by a transaction
@@ -16,6 +17,7 @@ _WATCHED = (
     "pg_namespace",
     "pg_attrdef",
     "pg_inherits",
+    "pg_policy",
     "pg_attribute where attrelid >= 16384",
     *(
         f"pg_{kind} where oid >= 16384"
@@ -28,6 +30,8 @@ FINGERPRINT: bytes = f"""select pg_catalog.json_build_object(
     'server', pg_catalog.pg_postmaster_start_time(),
     'database', pg_catalog.current_database(),
     'role', current_user::text,
+    'exempt', (select r.rolsuper or r.rolbypassrls from pg_catalog.pg_roles r
+        where r.rolname = current_user),
     'path', pg_catalog.current_schemas(true)::text[],
     'rows', (select pg_catalog.json_agg(counted.of) from (
         {" union all ".join(map(_COUNTED.format, _WATCHED))}) as counted (of)))""".encode()  # noqa: S608  # made of the constants here
@@ -187,5 +191,7 @@ QUERIES: tuple[bytes, ...] = (
     _CONSTRAINTS,
     _VIEWS,
     _CASTS,
+    rowsecurity.TABLES,
+    rowsecurity.VIEWS,
 )
 """The questions whose answers (one JSON value each) make a `Catalog`, in order."""

@@ -20,9 +20,7 @@ PRINCIPAL = f"NULLIF(current_setting('{SETTING}', true), '')::jsonb"
 """The SQL of its value; null where the wall has sent none."""
 
 _HEAD = "SELECT WHERE (\n"
-_OPERATORS = frozenset(
-    "= <> < > <= >= ~~ !~~ ~~* !~~* + - || -> ->> #>> @> <@ && ? ?| ?&".split()
-)
+_OPERATORS = frozenset("= <> < > <= >= ~~ !~~ ~~* !~~* + - || -> ->> #>> @> <@ && ? ?| ?&".split())
 _FUNCTIONS = frozenset(
     "lower upper btrim length left right starts_with split_part date_trunc now".split()
 )
@@ -209,7 +207,7 @@ class _Writer:
     def now(self, body: Node) -> str:
         if body["op"] not in ("SVFOP_CURRENT_DATE", "SVFOP_CURRENT_TIMESTAMP"):
             raise self.unfit("a row filter can't hold this value", body)
-        return body["op"].removeprefix("SVFOP_").lower()
+        return str(body["op"]).removeprefix("SVFOP_").lower()
 
 
 _WRITERS: Mapping[str, Callable[[_Writer, Any], str]] = {
