@@ -243,7 +243,8 @@ def _both_colours(stage: Stage, cast: Cast) -> Scene:
 
 async def _in_turn(stage: Stage, cast: Cast) -> tuple[tuple[Cell, ...], ...]:
     rows = []
-    async with await tracewall.AsyncConnection.connect(wall=stage.wall) as conn:
+    connecting = tracewall.AsyncConnection.connect(wall=stage.wall, autocommit=True)
+    async with await connecting as conn:
         for who, token in (("ana", cast.ana), ("omar", cast.omar)):
             with stage.wall.acting_as(token, purpose="demo"):
                 row = await (await conn.execute(THE_QUERY, [cast.step])).fetchone()
