@@ -118,6 +118,21 @@ def _set_config(name: str, nodes: list[Node], arguments: list[Flow], log: Readin
     return NOTHING
 
 
+def is_setting(node: Node | None, log: Reading) -> bool:
+    """Tell whether an expression is a setting that a parameter names, and note it as read."""
+    body = (node or {}).get("FuncCall", {})
+    names = [string(part) for part in body.get("funcname", [])]
+    if names[-1:] != ["current_setting"] or names[:-1] not in ([], [SCHEMA]):
+        return False
+    given = body.get("args", [{}])
+    inner = given[0].get("TypeCast", {}).get("arg", given[0])
+    if len(given) != 1 or "ParamRef" not in inner or log.catalog.functions.get(names[-1]):
+        return False
+    log.see(body)
+    log.see(given[0].get("TypeCast", inner))
+    return True
+
+
 def _current_setting(name: str, nodes: list[Node], arguments: list[Flow], log: Reading) -> Flow:
     _only_literals(nodes)
     parameter = literal(nodes[0])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracewall.sql import sqljson
-from tracewall.sql.calls import computed, function_name, result, string
+from tracewall.sql.calls import computed, function_name, is_setting, result, string
 from tracewall.sql.columns import column_of, of_table, read_columns, row_of
 from tracewall.sql.comparing import Side, comparison, is_constant
 from tracewall.sql.flow import NOTHING, Flow, How, among, merged, through
@@ -32,6 +32,7 @@ from tracewall.sql.paths import taken
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Scope, Unknowable
 from tracewall.sql.settings import literal
+from tracewall.sql.system import SCHEMA
 
 
 def flow_of(node: Node | None, scope: Scope, log: Reading) -> Flow:
@@ -68,6 +69,8 @@ def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
 
 def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
     kind, name = body["kind"], _operator_name(body)
+    if kind == "AEXPR_OP" and name in EQUALITIES and is_setting(body.get("rexpr"), log):
+        return _access_method(body, scope, log)
     left, right = _side(body.get("lexpr"), scope, log), _side(body.get("rexpr"), scope, log)
     _check_operator(body, [left, right] if "lexpr" in body else [right], log)
     if kind in _COMPARING or (kind in _PLAIN and name in COMPARISONS):
@@ -80,6 +83,18 @@ def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
         part = taken(left.flow, [body.get("rexpr")], log.hides)
         return part | computed([right.flow], log)
     return computed([left.flow, right.flow], log)
+
+
+def _access_method(body: Node, scope: Scope, log: Reading) -> Flow:
+    # As SQLAlchemy asks: a setting that a parameter names may be compared to what is no
+    # secret and no choice of the caller's, the names of access methods.
+    known = log.catalog.find(SCHEMA, "pg_am")
+    name = known.column("amname") if known else None
+    left = flow_of(body["lexpr"], scope, log)
+    if not known or not name or {source.column for source in left} != {(known.oid, name.attnum)}:
+        raise Unknowable("a parameter is not on the list of those that may be shown")
+    check_operator([string(part) for part in body["name"]], [Side(left), Side(NOTHING)], log)
+    return left
 
 
 _PLAIN = frozenset({"AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_OP_ALL"})

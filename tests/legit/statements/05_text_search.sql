@@ -1,0 +1,13 @@
+SELECT id, name FROM products WHERE search @@ to_tsquery('english', 'run & shoe') ORDER BY id;
+SELECT id FROM products WHERE search @@ plainto_tsquery('english', 'quick fox') ORDER BY id;
+SELECT id FROM products WHERE to_tsvector('english', name) @@ websearch_to_tsquery('english', 'red -blue') ORDER BY id;
+SELECT id, ts_rank(search, q) AS rank FROM products, phraseto_tsquery('english', 'brown fox') AS q WHERE search @@ q ORDER BY rank DESC, id;
+SELECT ts_headline('english', name, to_tsquery('english', 'novel')) FROM products WHERE id IN (3, 7) ORDER BY id;
+SELECT to_tsvector('simple', 'a b c'), setweight(to_tsvector('english', 'Big cats'), 'A'), numnode(to_tsquery('a & b')), querytree(to_tsquery('a & !b'));
+SELECT tsvector_to_array(search), length(search), strip(search) FROM products ORDER BY id LIMIT 2;
+SELECT id FROM products WHERE search @@ to_tsquery('simple', 'hamm:*') ORDER BY id;
+SELECT to_tsquery('a') && to_tsquery('b'), to_tsquery('a') || to_tsquery('b'), !! to_tsquery('a'), to_tsquery('a') <-> to_tsquery('b');
+SELECT id, ts_rank_cd(to_tsvector('english', name), to_tsquery('english', 'shoe | hammer')) FROM products ORDER BY 2 DESC, 1 LIMIT 4;
+SELECT to_tsvector('english'::regconfig, name) FROM products ORDER BY id LIMIT 1;
+SELECT id FROM reviews WHERE body LIKE '%number 7%' ORDER BY id;
+SELECT id, body FROM reviews WHERE to_tsvector('english', body) @@ to_tsquery('english', 'thing') ORDER BY id LIMIT 3;

@@ -1,0 +1,13 @@
+INSERT INTO counters AS c (name, hits) VALUES ('home', 1) ON CONFLICT (name) DO UPDATE SET hits = c.hits + excluded.hits RETURNING hits;
+INSERT INTO counters (name, hits) VALUES ('home', 1), ('new', 5) ON CONFLICT (name) DO NOTHING RETURNING name;
+INSERT INTO counters (name, hits) VALUES ('home', 9) ON CONFLICT ON CONSTRAINT counters_pkey DO UPDATE SET hits = excluded.hits WHERE counters.hits < excluded.hits RETURNING *;
+INSERT INTO items (order_id, product_id, qty) VALUES (1, 8, 4) ON CONFLICT (order_id, product_id) DO UPDATE SET qty = items.qty + excluded.qty, price = coalesce(excluded.price, items.price) RETURNING qty;
+INSERT INTO customers (id, name, email) VALUES (1, 'Again', 'again@shop.example') ON CONFLICT (id) DO UPDATE SET (name, email) = (excluded.name, excluded.email) RETURNING id, name, email;
+INSERT INTO customers (name, email) VALUES ('Twice', 'person5@shop.example') ON CONFLICT (email) DO UPDATE SET name = excluded.name RETURNING id, name;
+INSERT INTO counters (name, hits) SELECT queue, count(*) FROM jobs GROUP BY queue ON CONFLICT (name) DO UPDATE SET hits = excluded.hits RETURNING name, hits;
+INSERT INTO counters (name, hits) VALUES ('home', 2) ON CONFLICT (name) DO UPDATE SET hits = (SELECT max(hits) FROM counters) RETURNING old.hits, new.hits;
+MERGE INTO counters c USING (VALUES ('home', 10), ('shop', 1)) AS s (name, hits) ON c.name = s.name WHEN MATCHED THEN UPDATE SET hits = c.hits + s.hits WHEN NOT MATCHED THEN INSERT (name, hits) VALUES (s.name, s.hits);
+MERGE INTO products p USING (SELECT product_id, sum(qty) AS sold FROM items GROUP BY product_id) s ON p.id = s.product_id WHEN MATCHED AND p.stock < s.sold THEN UPDATE SET stock = 0 WHEN MATCHED THEN UPDATE SET stock = p.stock - s.sold RETURNING merge_action(), p.id, p.stock;
+MERGE INTO counters c USING jobs j ON c.name = j.queue WHEN NOT MATCHED BY SOURCE AND c.hits < 2 THEN DELETE WHEN MATCHED THEN DO NOTHING;
+MERGE INTO counters AS c USING (SELECT 'home' AS n) s ON c.name = s.n WHEN MATCHED THEN DELETE RETURNING merge_action(), old.hits;
+WITH m AS (MERGE INTO counters c USING (SELECT 'z' AS n) s ON c.name = s.n WHEN NOT MATCHED THEN INSERT VALUES (s.n, 1) RETURNING c.name) SELECT name FROM m;

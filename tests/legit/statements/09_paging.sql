@@ -1,0 +1,12 @@
+SELECT id, name FROM customers ORDER BY id LIMIT 10 OFFSET 20;
+SELECT id, name FROM customers WHERE id > 10 ORDER BY id LIMIT 10;
+SELECT id, placed FROM orders WHERE (placed, id) < ('2024-03-01', 20) ORDER BY placed DESC, id DESC LIMIT 5;
+SELECT count(*) OVER () AS total, id FROM products ORDER BY id LIMIT 5;
+SELECT id FROM products ORDER BY price DESC FETCH FIRST 3 ROWS WITH TIES;
+SELECT id FROM products ORDER BY category, id OFFSET 5 ROWS FETCH NEXT 2 ROWS ONLY;
+SELECT id FROM products ORDER BY id LIMIT ALL;
+SELECT id FROM products ORDER BY id LIMIT (SELECT 3);
+SELECT EXISTS (SELECT 1 FROM customers WHERE city = 'Lima') AS any;
+SELECT count(*) FROM (SELECT 1 FROM orders LIMIT 1000) AS n;
+SELECT * FROM (SELECT id, row_number() OVER (ORDER BY id) AS rn FROM customers) q WHERE rn BETWEEN 11 AND 15 ORDER BY rn;
+SELECT id FROM customers WHERE id = ANY ('{1,5,9}') ORDER BY array_position('{5,1,9}', id);

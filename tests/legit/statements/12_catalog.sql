@@ -1,0 +1,14 @@
+SELECT c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'shop' ORDER BY 1;
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_catalog.pg_attribute a WHERE a.attrelid = 'shop.customers'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'orders'::regclass ORDER BY 1;
+SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'shop' ORDER BY 1;
+SELECT tablename FROM pg_tables WHERE schemaname = 'shop' ORDER BY 1;
+SELECT t.typname, e.enumlabel FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid ORDER BY 1, e.enumsortorder;
+SELECT to_regclass('shop.customers') IS NOT NULL, to_regclass('nothing'), to_regtype('shop.state')::text, 'orders'::regclass::text;
+SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = 'counters'::regclass;
+SELECT obj_description('shop.orders'::regclass, 'pg_class'), col_description('shop.orders'::regclass, 1);
+SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'shop.products'::regclass ORDER BY 1;
+SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 1;
+SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'shop.events'::regclass ORDER BY 1;
+SELECT pg_get_viewdef('shop.paid'::regclass), pg_get_serial_sequence('shop.products', 'id');
+SELECT oid, typarray FROM pg_type WHERE oid = to_regtype('shop.state');
