@@ -67,3 +67,17 @@ def refusal(decision: Decision) -> Forbidden:
     reason = f"{prefix}{decision.reason}"
     hint = f"\nHINT:  {decision.hint}" if decision.hint else ""
     return kind(f"{reason} (rule {decision.rule}){hint}", decision=decision)
+
+
+def differs(admission: Admission, result: Result) -> str:
+    """Tell how a result's columns are not those that were judged; empty: they are."""
+    sources = admission.judged.sources
+    if result.nfields != len(sources):
+        return "it has another number of columns"
+    table, column = result.ftable, result.ftablecol
+    for at, known in enumerate(sources):
+        oid = table(at)
+        # 0: the server tells no origin, as for expressions.
+        if oid and (oid, column(at)) not in known:
+            return "a column comes from elsewhere"
+    return ""

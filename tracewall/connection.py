@@ -14,7 +14,7 @@ from psycopg import errors as e
 from psycopg.rows import RowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
-from tracewall.cursor import Cursor, ServerCursor
+from tracewall.cursor import Cursor, Doors, ServerCursor
 from tracewall.handover import welcome_gen
 from tracewall.learning import refresh_gen
 from tracewall.session import Session
@@ -34,6 +34,8 @@ class _Pipeline(GuardedPipeline, psycopg.Pipeline):
 
 class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
     """A guarded `psycopg.Connection`: every statement is judged, every result masked."""
+
+    _doors = Doors
 
     def __init__(self, pgconn: Any, row_factory: Any = psycopg.rows.tuple_row) -> None:
         super().__init__(pgconn, row_factory)

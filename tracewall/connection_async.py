@@ -11,7 +11,7 @@ from psycopg import errors as e
 from psycopg.rows import AsyncRowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
-from tracewall.cursor_async import AsyncCursor, AsyncServerCursor
+from tracewall.cursor_async import AsyncCursor, AsyncDoors, AsyncServerCursor
 from tracewall.handover import welcome_gen
 from tracewall.learning import refresh_gen
 from tracewall.session import Session
@@ -33,6 +33,8 @@ class _AsyncPipeline(GuardedPipeline, psycopg.AsyncPipeline):
 
 class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
     """A guarded `psycopg.AsyncConnection`: every statement is judged, every result masked."""
+
+    _doors = AsyncDoors
 
     def __init__(self, pgconn: Any, row_factory: Any = psycopg.rows.tuple_row) -> None:
         super().__init__(pgconn, row_factory)

@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import ReferenceType, ref
 
 from psycopg import errors as e
@@ -23,7 +23,6 @@ from psycopg.pq import ConnStatus, Format
 from psycopg.rows import Row
 from psycopg.sql import Composable
 
-from tracewall.cursor_base import adopted
 from tracewall.errors import Forbidden
 from tracewall.facade import ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
@@ -31,7 +30,8 @@ from tracewall.info import GuardedInfo
 from tracewall.learning import learn_gen
 from tracewall.policy.model import Decision
 from tracewall.scrubbing import scrubbed, scrubbed_notice
-from tracewall.session import Session
+from tracewall.server_cursor_base import adopted
+from tracewall.session import Admission, Session
 from tracewall.wall import Wall
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ _COMMANDS = re.compile(
     rb"|COMMIT|ROLLBACK|DEALLOCATE ALL|DEALLOCATE _pg3_\d+"
     rb"|(?:SAVEPOINT|RELEASE|ROLLBACK TO|CLOSE) " + _NAME + rb"|PREPARE TRANSACTION " + _TEXT
     + rb"|(?:COMMIT|ROLLBACK) PREPARED " + _TEXT
-    + rb"|SELECT 1 FROM pg_catalog\.pg_cursors WHERE name = " + _TEXT
 )  # fmt: skip
 
 
@@ -90,9 +89,13 @@ class GuardedConnection(BaseConnection[Row]):
 
     _session: Session | None = None
     _entrance: bool = False
+    _doors: ClassVar[type[Any]]
+    _portals: dict[str, Admission]
+    """The server-side cursors that were declared, by name, each with its admission."""
 
     def __init__(self, pgconn: PGconn, *rest: Any, **options: Any) -> None:
         self._wire = pgconn
+        self._portals = {}
         self._facade: PGconn = cast(Any, ShownConnection(pgconn))
         super().__init__(pgconn, *rest, **options)
         pgconn.notice_handler = partial(_take_notice, ref(self))
@@ -114,7 +117,7 @@ class GuardedConnection(BaseConnection[Row]):
 
     @cursor_factory.setter
     def cursor_factory(self, kind: Any) -> None:
-        self._cursor_factory = adopted(kind)
+        self._cursor_factory = adopted(kind, self._doors)
 
     @property
     def server_cursor_factory(self) -> Any:
@@ -123,7 +126,7 @@ class GuardedConnection(BaseConnection[Row]):
 
     @server_cursor_factory.setter
     def server_cursor_factory(self, kind: Any) -> None:
-        self._server_cursor_factory = adopted(kind)
+        self._server_cursor_factory = adopted(kind, self._doors)
 
     @property
     def info(self) -> GuardedInfo:

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Iterable
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.abc import Params, Query
+from psycopg.copy import Writer
 from psycopg.rows import Row
 
-from tracewall.cursor_base import GuardedCursor, GuardedServerCursor
+from tracewall.copy import Copy
+from tracewall.cursor_base import GuardedCursor
+from tracewall.server_cursor_base import GuardedServerCursor
 
 
 class Doors(GuardedCursor[Row]):
@@ -51,6 +54,31 @@ class Doors(GuardedCursor[Row]):
             raise
         self._done()
 
+    @contextmanager
+    def copy(
+        self, statement: Query, params: Params | None = None, *, writer: Writer | None = None
+    ) -> Iterator[Copy]:
+        """Start a COPY, judged; rows that it gives out are masked one by one.
+
+        Args:
+            statement: ``COPY ... TO STDOUT`` or ``COPY ... FROM STDIN``.
+            params: are merged into the statement before it is judged.
+            writer: where rows that are written go, instead of the server.
+        """
+        try:
+            with self._conn.lock:
+                self._conn.wait(self._start_copy_gen(statement, params))
+                with Copy(self, writer=writer) as copy:
+                    yield copy
+                    copy._complain()
+            # The copy may have left a fresher result on the cursor.
+            self._select_current_result(0)
+        except BaseException as ex:
+            self._done(ex)
+            raise
+        self._copied()
+        self._done()
+
 
 class Cursor(Doors[Row], psycopg.Cursor[Row]):
     """A guarded `psycopg.Cursor`."""
@@ -64,9 +92,11 @@ class RawCursor(Doors[Row], psycopg.RawCursor[Row]):
     """A guarded `psycopg.RawCursor`."""
 
 
-class ServerCursor(GuardedServerCursor[Row], psycopg.ServerCursor[Row]):
-    """A guarded `psycopg.ServerCursor`; DECLARE is refused by the judge for now."""
+class ServerCursor(GuardedServerCursor[Row], Doors[Row], psycopg.ServerCursor[Row]):
+    """A guarded `psycopg.ServerCursor`: its query is judged, its rows masked."""
 
 
-class RawServerCursor(GuardedServerCursor[Row], psycopg.RawServerCursor[Row]):
-    """A guarded `psycopg.RawServerCursor`; DECLARE is refused by the judge for now."""
+class RawServerCursor(
+    GuardedServerCursor[Row], Doors[Row], psycopg.RawServerCursor[Row]
+):
+    """A guarded `psycopg.RawServerCursor`: its query is judged, its rows masked."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import psycopg
 from psycopg.abc import Params, Query
+from psycopg.copy import AsyncWriter
 from psycopg.rows import Row
 
-from tracewall.cursor_base import GuardedCursor, GuardedServerCursor
+from tracewall.copy_async import AsyncCopy
+from tracewall.cursor_base import GuardedCursor
+from tracewall.server_cursor_base import GuardedServerCursor
 
 
 class AsyncDoors(GuardedCursor[Row]):
@@ -48,6 +51,31 @@ class AsyncDoors(GuardedCursor[Row]):
             raise
         self._done()
 
+    @asynccontextmanager
+    async def copy(
+        self, statement: Query, params: Params | None = None, *, writer: AsyncWriter | None = None
+    ) -> AsyncIterator[AsyncCopy]:
+        """Start a COPY, judged; rows that it gives out are masked one by one.
+
+        Args:
+            statement: ``COPY ... TO STDOUT`` or ``COPY ... FROM STDIN``.
+            params: are merged into the statement before it is judged.
+            writer: where rows that are written go, instead of the server.
+        """
+        try:
+            async with self._conn.lock:
+                await self._conn.wait(self._start_copy_gen(statement, params))
+                async with AsyncCopy(self, writer=writer) as copy:
+                    yield copy
+                    copy._complain()
+            # The copy may have left a fresher result on the cursor.
+            self._select_current_result(0)
+        except BaseException as ex:
+            self._done(ex)
+            raise
+        self._copied()
+        self._done()
+
 
 class AsyncCursor(AsyncDoors[Row], psycopg.AsyncCursor[Row]):
     """A guarded `psycopg.AsyncCursor`."""
@@ -61,9 +89,11 @@ class AsyncRawCursor(AsyncDoors[Row], psycopg.AsyncRawCursor[Row]):
     """A guarded `psycopg.AsyncRawCursor`."""
 
 
-class AsyncServerCursor(GuardedServerCursor[Row], psycopg.AsyncServerCursor[Row]):
-    """A guarded `psycopg.AsyncServerCursor`; DECLARE is refused by the judge for now."""
+class AsyncServerCursor(GuardedServerCursor[Row], AsyncDoors[Row], psycopg.AsyncServerCursor[Row]):
+    """A guarded `psycopg.AsyncServerCursor`: its query is judged, its rows masked."""
 
 
-class AsyncRawServerCursor(GuardedServerCursor[Row], psycopg.AsyncRawServerCursor[Row]):
-    """A guarded `psycopg.AsyncRawServerCursor`; DECLARE is refused by the judge for now."""
+class AsyncRawServerCursor(
+    GuardedServerCursor[Row], AsyncDoors[Row], psycopg.AsyncRawServerCursor[Row]
+):
+    """A guarded `psycopg.AsyncRawServerCursor`: its query is judged, its rows masked."""

@@ -20,11 +20,11 @@ from weakref import ReferenceType
 
 from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
-from psycopg._cursor_base import BaseCursor
 from psycopg.abc import Params, PQGen, Query
 from psycopg.client_cursor import ClientCursorMixin
 from psycopg.rows import Row, RowMaker
 
+from tracewall.copy_base import CopyDoor
 from tracewall.errors import Forbidden, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
@@ -34,13 +34,6 @@ from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
 from tracewall.waist import check, drift
 
-try:
-    from psycopg._server_cursor_base import ServerCursorMixin
-except ImportError:  # psycopg 3.2
-    from psycopg.server_cursor import (  # type: ignore[no-redef,import-not-found]
-        ServerCursorMixin,
-    )
-
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
     from psycopg.pq.abc import PGresult
@@ -49,7 +42,7 @@ if TYPE_CHECKING:
 check(drift())
 
 
-class GuardedCursor(BaseCursor[Any, Row]):
+class GuardedCursor(CopyDoor[Row]):
     """The guard of a cursor class; put it before psycopg's own in the list of bases."""
 
     _admission: Admission | None = None
@@ -75,19 +68,8 @@ class GuardedCursor(BaseCursor[Any, Row]):
         binary: bool | None = None,
     ) -> PQGen[None]:
         # This stands in for psycopg's own, which would render the query a second time.
-        conn = self._conn
-        session = self._guarded_by()
-        if session.known.outdated():
-            yield from refresh_gen(conn)
-        rendered = self._render(query, params)
-        try:
-            admission = self._admit(session, rendered)
-        except Forbidden:
-            if not session.may_learn():
-                raise
-            # The catalog may have changed since it was read: look again, and judge anew.
-            yield from learn_gen(conn)
-            admission = self._admit(session, rendered)
+        conn, session = self._conn, self._guarded_by()
+        rendered, admission = yield from self._judge_gen(query, params)
         try:
             if admission.holder is not session.holder:
                 yield from turn_over_gen(conn, admission)
@@ -97,7 +79,7 @@ class GuardedCursor(BaseCursor[Any, Row]):
             if conn._pipeline:
                 yield from conn._pipeline._communicate_gen()
             else:
-                if self.description:
+                if session.known.is_watched and self.description:
                     yield from confirm_gen(conn, admission)
                 session.finish(admission)
         except BaseException as ex:
@@ -106,6 +88,23 @@ class GuardedCursor(BaseCursor[Any, Row]):
         self._last_query = query
         if conn._prepared._to_flush:
             yield from conn._prepared.maintain_gen(conn)
+
+    def _judge_gen(
+        self, query: Query, params: Params | None, door: str = ""
+    ) -> PQGen[tuple[PostgresQuery, Admission]]:
+        """Render a statement and have it judged, by a catalog read anew where that may help."""
+        conn, session = self._conn, self._guarded_by()
+        if session.known.outdated():
+            yield from refresh_gen(conn)
+        rendered = self._render(query, params)
+        try:
+            return rendered, self._admit(session, rendered, door=door)
+        except Forbidden:
+            if not session.may_learn():
+                raise
+        # The catalog may have changed since it was read: look again, and judge anew.
+        yield from learn_gen(conn)
+        return rendered, self._admit(session, rendered, door=door)
 
     def _render(self, query: Query, params: Params | None) -> PostgresQuery:
         """Render a statement, once, and freeze it."""
@@ -128,10 +127,13 @@ class GuardedCursor(BaseCursor[Any, Row]):
             rendered.query = bytes(memoryview(rendered.query))
         return rendered
 
-    def _admit(self, session: Session, rendered: PostgresQuery, batch: int = 0) -> Admission:
+    def _admit(
+        self, session: Session, rendered: PostgresQuery, batch: int = 0, door: str = ""
+    ) -> Admission:
         """Have a rendered statement judged, and choose what its results are loaded with."""
-        check_pins(self._conn.pgconn)
-        self._admission = admission = session.admit(rendered.query, batch, rendered.params or ())
+        check_pins(self._conn._wire)
+        admission = session.admit(rendered.query, batch, rendered.params or (), door)
+        self._admission = admission
         shown = self._shown
         if shown is None or admission.judged.veils:
             self._shown = self._tx = transformer(self, admission, self._tx)
@@ -180,11 +182,6 @@ class GuardedCursor(BaseCursor[Any, Row]):
         yield from refresh_gen(self._conn)
         yield from turn_over_gen(self._conn, self._admit_now(query, params))
         yield from super()._stream_send_gen(query, params, binary=binary, size=size)
-
-    def _start_copy_gen(self, statement: Query, params: Params | None = None) -> PQGen[None]:
-        yield from refresh_gen(self._conn)
-        yield from turn_over_gen(self._conn, self._admit_now(statement, None))
-        yield from super()._start_copy_gen(statement, params)
 
     def _start_query(self, query: Query | None = None) -> PQGen[None]:
         self._conn._let_in()
@@ -370,30 +367,3 @@ class GuardedCursor(BaseCursor[Any, Row]):
         if cursor._iresult < len(cursor._results):
             cursor._select_current_result(cursor._iresult)
             cursor._pos = position
-
-
-class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
-    """The guard of a server-side cursor class: its DECLARE is judged like any statement."""
-
-    def _declare_gen(
-        self, query: Query, params: Params | None = None, binary: bool | None = None
-    ) -> PQGen[None]:
-        yield from refresh_gen(self._conn)
-        yield from turn_over_gen(
-            self._conn, self._admit_now(self._make_declare_statement(query), params)
-        )
-        yield from super()._declare_gen(query, params, binary)
-
-
-_ADOPTED: dict[type[Any], type[Any]] = {}
-
-
-def adopted(kind: type[Any]) -> type[Any]:
-    """Give a guarded class for a cursor class: itself if it is one, else one made from it."""
-    if issubclass(kind, GuardedCursor):
-        return kind
-    if kind not in _ADOPTED:
-        namespace = {"__module__": kind.__module__, "__doc__": kind.__doc__}
-        guard = GuardedServerCursor if issubclass(kind, ServerCursorMixin) else GuardedCursor
-        _ADOPTED[kind] = type(kind.__name__, (guard, kind), namespace)
-    return _ADOPTED[kind]

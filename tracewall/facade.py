@@ -158,28 +158,29 @@ for _name in RESULT_REFUSED:
 
 _PACKAGES = ("psycopg.", "tracewall.")
 
-# Their objects keep what they are given in a public attribute, or read COPY data raw;
-# they need no more than the facade gives.
-_OUTSIDE = frozenset(("psycopg.transaction", "psycopg._copy_base"))
+# Its objects keep what they are given in a public attribute, and need no more than a facade.
+_OUTSIDE = "psycopg.transaction"
+
+# Its objects read COPY data raw; a guarded one is given the real connection by ours.
+_COPIES = "psycopg._copy_base"
 
 _known: dict[int, dict[str, Any]] = {}
 
 
 def inside(frame: FrameType) -> bool:
     """Tell whether a frame runs code of psycopg or of tracewall that needs the real object."""
-    return id(frame.f_globals) in _known or _recognize(frame.f_globals)
+    return id(frame.f_globals) in _known or _recognize(frame)
 
 
-def _recognize(names: dict[str, Any]) -> bool:
-    name = names.get("__name__", "")
+def _recognize(frame: FrameType) -> bool:
+    names = frame.f_globals
+    name = str(names.get("__name__", ""))
     module = sys.modules.get(name)
-    found = (
-        name.startswith(_PACKAGES)
-        and name not in _OUTSIDE
-        and module is not None
-        and vars(module) is names
-    )
-    if found:
+    if not name.startswith(_PACKAGES) or module is None or vars(module) is not names:
+        return False
+    if name == _COPIES:
+        return frame.f_code.co_name != "__init__"
+    if name != _OUTSIDE:
         # Kept, so that no other dictionary can ever have this identity.
         _known[id(names)] = names
-    return found
+    return name != _OUTSIDE

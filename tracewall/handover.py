@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def is_free(conn: Any) -> bool:
     """Tell whether a connection can go to another principal: no transaction, no pipeline."""
-    idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
+    idle = conn._wire.transaction_status == TransactionStatus.IDLE
     return idle and conn._pipeline is None and conn._tpc is None
 
 
@@ -70,7 +70,7 @@ def hand_over_gen(conn: Any, holder: Holder) -> PQGen[None]:
             yield from pin_gen(conn, holder)
         session.hold(holder)
     except BaseException:
-        conn.pgconn.finish()
+        conn._wire.finish()
         raise
 
 
@@ -78,7 +78,8 @@ def _forget(conn: Any) -> None:
     """Forget what psycopg keeps of the session that was."""
     conn._prepared.clear()
     conn._prepared._to_flush.clear()
-    while conn.pgconn.notifies():
+    conn._portals.clear()
+    while conn._wire.notifies():
         pass
     # Before 3.2 psycopg kept no notifications for later.
     backlog = getattr(conn, "_notifies_backlog", None)
@@ -97,8 +98,8 @@ def pin_gen(conn: Any, holder: Holder | None = None) -> PQGen[None]:
     calls = (f"pg_catalog.set_config(${at}, ${at + 1}, false)" for at in range(1, 2 * len(pins), 2))
     values = [part.encode() for pair in pins for part in pair]
     conn._check_connection_ok()
-    conn.pgconn.send_query_params(f"SELECT {', '.join(calls)}".encode(), values)
-    (result,) = yield from generators.execute(conn.pgconn)
+    conn._wire.send_query_params(f"SELECT {', '.join(calls)}".encode(), values)
+    (result,) = yield from generators.execute(conn._wire)
     if result.status != ExecStatus.TUPLES_OK:
         raise e.error_from_result(result, encoding="utf-8")
     for at, (name, value) in enumerate(pins):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tracewall.events import What
 from tracewall.policy.decide import decide
@@ -13,12 +13,14 @@ from tracewall.policy.model import Decision, OutputColumn, Policy
 from tracewall.policy.rights import Rights
 from tracewall.shield import Shield, Veil, Written, hides, written_back
 from tracewall.sql.catalog import Catalog
-from tracewall.sql.statement import understand
+from tracewall.sql.copying import CopyFormat, copied_query
+from tracewall.sql.statement import Statement, Understanding, understand
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _REMEMBERED_STATEMENTS = 10_000
+_DOORS = {"copy_to": "copy", "copy_from": "copy", "declare": "declare"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,9 @@ class Judged:
     ``veils`` maps output positions (from 0) to what hides them; ``sources`` has for each
     position the base columns (table oid, attribute number) that it may come from.
     ``writes`` is true where parameters are written that may hold a mask's mark; ``most``
-    is how many bytes a value may have that is read to be masked (0: no limit).
+    is how many bytes a value may have that is read to be masked (0: no limit). ``door``
+    is ``copy`` or ``declare`` for statements that only that door may send; ``copy`` says how
+    a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO.
     """
 
     decision: Decision
@@ -37,6 +41,9 @@ class Judged:
     sources: tuple[frozenset[tuple[int, int]], ...] = ()
     writes: bool = False
     most: int = 0
+    door: str = ""
+    copy: CopyFormat | None = None
+    copied: str = ""
 
 
 class Judge:
@@ -70,7 +77,7 @@ class Judge:
         return judged
 
     def _judge(self, sql: bytes) -> Judged:
-        decision = _decided(sql, self._rights)
+        understood, decision = _decided(sql, self._rights)
         if mask := self._shield.written_back(decision, (sql,)):
             decision = written_back(decision, mask)
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
@@ -81,7 +88,17 @@ class Judge:
             tuple(column.sources for column in decision.columns),
             writes=self._shield.marks_matter(decision),
             most=self._rights.policy.limits.masked_value,
+            **self._door(sql, understood, decision),
         )
+
+    def _door(self, sql: bytes, understood: Understanding, decision: Decision) -> dict[str, Any]:
+        if not isinstance(understood, Statement) or not decision.allowed:
+            return {}
+        copied = ""
+        if understood.kind == "copy_to" and not decision.unfollowed:
+            copied = copied_query(sql, self._rights.catalog)
+        door = _DOORS.get(understood.kind, "")
+        return {"door": door, "copy": understood.copy, "copied": copied}
 
     def writing_back(self, sql: bytes, judged: Judged, data: Written) -> Judged:
         """Give the judgement of a statement that writes `data`: no mark may be written back."""
@@ -94,15 +111,15 @@ class Judge:
 
 def decision_on(sql: bytes, policy: Policy, catalog: Catalog, groups: frozenset[str]) -> Decision:
     """Give the decision on a statement for the members of some groups, unremembered."""
-    return _decided(sql, Rights(policy, catalog, groups))
+    return _decided(sql, Rights(policy, catalog, groups))[1]
 
 
-def _decided(sql: bytes, rights: Rights) -> Decision:
+def _decided(sql: bytes, rights: Rights) -> tuple[Understanding, Decision]:
     policy = rights.policy
     understood = understand(
         sql, rights.catalog, strict=policy.strict, hides=hides(rights), opaque=rights.opaque
     )
-    return decide(understood, rights)
+    return understood, decide(understood, rights)
 
 
 def _what(sql: bytes, decision: Decision, masked: Mapping[int, OutputColumn]) -> What:

@@ -19,11 +19,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from psycopg import errors as e
 from psycopg import postgres
 from psycopg import rows as _psycopg
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.abc import Loader as AnyLoader
-from psycopg.adapt import AdaptersMap, Loader
+from psycopg.adapt import AdaptersMap, Loader, PyFormat
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 from psycopg.rows import AsyncRowFactory as AsyncRowFactory
@@ -85,6 +86,9 @@ _KINDS: Mapping[int, type] = MappingProxyType(
     | {1082: date, 1083: time, 1266: time, 1186: timedelta, 1700: Decimal, 2950: UUID}
 )
 """What psycopg loads the commonest types as, by their oids (pg_type.dat)."""
+
+_TEXT = 25
+"""The oid of text (pg_type.dat)."""
 
 _FIRST_PSEUDO_OID = 0xF000_0000
 
@@ -270,6 +274,58 @@ def _withheld(veil: Veil, most: int) -> Withheld:
     )
     rule = f"{veil.rule}; limits.masked_value" if most else veil.rule
     return Withheld(f"{what}, so the rows are withheld (rule {rule})")
+
+
+def value_mask(
+    veil: Veil, oid: int, wire: Format, connection: Any, most: int = 0
+) -> Callable[[bytes], bytes | None]:
+    """Give what masks one column's values where they stay as the server sends them (COPY).
+
+    Args:
+        veil: what hides the column.
+        oid: its type.
+        wire: the format of the values that go in and come out.
+        connection: where settings that values depend on are looked up.
+        most: how many bytes a value may have that is read to be masked (0: no limit).
+    """
+    own = _Own(PRISTINE, connection)
+    load = _loader(veil, oid, wire, most)(oid, own).load
+    spelled_as = _dumped_as(oid, wire)
+    speller = Transformer(own)
+    speller.set_dumper_types([spelled_as or _TEXT], wire)
+    formats = [PyFormat.from_pq(wire)]
+
+    def mask(value: bytes) -> bytes | None:
+        shown = load(value)
+        if shown is None:
+            return None
+        spelled = None
+        if spelled_as is not None:
+            with suppress(Exception):
+                spelled = speller.dump_sequence([shown], formats)[0]
+        elif isinstance(shown, bytes):
+            # A constant for a type that psycopg does not know: its author knows it.
+            spelled = shown
+        if spelled is not None:
+            return bytes(spelled)
+        # Raised out here, so that no context of the error holds the value.
+        raise Withheld(
+            f"a masked value can't be spelled as its column's type is, so the rows are "
+            f"withheld (rule {veil.rule})"
+        )
+
+    return mask
+
+
+def _dumped_as(oid: int, wire: Format) -> int | None:
+    if oid in _TEXT_OIDS or (wire is Format.TEXT and PRISTINE.get_loader(oid, wire) is None):
+        # What psycopg does not know it loads as text.
+        return _TEXT
+    try:
+        PRISTINE.get_dumper_by_oid(oid, wire)
+    except e.ProgrammingError:
+        return None
+    return oid
 
 
 def __getattr__(name: str) -> Any:

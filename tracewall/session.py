@@ -18,15 +18,9 @@ import uuid
 from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
-from tracewall.admission import Result, refusal
-from tracewall.errors import (
-    Forbidden,
-    PolicyError,
-    TokenRejected,
-    Withheld,
-    known_sqlstate,
-)
-from tracewall.events import Ended, Incident, What, Who
+from tracewall.admission import Result, differs, refusal
+from tracewall.errors import Forbidden, PolicyError, TokenRejected, Withheld, known_sqlstate
+from tracewall.events import Incident, What, Who
 from tracewall.holder import Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection, rejection
 from tracewall.judge import Judge, Judged
@@ -35,7 +29,8 @@ from tracewall.policy.model import Decision
 from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.rowfilter import SETTING
-from tracewall.telemetry import Labels, labels
+from tracewall.telemetry import Labels
+from tracewall.telling import ended_told, labels_told, who_told, wrong_door
 from tracewall.wall import Bearer, Wall
 
 _NOBODY = frozenset[str]()
@@ -151,7 +146,7 @@ class Session:
         """
         if self.holder is not None:
             detail = "what the last principal left on the connection was discarded"
-            who = self._told_who(self._principal)
+            who = who_told(self._principal, self.catalog, self.id)
             self.wall.audit.incident(Incident(kind="principal_changed", detail=detail, who=who))
         self.holder = self._acting = holder
 
@@ -231,13 +226,14 @@ class Session:
         _, judge = self._ready(sql)
         return (judge.said.get(sql) or judge.judge(sql)).decision.for_caller()
 
-    def admit(self, sql: bytes, batch: int = 0, written: Written = ()) -> Admission:
+    def admit(self, sql: bytes, batch: int = 0, written: Written = (), door: str = "") -> Admission:
         """Judge a statement and record the intent to send it.
 
         Args:
             sql: the exact bytes for the wire.
             batch: how many times a batch sends it; 0: it is no batch, or nobody knows.
             written: the parameters as they will leave; no mask's mark may be among them.
+            door: ``copy`` or ``declare`` where it comes by one that is for these alone.
 
         Raises:
             TokenRejected: nobody acts, or their token is refused.
@@ -246,10 +242,10 @@ class Session:
         """
         started = time.perf_counter()
         bearer = self._own or self.wall.acting()
-        who, judge = self._who, self._judge
-        if who is None or judge is None or bearer is not self._bearer:
+        who, judge, known = self._who, self._judge, self._principal
+        if who is None or judge is None or known is None or bearer is not self._bearer:
             who, judge = self._ready(sql)
-        elif rejected := self.wall.verifier.still_valid(self._known, self.wall.clock()):
+        elif rejected := self.wall.verifier.still_valid(known, self.wall.clock()):
             raise self._reject(rejected)
         judged = judge.said.get(sql) or judge.judge(sql)
         if judged.writes and written:
@@ -263,6 +259,9 @@ class Session:
             self._end(admission, "refused", error_type="Forbidden")
             self._unknown = judged.decision.unknown
             raise refusal(judged.decision)
+        if judged.door != door and not judged.decision.unfollowed:
+            self._end(admission, "refused", error_type="Forbidden")
+            raise wrong_door(judged.decision, judged.door, door)
         return admission
 
     def check_written(self, admission: Admission, data: Written) -> None:
@@ -276,11 +275,6 @@ class Session:
             if judged is not admission.judged:
                 raise refusal(judged.decision)
 
-    @property
-    def _known(self) -> Principal:
-        assert self._principal is not None
-        return self._principal
-
     def _ready(self, sql: bytes) -> tuple[Who, Judge]:
         """Find out who acts; for an empty statement, which pools send, it may be nobody."""
         principal = None
@@ -293,38 +287,13 @@ class Session:
         groups = principal.groups if principal else _NOBODY
         actors = principal.actor_groups if principal else ()
         judge = self.wall.judge_for(self.catalog, groups, actors)
-        who = self._told_who(principal)
+        who = who_told(principal, self.catalog, self.id)
         if principal is not None:
             self._who, self._judge = who, judge
         return who, judge
 
-    def _told_who(self, principal: Principal | None = None) -> Who:
-        """Give what the record keeps of whoever acts; of nobody, only where."""
-        catalog = self.catalog
-        return Who(
-            issuer=principal.issuer if principal else "",
-            subject=principal.subject if principal else "",
-            token_id=principal.token_id if principal else "",
-            actor=" < ".join(actor.subject for actor in principal.actors) if principal else "",
-            purpose=(principal.purpose or "") if principal else "",
-            session=self.id,
-            database=catalog.database if catalog else "",
-            role=catalog.role if catalog else "",
-        )
-
     def _label(self, judged: Judged) -> Labels:
-        decision = judged.decision
-        made = labels(
-            summary=decision.summary,
-            text=decision.text,
-            namespace=self.catalog.database if self.catalog else "",
-            address=self._where[0],
-            port=self._where[1],
-            decision=decision.outcome,
-            rule=decision.rule,
-            policy=decision.policy_hash,
-            session=self.id,
-        )
+        made = labels_told(judged.decision, self.catalog, self._where, self.id)
         if len(self._labels) >= _MOST_LABELS:
             self._labels.clear()
         self._labels[judged.what] = made
@@ -342,30 +311,40 @@ class Session:
             raise Withheld("a result came that belongs to no judged statement")
         fields = result.nfields
         if fields:
-            if not admission.judged.decision.unfollowed:
-                self._compare(admission, result, fields)
+            if not admission.judged.decision.unfollowed and (how := differs(admission, result)):
+                raise self.mismatch(admission, how)
             rows = result.ntuples
         else:
             rows = result.command_tuples or 0
+        self.count(admission, rows, returned=bool(fields))
+
+    def count(self, admission: Admission, rows: int, *, returned: bool = True) -> None:
+        """Count rows, of which those that are `returned` are about to be handed out.
+
+        Raises:
+            Withheld: they are more than allowed.
+        """
         admission.rows = seen = max(admission.rows, 0) + rows
         limit = admission.judged.decision.row_limit
-        if limit and fields and seen > limit:
+        if limit and returned and seen > limit:
             raise Withheld(
                 f"the result has more than {limit} rows, which is the policy's limit; "
-                "nothing of it is handed out (rule limits.rows)",
+                "nothing more of it is handed out (rule limits.rows)",
                 decision=admission.judged.decision,
             )
 
-    def _compare(self, admission: Admission, result: Result, fields: int) -> None:
-        sources = admission.judged.sources
-        if fields != len(sources):
-            raise self.mismatch(admission, "it has another number of columns")
-        table, column = result.ftable, result.ftablecol
-        for at, known in enumerate(sources):
-            oid = table(at)
-            # 0: the server tells no origin, as for expressions.
-            if oid and (oid, column(at)) not in known:
-                raise self.mismatch(admission, "a column comes from elsewhere")
+    def go_on(self, admission: Admission) -> None:
+        """Look again at who acts, before more of a long result is handed out.
+
+        Raises:
+            TokenRejected: nobody acts any more, or their token is refused.
+            Forbidden: somebody else acts, or the result was withheld.
+        """
+        self.principal()
+        if self._acting != admission.holder:
+            raise Forbidden("the result belongs to somebody who acted before")
+        if admission.ended:
+            raise Forbidden("the result has ended")
 
     def finish(self, admission: Admission) -> None:
         """Record that a statement ended well."""
@@ -395,15 +374,7 @@ class Session:
         admission.ended = True
         if admission.judged.decision.unfollowed:
             self.known.doubt()
-        masked = len(admission.judged.veils)
-        ended = Ended(
-            status=status,
-            sqlstate=sqlstate,
-            rows=admission.rows,
-            masked=masked,
-            seconds=time.perf_counter() - admission.started,
-        )
-        self.wall.audit.outcome(admission.intent, ended)
+        self.wall.audit.outcome(admission.intent, ended_told(admission, status, sqlstate))
         self.wall.telemetry.finish(
             admission.span,
             admission.labels,
@@ -411,7 +382,7 @@ class Session:
             sqlstate=sqlstate,
             error_type=error_type,
             rows=admission.rows,
-            masked=masked,
+            masked=len(admission.judged.veils),
         )
 
     def mismatch(self, admission: Admission, how: str) -> Withheld:

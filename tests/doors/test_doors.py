@@ -283,17 +283,6 @@ def test_errors_hold_no_value(conn: Any, writer: Any, guard: Any) -> None:
     writer.rollback()
 
 
-def test_copy_and_server_cursors_are_refused_for_now(conn: Any) -> None:
-    """COPY and DECLARE are refused by name, before anything is sent."""
-    with pytest.raises(tracewall.Unreadable, match="COPY"):
-        with conn.cursor().copy("copy traces.runs to stdout") as copy:
-            copy.read()
-    with conn.cursor("named") as cursor:
-        with pytest.raises(tracewall.Unreadable, match="DECLARE"):
-            cursor.execute(SECRETS)
-    assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-
-
 def test_a_cursor_of_psycopgs_own_is_refused(conn: Any) -> None:
     """An unguarded cursor class on a guarded connection sends nothing."""
     for kind in (psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor):

@@ -40,6 +40,7 @@ CONNECTION = {
     "tells a state": "broken closed connection lock xid",
     "the raw socket; selectors need its number, and a process can always read its own": "fileno",
     "adapters for clear columns and parameters; masked columns have ours": "adapters",
+    "our own: tells a decision, sends nothing": "explain",
     "a class": ERRORS,
 }
 CURSOR = {

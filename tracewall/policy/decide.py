@@ -47,9 +47,10 @@ def decide(understood: Understanding, rights: Rights) -> Decision:
     """Decide on a statement for the members of some groups; total, it never raises."""
     if rights.trusted is not None:
         return _unfollowed(understood, rights.trusted, rights)
-    if isinstance(understood, Statement) and understood.kind in _DOORLESS:
+    if isinstance(understood, Statement) and understood.kind in _ROWS_OF_OTHERS:
+        # Whose rows these are is not said by the statement.
         reason = f"{understood.kind.upper()} is not among the statements that may be sent"
-        return _forbidden(understood, rights, "unreadable", reason, unreadable=True)
+        understood = Misunderstood(reason, understood.summary, understood.text, action="prepare")
     try:
         if isinstance(understood, Statement):
             return _allowed(understood, rights)
@@ -94,8 +95,8 @@ def _unfollowed(told: Understanding, grant: Grant, rights: Rights) -> Decision:
     )
 
 
-_DOORLESS = frozenset({"copy_to", "copy_from", "declare", "fetch", "move", "close"})
-"""Kinds of statement whose data no door masks yet."""
+_ROWS_OF_OTHERS = frozenset({"fetch", "move"})
+"""Kinds of statement that give out or skip rows of a cursor which another one declared."""
 
 
 def _allowed(statement: Statement, rights: Rights) -> Decision:

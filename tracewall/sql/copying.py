@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tracewall.sql.calls import string
+from tracewall.sql.catalog import Catalog
 from tracewall.sql.columns import read_columns
 from tracewall.sql.expressions import condition
 from tracewall.sql.flow import NOTHING, UNKNOWN, Write
-from tracewall.sql.grammar import Node
+from tracewall.sql.grammar import Node, Unparsable, parse, query_within
 from tracewall.sql.reading import Reading
 from tracewall.sql.relations import base_relation
 from tracewall.sql.scope import Item, Named, Scope, Unknowable, under
@@ -47,6 +48,32 @@ def copy(body: Node, scope: Scope, log: Reading) -> tuple[str, tuple[Named, ...]
     if "query" in body:
         return "copy_to", log.query(body["query"], scope.inner(), log), spelling
     return "copy_to", _copy_table(body, log), spelling
+
+
+def copied_query(sql: bytes, catalog: Catalog) -> str:
+    """Give a query with the columns that a COPY TO gives out, in its order.
+
+    Raises:
+        Unparsable: the statement is no COPY TO that was understood.
+    """
+    tree = parse(sql)
+    within = query_within(sql, tree)
+    if within is not None:
+        return within[0]
+    body = tree["CopyStmt"]
+    schema, name = body["relation"].get("schemaname"), body["relation"]["relname"]
+    relation = catalog.find(schema, name)
+    if relation is None:
+        raise Unparsable("the relation is not known")
+    columns = [string(each) for each in body.get("attlist", [])] or [
+        column.name for column in relation.columns if not column.generated
+    ]
+    table = f"{_quoted(relation.schema)}.{_quoted(relation.name)}"
+    return " ".join(("SELECT", ", ".join(map(_quoted, columns)), "FROM", table))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _copy_table(body: Node, log: Reading) -> tuple[Named, ...]:
