@@ -49,7 +49,7 @@ INSERT INTO shop.orders SELECT n, CASE n % 2 WHEN 0 THEN 'acme' ELSE 'bolt' END,
 INSERT INTO shop.lines SELECT n, tenant_id, n, item || ' line' FROM shop.orders o (n);
 INSERT INTO shop.events SELECT 19 * n, tenant_id, item || ' event' FROM shop.orders o (n);
 INSERT INTO shop.tiers VALUES (1, 'acme', 'apple gold'), (2, 'bolt', 'canary gold');
-INSERT INTO shop.prices VALUES ('apple2', 1), ('canary1', 2);
+INSERT INTO shop.prices VALUES ('apple2', 1), ('pear1', 2);
 REFRESH MATERIALIZED VIEW shop.copied;
 """
 POLICY = """
@@ -120,7 +120,7 @@ predicates = "any"
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shop:
     """The wall in front of the shop; ``admin`` is a superuser's connection."""
 
@@ -131,12 +131,12 @@ class Shop:
     role: str
     folder: Path
 
-    def token(self, tenant: str | None = "acme", *groups: str, **claims: Any) -> str:
+    def token(self, tenant: Any = "acme", *groups: str, **claims: Any) -> str:
         """Mint a token of a tenant's member."""
-        given = claims | ({"tenant": tenant} if tenant else {})
+        given = claims | ({"tenant": tenant} if tenant is not None else {})
         return self.issuer.mint("someone", groups or ["tenants"], audience="shop", claims=given)
 
-    def connect(self, tenant: str | None = "acme", *groups: str, **claims: Any) -> Any:
+    def connect(self, tenant: Any = "acme", *groups: str, **claims: Any) -> Any:
         """Connect as a tenant's member."""
         token = self.token(tenant, *groups, **claims)
         return tracewall.connect(wall=self.wall, token=token, autocommit=True)
