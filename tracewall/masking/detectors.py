@@ -20,7 +20,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from tracewall.masking import automaton, contacts, credentials, folding, keys, payments
+from tracewall.masking import automaton, contacts, credentials, folding, keys, payments, spelling
 from tracewall.masking.anchored import anchored
 from tracewall.masking.automaton import DetectorsUnavailable
 from tracewall.masking.config import DETECTORS, Engine, Pattern
@@ -49,6 +49,7 @@ _STRENGTH: Mapping[str, int] = MappingProxyType(
         ("pem", "jwt", "aws", "gcp", "azure", "github", "slack", "stripe", "anthropic", "openai",
          "token", "card", "iban", "email", "phone", "ip", "password"), 1)}
 )  # fmt: skip
+_BROKEN = frozenset("jwt aws gcp azure github slack stripe anthropic openai token".split())
 _RUN = r"[^\s@,;/]*"
 _ROUNDS = 8
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -92,6 +93,8 @@ class Detectors:
             (anchored, tables) if engine == "builtin" else (automaton.alternation, automaton.own)
         )
         shapes = [shape for name in names for shape in _SHAPES[name]]
+        if not _BROKEN.isdisjoint(names) or "password" in names:
+            shapes.append(spelling.BASE64)
         self.names = (*names, *(pattern.name for pattern in patterns))
         self._search = alternation(shapes) if shapes else None
         self._table = _table(names)
@@ -157,13 +160,23 @@ class Detectors:
         return "@" not in found or not any(map(self._read, found.split("@")))
 
     def _read(self, text: str) -> list[Found]:
+        found = self._as_it_is(text)
+        plain = spelling.unspelt(text)
+        if plain is None:
+            return found
+        meant = [
+            (*plain.original(start, end), name) for start, end, name in self._as_it_is(plain.text)
+        ]
+        return _merged(found + meant)
+
+    def _as_it_is(self, text: str) -> list[Found]:
         if text.isascii():
             return self._found_in(text.encode())
         try:
             found = self._in_characters(text)
         except UnicodeEncodeError:
             # Half a surrogate pair can't be encoded; any other character does for it.
-            return self._read(_SURROGATE.sub("\ufffd", text))
+            return self._as_it_is(_SURROGATE.sub("\ufffd", text))
         folded = self._fold(text)
         if folded is not None:
             for start, end, name in self._in_characters(folded.text):
@@ -196,6 +209,7 @@ class Detectors:
     ) -> None:
         table = self._table
         floor = position
+        decoded = -1
         while (hit := following(position, end)) >= 0:
             verdict = _judged(table, data, hit, floor)
             if isinstance(verdict, int):
@@ -208,8 +222,26 @@ class Detectors:
                     self._scan(data, following, hit + 1, verdict[0], user)
                     found += [each for each in user if each[1] <= verdict[0]]
                 verdict = _specific(table, data, verdict)
+            elif verdict[2] == spelling.ENCODED:
+                # One run is decoded once, whatever it holds.
+                name = self._inside(data, verdict) if verdict[1] != decoded else ""
+                decoded = verdict[1]
+                if not name:
+                    position = hit + 4
+                    continue
+                verdict = (verdict[0], verdict[1], name)
+            if verdict[2] in _BROKEN:
+                verdict = (verdict[0], spelling.continued(data, verdict[1]), verdict[2])
             found.append(verdict)
             position = floor = verdict[1]
+
+    def _inside(self, data: bytes, run: Found) -> str:
+        """Name the strongest of what a run of base64 holds."""
+        plain = spelling.decoded(data[run[0] : run[1]])
+        inside: list[Found] = []
+        if self._search is not None:
+            self._scan(plain, self._search(plain), 0, len(plain), inside)
+        return min((name for _, _, name in inside), key=_strength, default="")
 
 
 def detectors(
@@ -240,6 +272,7 @@ def detectors(
 def _table(names: Iterable[str]) -> Table:
     """Sort judges by the first byte of what they judge."""
     shapes = [shape for name in _ORDER if name in names for shape in _SHAPES[name]]
+    shapes.append(spelling.BASE64)
     return tuple(
         tuple(shape.judge for shape in shapes if byte in shape.starts) for byte in range(256)
     )
