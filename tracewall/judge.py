@@ -117,7 +117,12 @@ def decision_on(sql: bytes, policy: Policy, catalog: Catalog, groups: frozenset[
 def _decided(sql: bytes, rights: Rights) -> tuple[Understanding, Decision]:
     policy = rights.policy
     understood = understand(
-        sql, rights.catalog, strict=policy.strict, hides=hides(rights), opaque=rights.opaque
+        sql,
+        rights.catalog,
+        strict=policy.strict,
+        hides=hides(rights),
+        opaque=rights.opaque,
+        calls=rights.calls,
     )
     return understood, decide(understood, rights)
 

@@ -291,7 +291,7 @@ def _without(table: Any, path: Steps) -> Any:
     return copy
 
 
-@pytest.mark.parametrize("section", ["issuers", "grants", "denials", "masks", "scans"])
+@pytest.mark.parametrize("section", ["issuers", "grants", "denials", "masks", "scans", "functions"])
 def test_any_rule_left_out_changes_the_hash(section: str) -> None:
     """A policy without one of its rules has another hash than with it, and than without another."""
     # What a grant lifts must exist.

@@ -23,6 +23,7 @@ from tracewall.policy.model import (
     Mask,
     Policy,
     Scan,
+    Trust,
 )
 
 SAMPLE = Path(__file__).with_name("sample.toml")
@@ -166,6 +167,15 @@ def test_sample_reads_as_it_says() -> None:
                 (Pattern("badge", "B[0-9]+"),),
                 line=at("scans", 1),
             ),
+        ),
+        functions=(
+            Trust(
+                "helpers",
+                (Glob("app.slug"), Glob("app.fmt_*")),
+                (group("analysts"),),
+                at("functions", 0),
+            ),
+            Trust("functions[1]", (Glob("lib.*"),), (group("*"),), at("functions", 1)),
         ),
     )
 

@@ -19,7 +19,14 @@ Raw: TypeAlias = dict[str, Any]
 
 def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
     """Give `reading` what is contradictory in `policy`, which was written as `raw` at `root`."""
-    for sections in (("issuers",), ("actors",), ("grants",), ("denials",), ("masks", "scans")):
+    for sections in (
+        ("issuers",),
+        ("actors",),
+        ("grants",),
+        ("denials",),
+        ("masks", "scans"),
+        ("functions",),
+    ):
         entries = [entry for section in sections for entry in _entries(policy, root, section)]
         names = ((rule.name, place.inside.get("name", place)) for rule, place in entries)
         _complain_of_twins(names, "the name '{}' is taken", reading)

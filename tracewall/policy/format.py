@@ -32,6 +32,7 @@ from tracewall.policy.model import (
     Grant,
     Limits,
     Policy,
+    Trust,
 )
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import ACTOR, ISSUER, RULE_NAME
@@ -156,6 +157,19 @@ DENIAL = Section(
     },
     make=_denial,
 )
+FUNCTION = Section(
+    Trust,
+    "Functions of your own that may be called, for they read nothing but their arguments.",
+    {
+        "name": Key(RULE_NAME, "What you call this rule."),
+        "functions": Key(
+            Many(DottedName("function", "schema.function")),
+            "Which functions, as schema.function; * stands for anything but a dot.",
+            required=True,
+        ),
+        "groups": Key(_GROUPS, "Who may call them; * stands for any text.", default=["*"]),
+    },
+)
 POLICY = Section(
     Policy,
     "What tracewall lets whom do, what it masks, and how it keeps the record.",
@@ -172,6 +186,7 @@ POLICY = Section(
         "denials": Key(Many(DENIAL), DENIAL.purpose),
         "masks": Key(Many(MASK), MASK.purpose),
         "scans": Key(Many(SCAN), SCAN.purpose),
+        "functions": Key(Many(FUNCTION), FUNCTION.purpose),
         "detect": Key(DETECT, DETECT.purpose),
         "keys": Key(Many(MASK_KEY), MASK_KEY.purpose),
     },

@@ -241,6 +241,19 @@ class MaskKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """Lets ``groups`` call ``functions`` of users' own (``schema.function``).
+
+    Whoever writes it vouches that they read nothing but their arguments.
+    """
+
+    name: str
+    functions: tuple[Glob, ...]
+    groups: tuple[Glob, ...]
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one statement may return: ``rows`` (0: no limit), and how long it may take.
 
@@ -314,6 +327,7 @@ class Policy:
     denials: tuple[Denial, ...] = ()
     masks: tuple[Mask, ...] = ()
     scans: tuple[Scan, ...] = ()
+    functions: tuple[Trust, ...] = ()
     keys: tuple[MaskKey, ...] = ()
     limits: Limits = Limits()
     detect: Detect = Detect()

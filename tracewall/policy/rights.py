@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 
 from tracewall.masking.messages import CLASSES
-from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan
+from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan, Trust
 from tracewall.policy.rows import UNFILTERED, Filters, held, narrowed
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
@@ -128,7 +128,13 @@ class Rights:
     def _denials(self) -> tuple[Denial, ...]:
         return tuple(denial for denial in self.policy.denials if self._concerns(denial))
 
-    def _concerns(self, rule: Grant | Denial) -> bool:
+    def calls(self, name: str) -> bool:
+        """Tell whether these groups may call a function of a user's own (``schema.function``)."""
+        rules = (rule for rule in self.policy.functions if self._concerns(rule))
+        own = any(_covers(rule.functions, name) for rule in rules)
+        return own and all(other.calls(name) for other in self._others)
+
+    def _concerns(self, rule: Grant | Denial | Trust) -> bool:
         return any(glob.matches(group) for glob in rule.groups for group in self.groups)
 
     def shown(self, column: Column) -> Protection:

@@ -52,6 +52,19 @@ def function_name(parts: list[Node]) -> str:
     return name
 
 
+def is_granted(parts: list[Node], log: Reading) -> bool:
+    """Tell whether a call can only mean functions of users' own that the policy lets be called."""
+    *schema, name = [string(part) for part in parts]
+    known = log.catalog.functions.get(name, ())
+    if schema:
+        meant = [own for own in known if [own.schema] == schema]
+    else:
+        # Where PostgreSQL has a function of that name, it may be that one.
+        meant = [own for own in known if own.visible]
+        meant = [] if any(own.shared for own in meant) else meant
+    return bool(meant) and all(log.calls(f"{own.schema}.{own.name}") for own in meant)
+
+
 def result(
     name: str, nodes: list[Node], arguments: list[Flow], within: list[Flow], log: Reading
 ) -> Flow:

@@ -59,7 +59,8 @@ class Overload(msgspec.Struct, frozen=True):
 
     It takes from ``least`` to ``most`` arguments (None: any number). ``apart`` tells for
     each of them whether its type is one that no value of PostgreSQL's own types becomes by
-    itself; ``brought`` whether an extension brought it; ``result`` is its type's oid.
+    itself; ``brought`` whether an extension brought it; ``shared`` whether PostgreSQL has
+    functions of that name too; ``result`` is its type's oid.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Overload(msgspec.Struct, frozen=True):
     most: int | None = None
     result: int = 0
     brought: bool = False
+    shared: bool = True
     apart: tuple[bool, ...] = ()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracewall.sql import sqljson
-from tracewall.sql.calls import computed, function_name, is_setting, result, string
+from tracewall.sql.calls import computed, function_name, is_granted, is_setting, result, string
 from tracewall.sql.columns import column_of, of_table, read_columns, row_of
 from tracewall.sql.comparing import Side, comparison, is_constant
 from tracewall.sql.flow import NOTHING, Flow, How, among, merged, through
@@ -180,11 +180,13 @@ def _is_configuration(body: Node) -> bool:
 
 
 def _function(body: Node, scope: Scope, log: Reading) -> Flow:
-    name = function_name(body["funcname"])
+    own = is_granted(body["funcname"], log)
+    name = "" if own else function_name(body["funcname"])
     arguments = _arguments(name, body.get("args", []), scope, log)
     disordered = body.get("agg_within_group") or body.get("func_variadic")
     sides = None if disordered else list(map(Side, arguments, body.get("args", [])))
-    check_function([string(part) for part in body["funcname"]], sides, log)
+    if not own:
+        check_function([string(part) for part in body["funcname"]], sides, log)
     condition(body.get("agg_filter"), scope, log)
     order = [entry["SortBy"]["node"] for entry in body.get("agg_order", [])]
     within = flows(order, scope, log)
@@ -194,6 +196,8 @@ def _function(body: Node, scope: Scope, log: Reading) -> Flow:
         log.use("compare", merged(arguments, How.EXACT))
     window(body.get("over"), scope, log)
     ordered_set = within if body.get("agg_within_group") else []
+    if own:
+        return computed(arguments + ordered_set, log)
     return result(name, body.get("args", []), arguments, ordered_set, log)
 
 

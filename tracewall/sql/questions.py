@@ -103,6 +103,8 @@ _FUNCTIONS = f"""with {_APART}
         'least', p.pronargs - p.pronargdefaults,
         'most', case when p.provariadic = 0 then p.pronargs end,
         'result', p.prorettype::int8, 'brought', {_BROUGHT.format("pg_proc", "p")},
+        'shared', exists (select from pg_catalog.pg_proc s where s.proname = p.proname
+            and s.pronamespace = 'pg_catalog'::pg_catalog.regnamespace),
         'apart', (select coalesce(pg_catalog.json_agg(argument.type in (select oid from apart)
             order by argument.at), '[]') from pg_catalog.unnest(p.proargtypes::oid[])
             with ordinality as argument (type, at)))), '[]')

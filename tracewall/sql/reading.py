@@ -28,7 +28,8 @@ class Reading:
     """What reading one statement has found so far.
 
     ``query`` reads a nested query, ``hides`` tells which keys hide members of documents,
-    ``opaque`` which columns of views that can't be followed may be read all the same.
+    ``opaque`` which columns of views that can't be followed may be read all the same,
+    ``calls`` which functions of users' own (``schema.function``) may be called.
     ``seen`` has the identity of each node of the tree that was read, ``titles`` the name of
     each subquery's first column by the identity of its node. ``foreign`` is true once a value
     of a type that is not PostgreSQL's own was made.
@@ -38,6 +39,7 @@ class Reading:
     query: Callable[[Node, Scope, Reading], tuple[Named, ...]]
     hides: Callable[[Column, str], bool]
     opaque: Callable[[str], bool] = never
+    calls: Callable[[str], bool] = never
     accesses: dict[Access, None] = field(default_factory=dict)
     uses: dict[Use, None] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)

@@ -89,6 +89,7 @@ def understand(
     strict: bool = False,
     hides: Callable[[Column, str], bool] = nothing_hidden,
     opaque: Callable[[str], bool] = never,
+    calls: Callable[[str], bool] = never,
 ) -> Understanding:
     """Read a statement as PostgreSQL would, and say what it does.
 
@@ -100,10 +101,12 @@ def understand(
             such a key takes out of a document counts as computed from it.
         opaque: tells whether a view's column (``schema.view.column``) may be read as it
             stands where the view can't be followed.
+        calls: tells whether a function of a user's own (``schema.function``) may be called,
+            for it reads nothing but its arguments.
     """
     if not sql.strip():
         return Statement("empty", "", "")
-    log = Reading(catalog, _query, hides, opaque)
+    log = Reading(catalog, _query, hides, opaque, calls)
     try:
         return _understand(sql, log, strict)
     except grammar.Unparsable as ex:
