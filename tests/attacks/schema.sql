@@ -47,8 +47,38 @@ CREATE TABLE lab.odd (id int, born date);
 INSERT INTO lab.odd VALUES (1, 'infinity'), (2, '21234-05-06'), (3, '0044-03-15 BC');
 CREATE VIEW lab.faces AS SELECT id, name, secret, token, hidden FROM lab.people;
 CREATE MATERIALIZED VIEW lab.prints AS SELECT id, secret, hidden FROM lab.people;
-CREATE FUNCTION lab.reveal(int) RETURNS text LANGUAGE sql RETURN (SELECT secret FROM lab.people WHERE id = $1);
 CREATE FUNCTION lab.echo(text) RETURNS text LANGUAGE sql RETURN $1;
+CREATE VIEW lab.looks AS SELECT id, name, secret, token, email, hidden, notes, wish, salary, doc, tail, pins, ref, born FROM lab.people;
+CREATE VIEW lab.looks_again (i, n, secret, token, email, hidden, notes, wish) AS
+    SELECT id, name, secret, token, email, hidden, notes, wish FROM lab.looks WHERE id > 0;
+CREATE VIEW lab.looks_as WITH (security_invoker, security_barrier) AS SELECT id, secret, token FROM lab.people;
+CREATE MATERIALIZED VIEW lab.stills AS SELECT id, secret, token, email, hidden, notes, wish, upper(secret) AS loud FROM lab.people;
+CREATE VIEW lab.pairs AS SELECT d.title, p.secret, p.token FROM lab.drafts d JOIN lab.people p USING (id);
+CREATE VIEW lab.guessed AS SELECT p.id, d.secret AS guess FROM lab.people p JOIN lab.drafts d ON d.secret = p.secret OR d.id = p.id;
+CREATE VIEW lab.sorted AS SELECT name FROM lab.people ORDER BY salary;
+CREATE VIEW lab.grouped AS SELECT min(id) AS id, count(*) AS n FROM lab.people GROUP BY salary % 2;
+CREATE VIEW lab.flags AS SELECT id, name, secret > 'zqp' AS high, length(secret) AS long, left(secret, 9) AS start, salary % 1000 AS rest,
+    CASE WHEN salary % 2 = 0 THEN 'even' ELSE 'odd' END AS parity FROM lab.people;
+CREATE VIEW lab.many AS SELECT p.id, generate_series(1, p.salary % 7 + 1) AS x, p.name FROM lab.people p;
+CREATE VIEW lab.lines AS SELECT id, line, level FROM lab.events;
+CREATE VIEW lab.everyone AS SELECT id, code, nick FROM lab.humans;
+CREATE VIEW lab.united AS SELECT id, secret AS word FROM lab.people UNION ALL SELECT id, secret FROM lab.drafts;
+CREATE RECURSIVE VIEW lab.chain (id, word) AS SELECT id, secret FROM lab.people WHERE id = 1
+    UNION ALL SELECT p.id, p.secret FROM lab.people p JOIN chain c ON p.id = c.id + 1;
+CREATE VIEW lab.rows AS SELECT id, p AS whole FROM lab.people p;
+CREATE VIEW lab.echoed AS SELECT id, lab.echo(secret) AS said FROM lab.people;
+CREATE VIEW lab.echoes AS SELECT id, said FROM lab.echoed;
+CREATE VIEW lab.vaulted AS SELECT id, gold FROM lab.vault;
+CREATE VIEW lab.papers AS SELECT id, title, secret, token, hidden FROM lab.drafts;
+CREATE VIEW lab.entries AS SELECT id, name, secret, token, hidden FROM lab.people WITH CHECK OPTION;
+CREATE VIEW lab.checked AS SELECT id, title, secret FROM lab.drafts d WHERE EXISTS (SELECT FROM lab.people p WHERE p.secret > d.secret) WITH CHECK OPTION;
+CREATE FUNCTION lab.place() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE lab.drafts SET title = (SELECT secret FROM lab.people p WHERE p.id = new.id) WHERE id = new.id; RETURN new; END $$;
+CREATE VIEW lab.placed AS SELECT id, title FROM lab.drafts;
+CREATE TRIGGER place INSTEAD OF INSERT ON lab.placed FOR EACH ROW EXECUTE FUNCTION lab.place();
+CREATE TABLE lab.ruled (id int, word text);
+CREATE RULE copy AS ON INSERT TO lab.ruled DO ALSO UPDATE lab.drafts SET title = (SELECT secret FROM lab.people p WHERE p.id = new.id) WHERE id = new.id;
+CREATE FUNCTION lab.reveal(int) RETURNS text LANGUAGE sql RETURN (SELECT secret FROM lab.people WHERE id = $1);
 CREATE OPERATOR lab.=== (LEFTARG = text, RIGHTARG = text, FUNCTION = textcat);
 CREATE DOMAIN lab.word AS text;
 CREATE SEQUENCE lab.steps;

@@ -250,6 +250,7 @@ def test_oracle_is_real(lab: Any, attack: Attack) -> None:
 
 MISNAMED = (
     ("voult", "vault"),
+    ("voulted", "vaulted"),
     ("foces", "faces"),
     ("pronts", "prints"),
     ("poss", "pass"),

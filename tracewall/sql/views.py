@@ -34,7 +34,7 @@ class Beneath:
     """What is read beneath a view, or one of its columns: which rights, uses, and flow."""
 
     accesses: frozenset[Access] = frozenset()
-    uses: frozenset[Use] = frozenset()
+    uses: tuple[Use, ...] = ()
     flow: Flow = NOTHING
 
 
@@ -177,8 +177,9 @@ def _read(view: Relation, tree: Node, log: Reading) -> Followed:
     for at, attribute in enumerate(view.columns):
         alone = [*kept[:at], targets[at], *kept[at + 1 :]]
         made, _ = _beneath(_with_targets(body, alone), view, log)
+        uses = tuple(use for use in made.uses if use not in rows.uses)
         parts[attribute.attnum] = Beneath(
-            made.accesses - rows.accesses, made.uses - rows.uses, shown[attribute.attnum]
+            made.accesses - rows.accesses, uses, shown[attribute.attnum]
         )
     return Followed(rows, parts, _base(body, log))
 
@@ -196,7 +197,7 @@ def _beneath(tree: Node, view: Relation, log: Reading) -> tuple[Beneath, tuple[N
         Access(a.action, a.relation, a.attnum, _spell(a.relation, a.attnum, log), view.oid)
         for a in inner.accesses
     )
-    return Beneath(accesses, frozenset(inner.uses)), columns
+    return Beneath(accesses, tuple(inner.uses)), columns
 
 
 def _with_targets(body: Node, targets: list[Node]) -> Node:

@@ -1,0 +1,21 @@
+-- columns: secret
+SELECT id FROM lab.looks WHERE secret = '{value}';
+SELECT id FROM lab.looks WHERE secret = '{value}x';
+SELECT id FROM lab.looks_again JOIN lab.looks ON i = id WHERE lab.looks_again.secret LIKE '{first}%';
+SELECT id FROM lab.looks_again JOIN lab.looks ON i = id WHERE lab.looks_again.secret LIKE '{first}-%';
+SELECT count(*) FROM lab.stills WHERE secret < '{value}x';
+SELECT count(*) FROM lab.stills WHERE secret < 'a';
+SELECT id FROM lab.stills WHERE loud = upper('{value}');
+SELECT id FROM lab.stills WHERE loud = upper('{value}x');
+SELECT count(*) FROM lab.looks_as WHERE starts_with(secret, '{first}');
+SELECT count(*) FROM lab.looks_as WHERE starts_with(secret, '{first}-');
+SELECT id FROM lab.flags WHERE start = left('{value}', 9);
+SELECT id FROM lab.flags WHERE start = left('-{value}', 9);
+SELECT id FROM lab.united WHERE word = '{value}';
+SELECT id FROM lab.united WHERE word = '{value}x';
+SELECT id FROM lab.chain WHERE word = '{value}';
+SELECT id FROM lab.chain WHERE word = '{value}x';
+SELECT id FROM lab.echoed WHERE said = '{value}';
+SELECT id FROM lab.echoed WHERE said = '{value}x';
+SELECT gold FROM lab.vaulted;
+SELECT gold FROM lab.voulted;

@@ -1,0 +1,351 @@
+"""Views are followed as the server itself follows them, however they are stacked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tracewall.sql.catalog import QUERIES, Catalog, read
+from tracewall.sql.statement import Misunderstood, Statement, Understanding, understand
+
+SCHEMA = """
+CREATE SCHEMA v;
+SET search_path = v;
+CREATE TABLE users (id int PRIMARY KEY, gone int, name text, secret text, doc jsonb, age int);
+ALTER TABLE users DROP COLUMN gone;
+CREATE TABLE orders (id int, user_id int, note text, total int) PARTITION BY RANGE (id);
+CREATE TABLE orders_1 (total int, note text, user_id int, id int);
+ALTER TABLE orders ATTACH PARTITION orders_1 FOR VALUES FROM (0) TO (9);
+CREATE VIEW held AS SELECT id, name, upper(secret) AS loud, secret AS hush, secret::int AS num
+    FROM users WHERE age > 1;
+CREATE VIEW twice AS SELECT hush || note AS mixed, orders.id, loud
+    FROM held JOIN orders ON user_id = held.id;
+CREATE VIEW parts AS SELECT o.id, o.note FROM orders o;
+CREATE MATERIALIZED VIEW kept AS SELECT hush, count(*) AS n FROM held GROUP BY hush;
+CREATE VIEW entry AS SELECT id, secret AS hush, name FROM users WHERE id > 0 WITH CHECK OPTION;
+CREATE VIEW entry_of AS SELECT hush, id, upper(hush) AS loud FROM entry;
+CREATE VIEW sets AS SELECT id, unnest(ARRAY[secret]) AS one FROM users;
+CREATE VIEW united AS SELECT id, secret AS x FROM users UNION SELECT id, note FROM orders;
+CREATE VIEW nulls AS SELECT id, name, secret IS NULL AS none FROM users WHERE secret IS NOT NULL;
+CREATE FUNCTION own(text) RETURNS text LANGUAGE sql RETURN $1;
+CREATE VIEW odd AS SELECT id, own(secret) AS x FROM users;
+CREATE VIEW odder AS SELECT id FROM odd;
+CREATE VIEW catalogs AS SELECT rolname FROM pg_catalog.pg_authid;
+CREATE VIEW now_view AS SELECT now() AS n, current_user AS u;
+CREATE VIEW sided AS SELECT id, name FROM users;
+CREATE RULE aside AS ON INSERT TO sided DO INSTEAD
+    INSERT INTO orders (id, note) VALUES (new.id, new.name);
+CREATE VIEW "Odd Name" ("a b", "select") AS SELECT id, secret FROM users;
+CREATE TABLE same (id int, other text);
+CREATE VIEW pathless AS SELECT id, other FROM same;
+CREATE TYPE mood AS ENUM ('good');
+CREATE TABLE moods (id int, now mood);
+CREATE VIEW good AS SELECT id FROM moods WHERE now = 'good';
+"""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A server with the schema, in a transaction that is rolled back."""
+
+    conn: psycopg.Connection[Any]
+    notices: list[str]
+
+    def catalog(self) -> Catalog:
+        """Read the catalog as it is."""
+        return read([self.conn.execute(q).pgresult.get_value(0, 0) for q in QUERIES])
+
+
+@pytest.fixture(scope="module")
+def base(admin_dsn: str) -> Iterator[Base]:
+    """The schema on a server."""
+    with psycopg.connect(admin_dsn) as conn:
+        conn.execute(SCHEMA)
+        notices: list[str] = []
+        conn.add_notice_handler(lambda told: notices.append(told.message_detail or ""))
+        yield Base(conn, notices)
+        conn.rollback()
+
+
+@pytest.fixture(scope="module")
+def known(base: Base) -> Catalog:
+    """The catalog of the schema."""
+    return base.catalog()
+
+
+def named(catalog: Catalog, column: tuple[int, int]) -> str:
+    """Give a column as ``table.column``."""
+    relation = catalog.relations[column[0]]
+    name = next((c.name for c in relation.columns if c.attnum == column[1]), "")
+    return f"{relation.name}.{name}" if name else relation.name
+
+
+def read_as(sql: str, catalog: Catalog, *opaque: str) -> Understanding:
+    """Read a statement, with columns that may be read as they stand."""
+    return understand(sql.encode(), catalog, opaque=lambda name: name in opaque)
+
+
+def statement(sql: str, catalog: Catalog, *opaque: str) -> Statement:
+    """Read a statement that is understood."""
+    found = read_as(sql, catalog, *opaque)
+    assert isinstance(found, Statement), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT hush FROM held", {"held.hush EXACT", "users.secret EXACT"}),
+        ("SELECT loud FROM held", {"held.loud EXACT", "users.secret DERIVED"}),
+        (
+            "SELECT loud FROM twice",
+            {"twice.loud EXACT", "held.loud EXACT", "users.secret DERIVED"},
+        ),
+        (
+            "SELECT mixed FROM twice",
+            {"twice.mixed EXACT", "held.hush DERIVED", "users.secret DERIVED"}
+            | {"orders.note DERIVED"},
+        ),
+        ("SELECT hush FROM kept", {"kept.hush EXACT", "held.hush EXACT", "users.secret EXACT"}),
+        ("SELECT n FROM kept", {"kept.n EXACT"}),
+        ("SELECT note FROM parts", {"parts.note EXACT", "orders.note EXACT"}),
+        ("SELECT one FROM sets", {"sets.one EXACT", "users.secret DERIVED"}),
+        (
+            "SELECT x FROM united",
+            {"united.x EXACT", "users.secret EXACT", "orders.note EXACT"},
+        ),
+        ('SELECT "select" FROM "Odd Name"', {"Odd Name.select EXACT", "users.secret EXACT"}),
+        ("SELECT h.x FROM held AS h (i, n, l, x)", {"held.hush EXACT", "users.secret EXACT"}),
+        ("SELECT other FROM pathless", {"pathless.other EXACT", "same.other EXACT"}),
+        ("SELECT id FROM good", {"good.id EXACT", "moods.id EXACT"}),
+    ],
+)
+def test_a_views_column_is_its_own_and_those_beneath(
+    known: Catalog, sql: str, expected: set[str]
+) -> None:
+    """Each column of a view shows itself, and what it is made of as that flows into it."""
+    ((_, flow),) = statement(sql, known).columns
+    assert {f"{named(known, source.column)} {source.how.name}" for source in flow} == expected
+
+
+def charged(sql: str, catalog: Catalog) -> tuple[set[str], set[str]]:
+    """Give what is read by way of views, and what is used."""
+    read_by = statement(sql, catalog)
+    accesses = {
+        f"{access.action} {named(catalog, (access.relation, access.attnum))}"
+        for access in read_by.accesses
+        if access.via
+    }
+    uses = {
+        f"{use.how} {named(catalog, source.column)}"
+        for use in read_by.uses
+        for source in (*use.flow, *use.other)
+    }
+    return accesses, uses
+
+
+def test_a_statement_is_charged_for_the_columns_it_reads(known: Catalog) -> None:
+    """What decides on the rows is charged always, what makes a column with that column."""
+    rows = {"select users", "select users.age"}
+    assert charged("SELECT id FROM held", known) == (
+        rows | {"select users.id"},
+        {"compare users.age"},
+    )
+    assert charged("SELECT num FROM held", known) == (
+        rows | {"select users.secret"},
+        {"compare users.age", "compute users.secret"},
+    )
+    assert charged("SELECT count(*) FROM held", known)[0] == rows
+
+
+def test_what_decides_how_many_rows_there_are_is_charged_always(known: Catalog) -> None:
+    """Functions that give rows, the sides of a UNION, and tests for NULL concern all columns."""
+    for sql in ("SELECT id FROM sets", "SELECT id FROM united", "SELECT id FROM nulls"):
+        assert "select users.secret" in charged(sql, known)[0], sql
+    assert "compute users.secret" in charged("SELECT id FROM sets", known)[1]
+    assert "compare users.secret" in charged("SELECT id FROM united", known)[1]
+
+
+def test_a_view_that_cannot_be_followed_is_refused(known: Catalog) -> None:
+    """It is, and what stands on it, unless its columns are named; then it is a base relation."""
+    for view in ("odd", "odder", "catalogs"):
+        found = read_as(f"SELECT * FROM {view}", known)
+        assert isinstance(found, Misunderstood)
+        assert "can't be followed" in found.reason
+    ((_, flow),) = statement("SELECT x FROM odd", known, "v.odd.x").columns
+    assert {named(known, source.column) for source in flow} == {"odd.x"}
+    assert isinstance(read_as("SELECT id, x FROM odd", known, "v.odd.x"), Misunderstood)
+    assert isinstance(read_as("SELECT id FROM odder", known, "v.odd.id"), Misunderstood)
+    # Being named changes nothing for a view that can be followed.
+    ((_, flow),) = statement("SELECT hush FROM held", known, "v.held.hush").columns
+    assert {named(known, source.column) for source in flow} == {"held.hush", "users.secret"}
+
+
+def test_the_search_path_of_the_caller_does_not_reach_definitions(base: Base) -> None:
+    """A view keeps its meaning where the search path gives another to the names in it."""
+    with base.conn.transaction(force_rollback=True):
+        base.conn.execute("CREATE SCHEMA x; CREATE TABLE x.same (id int, other text)")
+        base.conn.execute("SET LOCAL search_path = x, v")
+        catalog = base.catalog()
+    ((_, flow),) = statement("SELECT other FROM v.pathless", catalog).columns
+    (beneath,) = {source.column[0] for source in flow} - {catalog.find("v", "pathless").oid}
+    assert catalog.relations[beneath].schema == "v"
+
+
+WRITES = {
+    "INSERT INTO entry (id, hush) VALUES (1, 'a')": {"users.id", "users.secret"},
+    "UPDATE entry SET hush = 'a' WHERE id = 1": {"users.secret"},
+    "UPDATE entry_of SET hush = 'a'": {"entry.hush", "users.secret"},
+    "INSERT INTO parts (note) VALUES ('a')": {"orders.note"},
+}
+
+
+@pytest.mark.parametrize("sql", WRITES)
+def test_what_is_written_through_a_view_is_written_beneath(known: Catalog, sql: str) -> None:
+    """Each column written is one of the view and of what it shows, with the right to both."""
+    found = statement(sql, known)
+    view = next(a.relation for a in found.accesses if a.action in ("insert", "update"))
+    written = {write.target for write in found.writes if write.target[0] != view}
+    assert {named(known, target) for target in written} == WRITES[sql]
+    asked = {(a.relation, a.attnum) for a in found.accesses if a.action in ("insert", "update")}
+    assert asked >= {write.target for write in found.writes}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO twice (id) VALUES (1)",
+        "UPDATE held SET loud = 'a'",
+        "UPDATE entry_of SET loud = 'a'",
+        "DELETE FROM kept",
+        "DELETE FROM twice",
+        "INSERT INTO sided VALUES (1, 'a')",
+        "DELETE FROM odd",
+    ],
+)
+def test_what_is_not_mapped_plainly_is_not_written(known: Catalog, sql: str) -> None:
+    """Joins, computed columns, materialized views and rules are not written through."""
+    assert isinstance(read_as(sql, known, "v.odd.id", "v.odd.x"), Misunderstood)
+
+
+def test_a_rule_stands_only_against_what_it_is_for(known: Catalog) -> None:
+    """A view with a rule for INSERT may be read and updated."""
+    statement("SELECT name FROM sided", known)
+    statement("UPDATE sided SET name = 'a'", known)
+
+
+# --- the server as witness -----------------------------------------------------------------
+
+COLUMNS = {"users": ["id", "name", "secret", "age"], "orders": ["id", "user_id", "note"]}
+EXPRESSIONS = [
+    "{a}",
+    "upper({a}::text)",
+    "{a} IS NULL",
+    "coalesce({a}::text, {b}::text)",
+    "CASE WHEN {a} IS NULL THEN {b}::text END",
+    "{a}::text || {b}::text",
+    "count({a}) OVER (ORDER BY {b})",
+    "(SELECT max(o.note) FROM v.orders o WHERE o.note = {a}::text)",
+    "{a}::text = {b}::text",
+    "'made up'",
+]
+CONDITIONS = [
+    "{a} IS NOT NULL",
+    "{a}::text > 'm'",
+    "EXISTS (SELECT FROM v.orders e WHERE e.note = {a}::text)",
+    "{a}::text IN ('a', 'b')",
+    "{a}::text LIKE 'x%' OR {b} IS NULL",
+    "true",
+]
+SHAPES = [
+    "SELECT {list} FROM {x} AS x WHERE {where}",
+    "SELECT {list} FROM {x} AS x LEFT JOIN {y} AS y ON x.{k}::text = y.{l}::text WHERE {where}",
+    "SELECT DISTINCT {list} FROM {x} AS x",
+    "SELECT q.* FROM (SELECT {list} FROM {x} AS x WHERE {where}) AS q LIMIT 3",
+    "WITH c AS (SELECT * FROM {x}) SELECT {list} FROM c AS x ORDER BY {a}",
+    "SELECT {list} FROM {x} AS x UNION ALL SELECT {list} FROM {x} AS x WHERE {where}",
+]
+_NUMBERS = itertools.count()
+
+
+def draw_view(draw: Any, columns: dict[str, list[str]]) -> tuple[str, list[str]]:
+    """Make up a view over any of the relations, and give its query and its columns."""
+    x, y = (draw(st.sampled_from(sorted(columns))) for _ in "xy")
+
+    def column() -> str:
+        return "x." + str(draw(st.sampled_from(columns[x])))
+
+    count = draw(st.integers(1, 3))
+    listed = [
+        draw(st.sampled_from(EXPRESSIONS)).format(a=column(), b=column()) + f" AS c{at}"
+        for at in range(count)
+    ]
+    sql = draw(st.sampled_from(SHAPES)).format(
+        list=", ".join(listed),
+        x=f"v.{x}",
+        y=f"v.{y}",
+        k=draw(st.sampled_from(columns[x])),
+        l=draw(st.sampled_from(columns[y])),
+        a=column(),
+        where=draw(st.sampled_from(CONDITIONS)).format(a=column(), b=column()),
+    )
+    return sql, [f"c{at}" for at in range(count)]
+
+
+@given(data=st.data())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_following_never_reports_less_than_the_server(base: Base, data: Any) -> None:
+    """Each column that the server reads beneath stacked views is among those charged for."""
+    if base.conn.info.server_version < 160000:
+        pytest.skip("the server prints what it checks from version 16 on")
+    with base.conn.transaction(force_rollback=True):
+        base.conn.execute("SET LOCAL search_path = v")
+        columns = dict(COLUMNS)
+        for _ in range(data.draw(st.integers(1, 3), "depth")):
+            name = f"view_{next(_NUMBERS)}"
+            sql, columns[name] = draw_view(data.draw, columns)
+            kind = data.draw(st.sampled_from(["VIEW", "VIEW", "MATERIALIZED VIEW"]))
+            base.conn.execute(f"CREATE {kind} {name} AS {sql}")
+        catalog = base.catalog()
+        asked = f"SELECT * FROM {name}"
+        found = statement(asked, catalog)
+        accesses = {(a.relation, a.attnum) for a in found.accesses if a.attnum}
+        definitions = [
+            catalog.definitions[oid].text or "" for oid in via(found) if oid in catalog.definitions
+        ]
+        told: set[tuple[int, int]] = set()
+        for sql in [asked, *definitions]:
+            told |= read_by_server(base, sql)
+        assert told <= accesses
+
+
+def via(found: Statement) -> list[int]:
+    """Give the views that a statement reads, those beneath others too."""
+    return list(dict.fromkeys(access.relation for access in found.accesses if not access.attnum))
+
+
+def read_by_server(base: Base, sql: str) -> set[tuple[int, int]]:
+    """Give the columns that the server checks the right to, views expanded."""
+    import re
+
+    base.notices.clear()
+    for setting in ("debug_print_rewritten = on", "client_min_messages = log"):
+        base.conn.execute(f"SET LOCAL {setting}")
+    base.conn.pgconn.prepare(b"", sql.strip().removesuffix(";").encode())
+    base.conn.execute("SET LOCAL debug_print_rewritten = off")
+    told = " ".join(base.notices).replace("\n", " ")
+    found: set[tuple[int, int]] = set()
+    for entry in re.findall(r"\{RTEPERMISSIONINFO(.*?)\}", told):
+        (oid,) = re.findall(r":relid (\d+)", entry)
+        (listed,) = re.findall(r":selectedCols \(b([ \d]*)\)", entry)
+        found |= {(int(oid), int(at) - 7) for at in listed.split() if int(at) > 7}
+    return found
