@@ -16,6 +16,7 @@ from psycopg.rows import RowFactory, Row
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor import Cursor, Doors, ServerCursor
 from tracewall.handover import welcome_gen
+from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.session import Session
 from tracewall.wall import Wall
@@ -30,6 +31,20 @@ WAIT_INTERVAL = 0.1
 
 class _Pipeline(GuardedPipeline, psycopg.Pipeline):
     """What `Connection.pipeline` gives."""
+
+
+def _renew(session: Session) -> None:
+    """Do what a session needs done that blocks or awaits: keys to read, a token to ask for."""
+    provider = session.caller.asks()
+    if provider is not None:
+        answer: object
+        try:
+            answer = provider()
+        except Exception as ex:
+            # What it raised may hold a secret of the provider's: only its type is told.
+            answer = ex
+        session.caller.take(answer)
+    session.caller.refresh()
 
 
 class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
@@ -48,7 +63,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         conninfo: str = "",
         *,
         wall: Wall | None = None,
-        token: str | None = None,
+        token: str | TokenProvider | None = None,
         autocommit: bool = False,
         prepare_threshold: int | None = 5,
         context: AdaptContext | None = None,
@@ -62,8 +77,9 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             conninfo: a libpq connection string; only what `CALLERS_OPTIONS` lists may
                 differ from the wall's own.
             wall: the wall that guards; by default the one that ``TRACEWALL_CONFIG`` names.
-            token: the caller's OIDC token; None: whoever `Wall.acting_as` says at each
-                statement.
+            token: the caller's OIDC token, or a function or coroutine function that gives
+                one and is called again shortly before it expires; None: whoever
+                `Wall.acting_as` says at each statement.
             autocommit: as in psycopg; so are the options below.
             prepare_threshold: see psycopg.
             context: see psycopg.
@@ -79,8 +95,8 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         wall = wall or Wall.from_environment()
         params = login(wall, conninfo, dict(kwargs))
         session = Session(wall, token)
-        if session.stale():
-            session.refresh()
+        if session.caller.stale():
+            _renew(session)
         if token is not None:
             session.principal()
         failure: e.Error | None = None
@@ -134,8 +150,8 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
-        if session is not None and session.stale():
-            session.refresh()
+        if session is not None and session.caller.stale():
+            _renew(session)
         try:
             if timeout is None:
                 return super().wait(gen, interval)

@@ -13,12 +13,16 @@ from psycopg.rows import AsyncRowFactory, Row
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor_async import AsyncCursor, AsyncDoors, AsyncServerCursor
 from tracewall.handover import welcome_gen
+from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.session import Session
 from tracewall.wall import Wall
 
 if True:  # ASYNC
     import asyncio
+    import inspect
+
+    from tracewall.identity.provider import is_asynchronous
 
 if TYPE_CHECKING:
     from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
@@ -29,6 +33,31 @@ WAIT_INTERVAL = 0.1
 
 class _AsyncPipeline(GuardedPipeline, psycopg.AsyncPipeline):
     """What `AsyncConnection.pipeline` gives."""
+
+
+async def _renew(session: Session) -> None:
+    """Do what a session needs done that blocks or awaits: keys to read, a token to ask for."""
+    provider = session.caller.asks()
+    if provider is not None:
+        answer: object
+        try:
+            if True:  # ASYNC
+                if is_asynchronous(provider):
+                    answer = provider()
+                else:
+                    answer = await asyncio.to_thread(provider)
+                if inspect.isawaitable(answer):
+                    answer = await answer
+            else:
+                answer = provider()
+        except Exception as ex:
+            # What it raised may hold a secret of the provider's: only its type is told.
+            answer = ex
+        session.caller.take(answer)
+    if True:  # ASYNC
+        await asyncio.to_thread(session.caller.refresh)
+    else:
+        session.caller.refresh()
 
 
 class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
@@ -47,7 +76,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         conninfo: str = "",
         *,
         wall: Wall | None = None,
-        token: str | None = None,
+        token: str | TokenProvider | None = None,
         autocommit: bool = False,
         prepare_threshold: int | None = 5,
         context: AdaptContext | None = None,
@@ -61,8 +90,9 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             conninfo: a libpq connection string; only what `CALLERS_OPTIONS` lists may
                 differ from the wall's own.
             wall: the wall that guards; by default the one that ``TRACEWALL_CONFIG`` names.
-            token: the caller's OIDC token; None: whoever `Wall.acting_as` says at each
-                statement.
+            token: the caller's OIDC token, or a function or coroutine function that gives
+                one and is called again shortly before it expires; None: whoever
+                `Wall.acting_as` says at each statement.
             autocommit: as in psycopg; so are the options below.
             prepare_threshold: see psycopg.
             context: see psycopg.
@@ -78,11 +108,8 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         wall = wall or Wall.from_environment()
         params = login(wall, conninfo, dict(kwargs))
         session = Session(wall, token)
-        if session.stale():
-            if True:  # ASYNC
-                await asyncio.to_thread(session.refresh)
-            else:
-                session.refresh()
+        if session.caller.stale():
+            await _renew(session)
         if token is not None:
             session.principal()
         failure: e.Error | None = None
@@ -136,11 +163,8 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
-        if session is not None and session.stale():
-            if True:  # ASYNC
-                await asyncio.to_thread(session.refresh)
-            else:
-                session.refresh()
+        if session is not None and session.caller.stale():
+            await _renew(session)
         try:
             if timeout is None:
                 return await super().wait(gen, interval)

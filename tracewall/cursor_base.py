@@ -25,7 +25,7 @@ from psycopg.client_cursor import ClientCursorMixin
 from psycopg.rows import Row, RowMaker
 
 from tracewall.copy_base import CopyDoor
-from tracewall.errors import Forbidden, Withheld
+from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
 from tracewall.learning import confirm_gen, learn_gen, refresh_gen
@@ -321,8 +321,9 @@ class GuardedCursor(CopyDoor[Row]):
             self.pgresult = None
         elif result is not None:
             try:
+                self._guarded_by().recheck()
                 self._guarded_by().observe(admission, result)
-            except Forbidden as ex:
+            except (Forbidden, TokenRejected) as ex:
                 self._drop(admission, ex)
                 raise
             self._cover_result()

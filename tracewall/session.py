@@ -19,10 +19,13 @@ from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
 from tracewall.admission import Result, differs, refusal
+from tracewall.bearer import Bearer
+from tracewall.caller import Caller
 from tracewall.errors import Forbidden, PolicyError, TokenRejected, Withheld, known_sqlstate
 from tracewall.events import Incident, What, Who
 from tracewall.holder import Holder, holder_of
-from tracewall.identity.principal import Principal, Rejection, rejection
+from tracewall.identity.principal import Principal, Rejection
+from tracewall.identity.provider import TokenProvider
 from tracewall.judge import Judge, Judged
 from tracewall.knowledge import Knowledge
 from tracewall.policy.model import Decision
@@ -31,13 +34,12 @@ from tracewall.sql.catalog import Catalog
 from tracewall.sql.rowfilter import SETTING
 from tracewall.telemetry import Labels
 from tracewall.telling import ended_told, labels_told, who_told, wrong_door
-from tracewall.wall import Bearer, Wall
+from tracewall.wall import Wall
 
 _NOBODY = frozenset[str]()
 _MOST_LABELS = 4_096
 _MISFITS = frozenset({"0A000", "42P01", "42703", "42883", "42804", "3F000"})
 """What the server says of statements that do not fit its schema (SQLSTATEs)."""
-_LOOK_AGAIN_SECONDS = 1.0
 
 
 class Session:
@@ -45,17 +47,16 @@ class Session:
 
     Args:
         wall: whose policy holds.
-        token: the connection's own token; None: whoever `Wall.acting_as` says.
+        token: the connection's own token, or what gives it; None: whoever
+            `Wall.acting_as` says.
     """
 
-    def __init__(self, wall: Wall, token: str | None) -> None:
+    def __init__(self, wall: Wall, token: str | TokenProvider | None) -> None:
         self.wall = wall
         self.id = uuid.uuid4().hex
         self.known = Knowledge(wall)
-        self._look_again = 0.0
-        self._wanted = ""
         self._unknown = False
-        self._own = Bearer(wall, token) if token is not None else None
+        self.caller = Caller(wall, token)
         self._where = ("", 0)
         self._bearer: Bearer | None = None
         self._principal: Principal | None = None
@@ -71,22 +72,16 @@ class Session:
 
     # --- who ------------------------------------------------------------------------
 
-    def stale(self) -> bool:
-        """Tell whether keys should be read again before the next statement."""
-        bearer = self._own or self.wall.acting()
-        now = time.monotonic()
-        if bearer is self._bearer and now < self._look_again:
-            return False
-        self._look_again = now + _LOOK_AGAIN_SECONDS
-        found = self.wall.identify(bearer) if bearer is not None else None
-        self._wanted = found.issuer if isinstance(found, Rejection) and found.unknown_key else ""
-        return bool(self._wanted) or self.wall.verifier.needs_refresh()
+    def recheck(self) -> None:
+        """Check that whom the connection serves still may be, before more is handed out.
 
-    def refresh(self) -> None:
-        """Read the issuers' keys again where that is due or wanted; blocks."""
-        if self._wanted:
-            self.wall.verifier.refresh(self._wanted)
-        self.wall.verifier.refresh(due_only=True)
+        Raises:
+            TokenRejected: the token is refused by now.
+        """
+        if self._principal is not None:
+            rejected = self.wall.verifier.still_valid(self._principal, self.wall.clock())
+            if rejected is not None:
+                raise self._reject(rejected)
 
     @property
     def trusted(self) -> bool:
@@ -94,7 +89,7 @@ class Session:
 
         The server's own words are theirs to hear, then.
         """
-        acting = self._own or self.wall.acting()
+        acting = self.caller.bearer()
         judge = self._judge if acting is self._bearer else None
         return judge is not None and judge.trusts
 
@@ -104,21 +99,19 @@ class Session:
         Raises:
             TokenRejected: nobody does, or their token is refused.
         """
-        bearer = self._own or self.wall.acting()
-        if bearer is None:
-            raise self._reject(rejection("missing"))
+        bearer = self.caller.bearer()
         if bearer is self._bearer and self._principal is not None:
             rejected = self.wall.verifier.still_valid(self._principal, self.wall.clock())
             if rejected is not None:
                 raise self._reject(rejected)
             return self._principal
-        found = self.wall.identify(bearer)
+        found = self.caller.found(bearer)
         if isinstance(found, Rejection):
             raise self._reject(found)
         self._become(bearer, found)
         return found
 
-    def _become(self, bearer: Bearer, principal: Principal) -> None:
+    def _become(self, bearer: Bearer | None, principal: Principal) -> None:
         self._bearer, self._principal = bearer, principal
         acting = holder_of(principal, self.wall.policy)
         # One object for one holder, so that comparing costs nothing from here on.
@@ -128,11 +121,11 @@ class Session:
 
     def newcomer(self) -> Holder | None:
         """Give who acts now where that is not the holder; None also where nobody may act."""
-        bearer = self._own or self.wall.acting()
+        bearer = self.caller.bearer()
         if bearer is None:
             return None
         if bearer is not self._bearer or self._principal is None:
-            found = self.wall.identify(bearer)
+            found = self.caller.found(bearer)
             if isinstance(found, Rejection):
                 return None
             self._become(bearer, found)
@@ -169,6 +162,7 @@ class Session:
         return tuple(pinned)
 
     def _reject(self, rejection: Rejection) -> TokenRejected:
+        self.caller.look_again()
         self._bearer = self._principal = self._acting = self._who = self._judge = None
         of = f" (issuer {rejection.issuer})" if rejection.issuer else ""
         detail = f"{rejection.reason}{of}: {rejection.message}"
@@ -241,7 +235,7 @@ class Session:
             AuditUnavailable: the intent can't be recorded.
         """
         started = time.perf_counter()
-        bearer = self._own or self.wall.acting()
+        bearer = self.caller.bearer()
         who, judge, known = self._who, self._judge, self._principal
         if who is None or judge is None or known is None or bearer is not self._bearer:
             who, judge = self._ready(sql)
@@ -280,7 +274,7 @@ class Session:
         principal = None
         if sql.strip():
             principal = self.principal()
-        elif (self._own or self.wall.acting()) is self._bearer:
+        elif (self.caller.bearer()) is self._bearer:
             principal = self._principal
         if self.catalog is None:
             raise Forbidden("the connection's catalog is not known; nothing can be judged")

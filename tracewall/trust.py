@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tracewall.errors import PolicyError
+from tracewall.identity.introspection import Introspection
 from tracewall.identity.issuers import ActorRights, TrustedIssuer
+from tracewall.identity.principal import Principal
 from tracewall.identity.profiles import trusted
+from tracewall.identity.revocation import RevocationList
 from tracewall.identity.tokens import Verifier
 from tracewall.policy.model import Actor, Issuer, Policy
 from tracewall.policy.rows import claims_of
 
 
-def verifier_of(policy: Policy) -> Verifier:
+def verifier_of(policy: Policy, revoked: Callable[[Principal], bool] | None = None) -> Verifier:
     """Make the verifier of a policy's issuers; nothing is read yet.
+
+    Args:
+        policy: whose issuers, actors and revocations count.
+        revoked: asked of each principal at each statement, besides the policy's own list.
 
     Raises:
         PolicyError: an issuer can't be checked as the policy says.
     """
     rights = [_rights(actor, policy) for actor in policy.actors]
+    named = policy.identity.revocations
+    listed = RevocationList(str(beside(policy, named))) if named else None
     try:
         return Verifier(
-            [trusted_issuer(issuer, policy) for issuer in policy.issuers], actors=rights
+            [trusted_issuer(issuer, policy) for issuer in policy.issuers],
+            actors=rights,
+            revocations=listed,
+            revoked=revoked,
         )
     except ValueError as ex:
         raise PolicyError(str(ex), path=policy.path) from None
 
 
-def check_key_files(policy: Policy, verifier: Verifier) -> None:
-    """Raise PolicyError for a file of keys that can't be read.
+def check_files(policy: Policy, verifier: Verifier) -> None:
+    """Raise PolicyError for a file of keys or revocations that can't be read.
 
     A URL may be out of reach for a while; a file that is missing is a mistake.
     """
     problems = verifier.problems()
+    if policy.identity.revocations and "revocations" in problems:
+        raise PolicyError(
+            f"the list of what is revoked {problems['revocations']}",
+            path=policy.path,
+            help="revocations = the path of a TOML file; an empty one revokes nothing",
+        )
     for issuer in policy.issuers:
         if issuer.name in problems and issuer.keys and "://" not in issuer.keys:
             raise PolicyError(
@@ -77,9 +96,17 @@ def trusted_issuer(issuer: Issuer, policy: Policy) -> TrustedIssuer:
             require=issuer.require,
             leeway=issuer.leeway,
             max_lifetime=issuer.max_lifetime,
+            introspection=_introspection(issuer),
         )
     except ValueError as ex:
         raise PolicyError(str(ex), path=policy.path, line=issuer.line) from None
+
+
+def _introspection(issuer: Issuer) -> Introspection | None:
+    asked = issuer.introspection
+    if asked is None:
+        return None
+    return Introspection(asked.url, asked.client_id, asked.secret_env, asked.lasts)
 
 
 def _rights(actor: Actor, policy: Policy) -> ActorRights:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +18,10 @@ from tracewall.audit.anchor import Anchor
 from tracewall.audit.notes import BadKey
 from tracewall.audit.setup import open_log
 from tracewall.audit.store import AuditLog
+from tracewall.bearer import Acting, Bearer, acting
 from tracewall.errors import OperationalError, PolicyError
 from tracewall.events import Incident
+from tracewall.identity.background import Background
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
@@ -30,28 +31,13 @@ from tracewall.policy.model import Decision, Policy
 from tracewall.shield import MaskKey, Shield, keyring
 from tracewall.sql.catalog import Catalog, read
 from tracewall.telemetry import Telemetry
-from tracewall.trust import beside, check_key_files, verifier_of
+from tracewall.trust import beside, check_files, verifier_of
 
 CONFIG_VARIABLE = "TRACEWALL_CONFIG"
 """The environment variable that names the policy file when no wall is passed."""
 
 _REMEMBERED_TOKENS = 4_096
 _REMEMBERED_GROUPS = 1_024
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bearer:
-    """A token that is acted under, and what for."""
-
-    wall: Wall
-    token: str
-    purpose: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Bearer purpose={self.purpose!r}>"
-
-
-_ACTING: ContextVar[Bearer | None] = ContextVar("tracewall_acting", default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +67,7 @@ class Wall:
         default_factory=dict, repr=False
     )
     _principals: dict[tuple[str, str | None], Principal] = field(default_factory=dict, repr=False)
+    _background: Background = field(default_factory=Background, repr=False)
 
     def __post_init__(self) -> None:
         weak = [name for name in ("unsafe_anonymous", "unsafe_logins") if getattr(self, name)]
@@ -99,6 +86,7 @@ class Wall:
         anchors: Sequence[Anchor] = (),
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
+        revoked: Callable[[Principal], bool] | None = None,
     ) -> Wall:
         """Read a policy file, and make the wall that enforces it.
 
@@ -115,6 +103,9 @@ class Wall:
                 thread of their own.
             telemetry: whose spans and metrics are used; by default the global ones.
             clock: gives the time, in seconds since the epoch.
+            revoked: tells, at each statement and without blocking, whether a principal is
+                revoked, besides the policy's ``identity.revocations``. An exception or
+                anything but False refuses.
 
         Raises:
             PolicyError: the policy can't be held; the error says where and why.
@@ -128,6 +119,7 @@ class Wall:
             anchors=anchors,
             telemetry=telemetry,
             clock=clock,
+            revoked=revoked,
         )
 
     @classmethod
@@ -141,11 +133,12 @@ class Wall:
         anchors: Sequence[Anchor] = (),
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
+        revoked: Callable[[Principal], bool] | None = None,
     ) -> Wall:
         """Make the wall that enforces a policy that was read before; see `load`."""
-        verifier = verifier_of(policy)
+        verifier = verifier_of(policy, revoked)
         verifier.refresh()
-        check_key_files(policy, verifier)
+        check_files(policy, verifier)
         shield = Shield(policy, keyring(policy, mask_key))
         log = audit or _log(policy, anchors)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
@@ -182,12 +175,15 @@ class Wall:
                 with pool.connection() as conn:
                     conn.execute("SELECT ...")
         """
-        return Acting(Bearer(self, token, purpose))
+        return Acting(self.bearer(token, purpose))
+
+    def bearer(self, token: str, purpose: str | None = None) -> Bearer:
+        """Give what `identify`, `due` and `renew` take: a token, and what for. Checks nothing."""
+        return Bearer(self, token, purpose)
 
     def acting(self) -> Bearer | None:
         """Give the bearer that this context acts under, if it acts under this wall."""
-        bearer = _ACTING.get()
-        return bearer if bearer is not None and bearer.wall is self else self._anonymous
+        return acting(self) or self._anonymous
 
     @cached_property
     def _anonymous(self) -> Bearer | None:
@@ -203,6 +199,19 @@ class Wall:
         if isinstance(found, Principal):
             remember(self._principals, key, found, _REMEMBERED_TOKENS)
         return found
+
+    def due(self, bearer: Bearer | None) -> bool:
+        """Tell whether `renew` has anything to do. Never blocks."""
+        if self.policy.identity.background and self.verifier.remote:
+            self._background.ensure(self.verifier)
+        wanted = bearer is not None and self.verifier.needs_asking(self.identify(bearer))
+        return wanted or self.verifier.needs_refresh()
+
+    def renew(self, bearer: Bearer | None) -> None:
+        """Read keys and revocations that are due, and ask the bearer's issuer. Blocks."""
+        if bearer is not None and self.verifier.needs_asking(self.identify(bearer)):
+            self.verifier.renew(bearer.token, self.clock())
+        self.verifier.refresh(due_only=True)
 
     def recall(self, fingerprint: bytes) -> Catalog | None:
         """Give the catalog of a fingerprint, if a connection of this wall has read it."""
@@ -288,6 +297,7 @@ class Wall:
 
     def close(self) -> None:
         """End the audit log; connections of this wall can't send statements after that."""
+        self._background.close()
         self.audit.close()
 
     def __enter__(self) -> Wall:
@@ -300,27 +310,6 @@ class Wall:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class Acting:
-    """Holds a bearer for the length of a ``with`` block; made by `Wall.acting_as`."""
-
-    __slots__ = ("_bearer", "_resets")
-
-    def __init__(self, bearer: Bearer) -> None:
-        self._bearer = bearer
-        self._resets: list[Token[Bearer | None]] = []
-
-    def __enter__(self) -> None:
-        self._resets.append(_ACTING.set(self._bearer))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _ACTING.reset(self._resets.pop())
 
 
 _LOADED: dict[str, Wall] = {}

@@ -107,6 +107,8 @@ class Server:
                 except OSError:
                     self.close_connection = True
 
+            do_POST = do_GET
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 

@@ -24,6 +24,7 @@ def principal_from(
     now: float,
     purpose: str | None = None,
     actors: Iterable[ActorRights] = (),
+    mark: str = "",
 ) -> Principal:
     """Make the principal that verified claims name, or raise `Refused`.
 
@@ -48,6 +49,7 @@ def principal_from(
         claims=_copied(claims, trusted.claims),
         purpose=_purpose(claims, trusted) or purpose,
         actors=actors_of(claims, trusted, actors),
+        mark=mark,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from tracewall.identity.introspection import Introspection
+
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
 """What a policy may allow; Ed25519 is RFC 9864's name for the EdDSA that is meant here."""
 
@@ -38,7 +40,8 @@ class TrustedIssuer:
     copied to the principal; ``purpose_claim`` says what the access is for;
     ``actor_groups_claim`` lists an actor's groups, inside ``act``. ``require`` has the
     claims that must have one of some values. ``leeway`` and ``max_lifetime`` are seconds
-    (0: no limit on the lifetime).
+    (0: no limit on the lifetime); ``introspection`` says where the issuer is asked whether
+    a token is still active.
     """
 
     name: str
@@ -61,6 +64,7 @@ class TrustedIssuer:
     require: Wanted = ()
     leeway: float = 30.0
     max_lifetime: float = 86400.0
+    introspection: Introspection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ MAX_DOCUMENT: Final = 1024 * 1024
 
 _MIN_RSA_BITS: Final = 2048
 _LONGEST_PAUSE: Final = 60.0
+_AHEAD: Final = 0.8
 _FOR_SIGNATURES: Final = frozenset({"sig"})
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # kty and crv → the algorithms such a key can verify.
@@ -232,6 +233,11 @@ class KeyKeeper:
         self._turns: dict[int, _Turn] = {}
 
     @property
+    def remote(self) -> bool:
+        """True where the set comes over the network."""
+        return not isinstance(self._source, Path)
+
+    @property
     def problem(self) -> str:
         """Why the last refresh failed; empty when it did not."""
         return self._problem
@@ -243,10 +249,14 @@ class KeyKeeper:
             return None
         return snapshot.keys
 
-    def stale(self) -> bool:
-        """Tell whether a refresh is due, and not under way or cooling down. Never blocks."""
+    def stale(self, *, ahead: bool = False) -> bool:
+        """Tell whether a refresh is due, and not under way or cooling down. Never blocks.
+
+        ``ahead`` tells it a little before, when four fifths of the time are over.
+        """
         snapshot, now = self._snapshot, self._clock()
-        due = snapshot is None or not now - snapshot.read_at <= self._max_age
+        age = self._max_age * (_AHEAD if ahead else 1.0)
+        due = snapshot is None or not now - snapshot.read_at <= age
         return due and now >= self._turn().next_fetch
 
     def refresh(self) -> None:

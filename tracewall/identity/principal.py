@@ -31,6 +31,12 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "delegation": "The token names an actor whose rights are not known.",
         "groups_overage": "The token leaves its groups out because there are too many.",
         "bad_groups": "The groups claim is not a list of names.",
+        "revoked": "The token, or whom it names, has been revoked.",
+        "revocations_unavailable": "What has been revoked can't be told.",
+        "inactive": "The issuer says that the token is no longer active.",
+        "introspection_unavailable": "The issuer has not said whether the token is still active.",
+        "another_subject": "The token provider gave a token of another subject.",
+        "provider_failed": "The token provider gave no token.",
         "key_withdrawn": "The key that verified the token is no longer published.",
         "unverifiable": "The token could not be verified.",
     }
@@ -58,7 +64,8 @@ class Principal:
     token's ``exp`` and ``iat`` in seconds since the epoch; ``token_id`` its ``jti`` or
     empty; ``key_id`` the RFC 7638 thumbprint of the key that verified it; ``purpose``
     what the token or the service says this access is for, or None; ``actors`` who acts
-    for the subject, the current one first: what may be done is what each of them may.
+    for the subject, the current one first: what may be done is what each of them may;
+    ``mark`` is the token's hash where its issuer is asked about it, else empty.
     """
 
     issuer: str
@@ -73,6 +80,7 @@ class Principal:
     purpose: str | None = None
     issued_at: float = 0.0
     actors: tuple[Actor, ...] = ()
+    mark: str = field(default="", compare=False, repr=False)
 
     @property
     def actor_groups(self) -> tuple[frozenset[str], ...]:
@@ -95,8 +103,8 @@ class Rejection:
 
     @property
     def unknown_key(self) -> bool:
-        """True when fetching the issuer's keys again could change the answer."""
-        return self.reason in ("unknown_key", "keys_unavailable")
+        """True when asking the issuer, for keys or about the token, could change the answer."""
+        return self.reason in ("unknown_key", "keys_unavailable", "introspection_unavailable")
 
 
 def rejection(reason: str, issuer: str = "", detail: str = "") -> Rejection:

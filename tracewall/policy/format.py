@@ -35,7 +35,7 @@ from tracewall.policy.model import (
     Trust,
 )
 from tracewall.policy.sections import Key, Many, Section
-from tracewall.policy.trust import ACTOR, ISSUER, RULE_NAME
+from tracewall.policy.trust import ACTOR, IDENTITY, ISSUER, RULE_NAME
 
 _MANY_ROWS = 2**63 - 1
 
@@ -180,6 +180,7 @@ POLICY = Section(
         "database": Key(DATABASE, DATABASE.purpose),
         "audit": Key(AUDIT, AUDIT.purpose),
         "limits": Key(LIMITS, LIMITS.purpose),
+        "identity": Key(IDENTITY, IDENTITY.purpose),
         "issuers": Key(Many(ISSUER), ISSUER.purpose),
         "actors": Key(Many(ACTOR), ACTOR.purpose),
         "grants": Key(Many(GRANT), GRANT.purpose),

@@ -82,6 +82,31 @@ class Glob:
 
 
 @dataclass(frozen=True, slots=True)
+class Introspection:
+    """Where an issuer is asked whether a token is still active (RFC 7662), and as whom.
+
+    ``lasts`` is for how many seconds an answer holds.
+    """
+
+    url: str
+    client_id: str
+    secret_env: str
+    lasts: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What holds for tokens of every issuer.
+
+    ``background`` lets a thread read keys before they are due; ``revocations`` is the path
+    of a list of what is revoked, or empty.
+    """
+
+    background: bool = True
+    revocations: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Issuer:
     """Whose tokens are accepted, and how they are checked.
 
@@ -113,6 +138,7 @@ class Issuer:
     require: tuple[tuple[str, tuple[object, ...]], ...] = ()
     leeway: float = 30.0
     max_lifetime: float = 86400.0
+    introspection: Introspection | None = None
     line: int = 0
 
 
@@ -321,6 +347,7 @@ class Policy:
     strict: bool = False
     database: Database = Database()
     audit: Audit = Audit()
+    identity: Identity = Identity()
     issuers: tuple[Issuer, ...] = ()
     actors: tuple[Actor, ...] = ()
     grants: tuple[Grant, ...] = ()

@@ -9,12 +9,13 @@ from tracewall.policy.kinds import (
     END,
     Choice,
     Duration,
+    Flag,
     GroupName,
     Text,
     WantedClaims,
     Whole,
 )
-from tracewall.policy.model import Actor, Issuer, Provider, Tokens
+from tracewall.policy.model import Actor, Identity, Introspection, Issuer, Provider, Tokens
 from tracewall.policy.sections import Key, Many, OneOrMany, Section
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
@@ -30,6 +31,26 @@ _NO_ALGORITHMS = dict.fromkeys(("HS256", "HS384", "HS512"), _SHARED) | {
 _MANY_GROUPS = 10_000
 _CLAIM = Text("the name of a claim", check=dotted_claim)
 
+INTROSPECTION = Section(
+    Introspection,
+    "Where the issuer is asked whether a token is still active (RFC 7662).",
+    {
+        "url": Key(Text("a URL", check=key_set), "The https URL of its endpoint.", required=True),
+        "client_id": Key(Text(), "As whom it is asked.", required=True),
+        "secret_env": Key(
+            Text(), "The environment variable with that client's secret.", required=True
+        ),
+        "lasts": Key(Duration(), "How long an answer holds; after half of that it is asked again."),
+    },
+)
+IDENTITY = Section(
+    Identity,
+    "What holds for the tokens of every issuer.",
+    {
+        "background": Key(Flag(), "Read keys before they are due, in a thread of the wall's own."),
+        "revocations": Key(Text("a path"), "The file that lists what has been revoked."),
+    },
+)
 ISSUER = Section(
     Issuer,
     "Whose tokens are accepted, and how they are checked.",
@@ -89,6 +110,7 @@ ISSUER = Section(
         ),
         "leeway": Key(Duration(), "How far the clocks may be apart."),
         "max_lifetime": Key(Duration(), "The longest time from iat to exp; 0: no limit."),
+        "introspection": Key(INTROSPECTION, INTROSPECTION.purpose),
     },
     exclusive=(("keys", "discovery"),),
 )
