@@ -60,7 +60,7 @@ def test_a_provider_is_asked_again_before_its_token_expires(
     provider = Provider(guard)
     with Connection.connect(wall=guard.wall, token=provider) as conn:
         assert run(conn)
-        conn._session.caller._look_again = 0.0
+        _hurry(conn)
         later = guard.wall.clock() + 250
         monkeypatch.setattr(tracewall.caller, "is_due", _at(later))
         assert run(conn)
@@ -118,11 +118,16 @@ def test_a_provider_must_stay_one_persons(guard: Any) -> None:
         assert caught.value.reason == "another_subject"
 
 
+def _hurry(conn: Any) -> None:
+    """Have the second between two looks be over."""
+    caller = conn._session.caller
+    caller._look_again = caller._ask_again = 0.0
+
+
 def _forget(conn: Any, guard: Any) -> None:
     """Have the connection's token be refused from here on, as if it had expired."""
-    caller = conn._session.caller
-    caller._own = guard.wall.bearer("worn out")
-    caller._look_again = caller._ask_again = 0.0
+    conn._session.caller._own = guard.wall.bearer("worn out")
+    _hurry(conn)
 
 
 def test_the_token_there_is_goes_on_while_the_provider_fails(
@@ -132,7 +137,7 @@ def test_the_token_there_is_goes_on_while_the_provider_fails(
     provider = Provider(guard)
     with Connection.connect(wall=guard.wall, token=provider) as conn:
         provider.failing = RuntimeError("down")
-        conn._session.caller._look_again = 0.0
+        _hurry(conn)
         monkeypatch.setattr(tracewall.caller, "is_due", _at(guard.wall.clock() + 250))
         assert run(conn)
         assert provider.asked == 2
@@ -153,7 +158,7 @@ def test_a_providers_connection_never_acts_under_the_context(guard: Any) -> None
 
 def test_a_coroutine_function_is_for_asynchronous_connections(guard: Any) -> None:
     """A synchronous connection can't await; it refuses, and leaves no coroutine behind."""
-    source = "def give():\n    return 'token'\n"
+    source = "async" + " def give():\n    return 'token'\n"
     namespace: dict[str, Any] = {}
     exec(source, namespace)
     with pytest.raises(tracewall.TokenRejected) as caught:

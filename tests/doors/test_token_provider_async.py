@@ -59,7 +59,7 @@ async def test_a_provider_is_asked_again_before_its_token_expires(
     provider = Provider(guard)
     async with await AsyncConnection.connect(wall=guard.wall, token=provider) as conn:
         assert await run(conn)
-        conn._session.caller._look_again = 0.0
+        _hurry(conn)
         later = guard.wall.clock() + 250
         monkeypatch.setattr(tracewall.caller, "is_due", _at(later))
         assert await run(conn)
@@ -117,11 +117,16 @@ async def test_a_provider_must_stay_one_persons(guard: Any) -> None:
         assert caught.value.reason == "another_subject"
 
 
+def _hurry(conn: Any) -> None:
+    """Have the second between two looks be over."""
+    caller = conn._session.caller
+    caller._look_again = caller._ask_again = 0.0
+
+
 def _forget(conn: Any, guard: Any) -> None:
     """Have the connection's token be refused from here on, as if it had expired."""
-    caller = conn._session.caller
-    caller._own = guard.wall.bearer("worn out")
-    caller._look_again = caller._ask_again = 0.0
+    conn._session.caller._own = guard.wall.bearer("worn out")
+    _hurry(conn)
 
 
 async def test_the_token_there_is_goes_on_while_the_provider_fails(
@@ -131,7 +136,7 @@ async def test_the_token_there_is_goes_on_while_the_provider_fails(
     provider = Provider(guard)
     async with await AsyncConnection.connect(wall=guard.wall, token=provider) as conn:
         provider.failing = RuntimeError("down")
-        conn._session.caller._look_again = 0.0
+        _hurry(conn)
         monkeypatch.setattr(tracewall.caller, "is_due", _at(guard.wall.clock() + 250))
         assert await run(conn)
         assert provider.asked == 2
@@ -176,7 +181,7 @@ else:
 
     def test_a_coroutine_function_is_for_asynchronous_connections(guard: Any) -> None:
         """A synchronous connection can't await; it refuses, and leaves no coroutine behind."""
-        source = "async def give():\n    return 'token'\n"
+        source = "async" + " def give():\n    return 'token'\n"
         namespace: dict[str, Any] = {}
         exec(source, namespace)
         with pytest.raises(tracewall.TokenRejected) as caught:

@@ -422,6 +422,12 @@ def test_every_reason_for_a_token_is_reached_by_an_attack() -> None:
     assert set(REASONS) - reached == {
         "missing",
         "claim_not_allowed",
+        "revoked",
+        "revocations_unavailable",
+        "inactive",
+        "introspection_unavailable",
+        "another_subject",
+        "provider_failed",
         "keys_unavailable",
         "key_withdrawn",
         "unverifiable",

@@ -7,13 +7,15 @@ the shapes both speak in. Names of relations are ``schema.table``, of columns
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from tracewall.masking.config import Engine, Method, Pattern, Replacement
+from tracewall.policy.glob import Glob as Glob
+from tracewall.policy.issuers import Actor as Actor
+from tracewall.policy.issuers import DEFAULTS, Identity
+from tracewall.policy.issuers import Issuer as Issuer
 from tracewall.sql.rowfilter import Condition
 
 TableAction: TypeAlias = Literal[
@@ -29,131 +31,12 @@ CHANNEL_ACTIONS: tuple[ChannelAction, ...] = get_args(ChannelAction)
 FREE_ACTIONS: tuple[FreeAction, ...] = get_args(FreeAction)
 """What statements do that can't be followed to the objects they reach."""
 ACTIONS: tuple[Action, ...] = (*TABLE_ACTIONS, *CHANNEL_ACTIONS, *FREE_ACTIONS)
-Provider: TypeAlias = Literal[
-    "generic",
-    "okta",
-    "entra",
-    "keycloak",
-    "auth0",
-    "cognito",
-    "google",
-    "kubernetes",
-    "github-actions",
-    "spiffe",
-]
-Tokens: TypeAlias = Literal["access", "id"]
 Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
 Preset: TypeAlias = Literal["gen_ai"]
 Slices: TypeAlias = Literal["refuse", "allow"]
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
 Outcome: TypeAlias = Literal["allowed", "asks", "forbidden"]
-
-
-@dataclass(frozen=True)
-class Glob:
-    """A pattern over a dotted name: ``*`` stands for any run of characters but a dot.
-
-    A relation has two dotted parts, a column three, a bare column one. With ``dots``
-    the name is not a dotted one (a group's), and ``*`` crosses dots too. ``line`` and
-    ``column`` say where the policy has it.
-    """
-
-    text: str
-    line: int = field(default=0, compare=False)
-    column: int = field(default=0, compare=False)
-    dots: bool = False
-
-    @cached_property
-    def _regex(self) -> re.Pattern[str]:
-        any_run = "(?s:.)*" if self.dots else "[^.]*"
-        first, *rest = (re.escape(part) for part in self.text.split("*"))
-        if not rest:
-            return re.compile(first)
-        # Each atomic group takes the nearest match and never comes back, so that no
-        # number of stars can make a long name expensive.
-        *inner, last = rest
-        steps = "".join(f"(?>{any_run}?{part})" for part in inner)
-        return re.compile(f"{first}{steps}{any_run}{last}")
-
-    def matches(self, name: str) -> bool:
-        """Tell whether the whole of `name` matches."""
-        return self._regex.fullmatch(name) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Introspection:
-    """Where an issuer is asked whether a token is still active (RFC 7662), and as whom.
-
-    ``lasts`` is for how many seconds an answer holds.
-    """
-
-    url: str
-    client_id: str
-    secret_env: str
-    lasts: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What holds for tokens of every issuer.
-
-    ``background`` lets a thread read keys before they are due; ``revocations`` is the path
-    of a list of what is revoked, or empty.
-    """
-
-    background: bool = True
-    revocations: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Issuer:
-    """Whose tokens are accepted, and how they are checked.
-
-    ``issuer`` must equal the token's ``iss``; one of ``audiences`` must be in its
-    audience; ``keys`` is the path or http(s) URL of a JSON Web Key Set (RFC 7517), empty:
-    found by the issuer's metadata, which is at ``discovery`` or at the well-known places.
-    ``require`` has pairs of a claim and the values that it may have. What is None or
-    empty is as the ``provider`` usually has it; times are seconds. The other fields are
-    those of `tracewall.identity.TrustedIssuer`.
-    """
-
-    name: str
-    issuer: str
-    audiences: tuple[str, ...]
-    keys: str = ""
-    discovery: str = ""
-    provider: Provider = "generic"
-    tokens: Tokens | None = None
-    algorithms: tuple[str, ...] | None = None
-    token_types: tuple[str, ...] | None = None
-    audience_claim: str | None = None
-    subject_claim: str | None = None
-    groups_claims: tuple[str, ...] | None = None
-    groups_prefix: str = ""
-    groups_limit: int | None = None
-    actor_groups_claim: str = ""
-    claims: tuple[str, ...] = ()
-    purpose_claim: str = ""
-    require: tuple[tuple[str, tuple[object, ...]], ...] = ()
-    leeway: float = 30.0
-    max_lifetime: float = 86400.0
-    introspection: Introspection | None = None
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Says which ``groups`` those actors (RFC 8693 ``act``) are in whose ``sub`` matches.
-
-    ``issuer`` is the name of the issuer that vouches for them; empty: that of the token.
-    """
-
-    name: str
-    subjects: tuple[Glob, ...]
-    groups: frozenset[str]
-    issuer: str = ""
-    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +230,7 @@ class Policy:
     strict: bool = False
     database: Database = Database()
     audit: Audit = Audit()
-    identity: Identity = Identity()
+    identity: Identity = DEFAULTS
     issuers: tuple[Issuer, ...] = ()
     actors: tuple[Actor, ...] = ()
     grants: tuple[Grant, ...] = ()

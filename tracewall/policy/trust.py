@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from tracewall.policy.checks import dotted_claim, key_set
+from tracewall.policy.issuers import Actor, Identity, Introspection, Issuer, Provider, Tokens
 from tracewall.policy.kinds import (
     END,
     Choice,
@@ -15,7 +16,6 @@ from tracewall.policy.kinds import (
     WantedClaims,
     Whole,
 )
-from tracewall.policy.model import Actor, Identity, Introspection, Issuer, Provider, Tokens
 from tracewall.policy.sections import Key, Many, OneOrMany, Section
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")

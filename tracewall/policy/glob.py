@@ -1,0 +1,38 @@
+"""A pattern over names, in time that no pattern and no name can make long."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Glob:
+    """A pattern over a dotted name: ``*`` stands for any run of characters but a dot.
+
+    A relation has two dotted parts, a column three, a bare column one. With ``dots``
+    the name is not a dotted one (a group's), and ``*`` crosses dots too. ``line`` and
+    ``column`` say where the policy has it.
+    """
+
+    text: str
+    line: int = field(default=0, compare=False)
+    column: int = field(default=0, compare=False)
+    dots: bool = False
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        any_run = "(?s:.)*" if self.dots else "[^.]*"
+        first, *rest = (re.escape(part) for part in self.text.split("*"))
+        if not rest:
+            return re.compile(first)
+        # Each atomic group takes the nearest match and never comes back, so that no
+        # number of stars can make a long name expensive.
+        *inner, last = rest
+        steps = "".join(f"(?>{any_run}?{part})" for part in inner)
+        return re.compile(f"{first}{steps}{any_run}{last}")
+
+    def matches(self, name: str) -> bool:
+        """Tell whether the whole of `name` matches."""
+        return self._regex.fullmatch(name) is not None
