@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias, get_args
 
 from tracewall.masking.config import Engine, Method, Pattern, Replacement
 from tracewall.policy.glob import Glob as Glob
-from tracewall.policy.issuers import Actor as Actor
 from tracewall.policy.issuers import DEFAULTS, Identity
+from tracewall.policy.issuers import Actor as Actor
 from tracewall.policy.issuers import Issuer as Issuer
 from tracewall.sql.rowfilter import Condition
 
