@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from tracewall.sql import views
 from tracewall.sql.copying import CopyFormat, copy
 from tracewall.sql.flow import NOTHING, How, Source, Use
 from tracewall.sql.grammar import Node
@@ -164,8 +165,10 @@ def _widths(log: Reading) -> None:
     # A plan tells how wide the values of each column are on average.
     for access in list(log.accesses):
         if access.attnum > 0 and access.action == "select":
-            column = (access.relation, access.attnum)
-            log.use("compute", frozenset({Source(column, How.MEASURED)}))
+            known = log.catalog.relations[access.relation]
+            beneath = views.flows(known, log) if views.is_view(known) else {}
+            own = frozenset({Source((access.relation, access.attnum), How.MEASURED)})
+            log.use("compute", own | beneath.get(access.attnum, NOTHING))
 
 
 def _as_explained(log: Reading, *, verbose: bool) -> None:

@@ -83,7 +83,17 @@ def base_relation(body: Node, action: str, log: Reading) -> Item:
         return table(relation, spelled, aliases, views.flows(relation, log))
     elif relation.kind not in READABLE_KINDS:
         log.refuse("it uses what is neither a table nor a view")
-    return table(relation, spelled, aliases)
+    return _remembered(relation, spelled, log) if not aliases else table(relation, spelled, aliases)
+
+
+def _remembered(relation: Relation, spelled: str, log: Reading) -> Item:
+    # A table's columns are the same each time: making them anew is a good part of the work.
+    memory = log.catalog.followed
+    item = memory.get(("table", relation.oid))
+    if item is None:
+        item = memory["table", relation.oid] = table(relation, spelled, [])
+    known: Item = item
+    return Item(known.columns, relation=relation, spelled=spelled)
 
 
 def _find(body: Node, catalog: Catalog) -> Relation | None:

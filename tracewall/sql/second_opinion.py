@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Literal, TypeAlias
 
-import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.postgres import Postgres
 
 Opinion: TypeAlias = Literal["agrees", "contradicts", "silent"]
 
@@ -25,6 +25,7 @@ _KINDS: dict[type[exp.Expression], str] = {
     exp.Merge: "merge",
 }
 
+_POSTGRES = Postgres()
 _NODES_PER_CHARACTER = 2
 _FEWEST_NODES, _MOST_NODES = 1_000, 30_000
 
@@ -43,7 +44,7 @@ def second_opinion(sql: str, kind: str, relations: frozenset[str]) -> Opinion:
             functions' names among them.
     """
     try:
-        trees = sqlglot.parse(sql, dialect="postgres", max_nodes=_most_nodes(sql))
+        trees = _POSTGRES.parse(sql, max_nodes=_most_nodes(sql))
     except Exception:
         # Besides its own errors it raises whatever its parser stumbles over.
         return "silent"
