@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
+from psycopg import Notify
 from psycopg import errors as e
 from psycopg.rows import RowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor import Cursor, Doors, ServerCursor
 from tracewall.handover import welcome_gen
+from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.session import Session
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
+
+
+def _until(deadline: float | None) -> float:
+    return max(0.001, min(WAIT_INTERVAL, (deadline or inf) - monotonic()))
 
 
 class _Pipeline(GuardedPipeline, psycopg.Pipeline):
@@ -136,6 +144,33 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             with self.lock:
                 self.wait(welcome_gen(self))
                 self.wait(refresh_gen(self))
+
+    def notifies(
+        self, *, timeout: float | None = None, stop_after: int | None = None
+    ) -> Generator[Notify, None, None]:
+        """Yield notifications as they come, of channels that may be listened to, searched.
+
+        Args:
+            timeout: how long to wait (seconds); None: for ever.
+            stop_after: stop after so many; more that came with the last one come too.
+        """
+        deadline = monotonic() + timeout if timeout is not None else None
+        received = 0
+        with self.lock:
+            self._check_connection_ok()
+            self._hearing = left_over(self)
+            try:
+                while True:
+                    while self._hearing:
+                        yield self._hearing.popleft()
+                        received += 1
+                    if stop_after is not None and received >= stop_after:
+                        break
+                    if not self.wait(hear_gen(self, deadline), _until(deadline)):
+                        break
+            finally:
+                rest, self._hearing = self._hearing, None
+                self._notifies_backlog = rest
 
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:

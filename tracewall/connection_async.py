@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
+from psycopg import Notify
 from psycopg import errors as e
 from psycopg.rows import AsyncRowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor_async import AsyncCursor, AsyncDoors, AsyncServerCursor
 from tracewall.handover import welcome_gen
+from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.session import Session
@@ -29,6 +33,10 @@ if TYPE_CHECKING:
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
+
+
+def _until(deadline: float | None) -> float:
+    return max(0.001, min(WAIT_INTERVAL, (deadline or inf) - monotonic()))
 
 
 class _AsyncPipeline(GuardedPipeline, psycopg.AsyncPipeline):
@@ -149,6 +157,33 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             async with self.lock:
                 await self.wait(welcome_gen(self))
                 await self.wait(refresh_gen(self))
+
+    async def notifies(
+        self, *, timeout: float | None = None, stop_after: int | None = None
+    ) -> AsyncGenerator[Notify]:
+        """Yield notifications as they come, of channels that may be listened to, searched.
+
+        Args:
+            timeout: how long to wait (seconds); None: for ever.
+            stop_after: stop after so many; more that came with the last one come too.
+        """
+        deadline = monotonic() + timeout if timeout is not None else None
+        received = 0
+        async with self.lock:
+            self._check_connection_ok()
+            self._hearing = left_over(self)
+            try:
+                while True:
+                    while self._hearing:
+                        yield self._hearing.popleft()
+                        received += 1
+                    if stop_after is not None and received >= stop_after:
+                        break
+                    if not await self.wait(hear_gen(self, deadline), _until(deadline)):
+                        break
+            finally:
+                rest, self._hearing = self._hearing, None
+                self._notifies_backlog = rest
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:

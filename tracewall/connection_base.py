@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from weakref import ReferenceType, ref
+from weakref import ref
 
+from psycopg import Notify
 from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
 from psycopg.conninfo import conninfo_to_dict
@@ -26,10 +27,11 @@ from psycopg.sql import Composable
 from tracewall.errors import Forbidden
 from tracewall.facade import ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
+from tracewall.hearing import take_notice, take_notification
 from tracewall.info import GuardedInfo
 from tracewall.learning import learn_gen
 from tracewall.policy.model import Decision
-from tracewall.scrubbing import scrubbed, scrubbed_notice
+from tracewall.scrubbing import scrubbed
 from tracewall.server_cursor_base import adopted
 from tracewall.session import Admission, Session
 from tracewall.wall import Wall
@@ -93,12 +95,16 @@ class GuardedConnection(BaseConnection[Row]):
     _portals: dict[str, Admission]
     """The server-side cursors that were declared, by name, each with its admission."""
 
+    _hearing: deque[Notify] | None = None
+    """What `notifies` has to hand out, while it runs."""
+
     def __init__(self, pgconn: PGconn, *rest: Any, **options: Any) -> None:
         self._wire = pgconn
         self._portals = {}
         self._facade: PGconn = cast(Any, ShownConnection(pgconn))
         super().__init__(pgconn, *rest, **options)
-        pgconn.notice_handler = partial(_take_notice, ref(self))
+        pgconn.notice_handler = partial(take_notice, ref(self))
+        pgconn.notify_handler = partial(take_notification, ref(self))
 
     @property
     def pgconn(self) -> PGconn:
@@ -216,15 +222,3 @@ class GuardedPipeline:
     pgconn = _concealed("pgconn", ShownConnection)
     command_queue = _concealed("command_queue", lambda queue: deque())
     result_queue = _concealed("result_queue", lambda queue: deque())
-
-
-def _take_notice(weak: ReferenceType[GuardedConnection[Any]], result: PGresult) -> None:
-    connection = weak()
-    if connection is None or not connection._notice_handlers:
-        return
-    session = connection._session
-    told: Any = e.Diagnostic(result, connection._wire._encoding)
-    if session is None or not session.trusted:
-        told = scrubbed_notice(told, session.catalog if session else None)
-    for callback in connection._notice_handlers:
-        callback(told)

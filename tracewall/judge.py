@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tracewall.events import What
 from tracewall.policy.decide import decide
-from tracewall.policy.model import Decision, OutputColumn, Policy
+from tracewall.policy.model import Decision, Grant, OutputColumn, Policy
 from tracewall.policy.rights import Rights
 from tracewall.shield import Shield, Veil, Written, hides, written_back
 from tracewall.sql.catalog import Catalog
@@ -75,6 +75,14 @@ class Judge:
             judged = self._judge(sql)
             remember(self.said, sql, judged, _REMEMBERED_STATEMENTS)
         return judged
+
+    def hear(self, channel: str, payload: str) -> str | None:
+        """Give what may be heard of a notification, searched by every scan; None: nothing."""
+        if self.trusts:
+            return payload
+        if not isinstance(self._rights.channel("listen", channel), Grant):
+            return None
+        return self._shield.searched(payload)
 
     def _judge(self, sql: bytes) -> Judged:
         understood, decision = _decided(sql, self._rights)

@@ -97,7 +97,7 @@ class Shield:
             library is missing.
     """
 
-    __slots__ = ("_engine", "_hiders", "_keys", "_path", "marks")
+    __slots__ = ("_engine", "_hiders", "_keys", "_path", "_scans", "marks")
 
     def __init__(self, policy: Policy, keys: Mapping[str, bytes]) -> None:
         self._keys = keys
@@ -106,6 +106,7 @@ class Shield:
         self._hiders: dict[tuple[str, ...], Hide] = {}
         for mask in policy.masks:
             self._try(mask)
+        self._scans = policy.scans
         for scan in policy.scans:
             self._scanner(scan)
         self.marks = Recogniser([mask.name for mask in policy.masks], keys.values())
@@ -113,6 +114,19 @@ class Shield:
     def veils(self, masked: Mapping[int, OutputColumn]) -> Mapping[int, Veil]:
         """Give the veils over the masked ones of a statement's output positions."""
         return {at: self._veil(column) for at, column in masked.items()}
+
+    def searched(self, text: str) -> str:
+        """Give a text of unknown origin with what any scan of the policy finds in it masked.
+
+        What can't be searched is withheld whole: empty.
+        """
+        shown: object = text
+        for scan in self._scans:
+            try:
+                shown = self._scanner(scan)(shown)
+            except Exception:
+                return ""
+        return shown if isinstance(shown, str) else ""
 
     def marks_matter(self, decision: Decision) -> bool:
         """Tell whether a statement writes, and a mark could be known in what it writes."""
