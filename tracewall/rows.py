@@ -176,8 +176,10 @@ def _masked_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoa
         fixed = _opaque(veil, wire) if base is None else kind and veil.fixed(kind)
         if fixed:
             return _constant_loader(fixed.value, wire)
-        if veil.text is not None and oid in _TEXT_OIDS:
-            return _text_loader(veil, veil.text, wire, most)
+        refuse = partial(_withheld, veil, most)
+        load = veil.text(most, refuse) if veil.text is not None and oid in _TEXT_OIDS else None
+        if load is not None:
+            return _text_loader(load, wire)
     return _value_loader(veil, oid, wire, most)
 
 
@@ -207,28 +209,17 @@ def _value_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoad
             self._base = base(oid, _Own(PRISTINE, context.connection if context else None)).load
 
         def load(self, data: Buffer) -> Any:
-            too_large = most and len(data) > most
+            too_large = 0 < most < len(data)
             if not too_large:
                 with suppress(Exception):
                     return hide(self._base(data))
             # Raised out here, so that no context of the error holds the value.
-            raise _withheld(veil, most if too_large else 0)
+            raise _withheld(veil, most, too_large)
 
     return MaskedLoader
 
 
-def _text_loader(
-    veil: Veil, hide: Callable[[str], object], wire: Format, most: int
-) -> type[AnyLoader]:
-    def load(data: Buffer) -> Any:
-        if not most or len(data) <= most:
-            try:
-                return hide(str(data, "utf-8"))
-            except Exception:  # noqa: S110 (what failed may quote the value)
-                pass
-            raise _withheld(veil, 0)
-        raise _withheld(veil, most)
-
+def _text_loader(load: Callable[[Any], object], wire: Format) -> type[AnyLoader]:
     class TextLoader(Loader):
         """Masks a text by the shortest way there is."""
 
@@ -237,7 +228,7 @@ def _text_loader(
         def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
             super().__init__(pseudo, context)
             # Not a method: psycopg's C code calls it for each value.
-            self.load = load  # type: ignore[method-assign]
+            self.load = load  # type: ignore[method-assign,assignment]
 
         def load(self, data: Buffer) -> Any:
             """Mask a text; each instance has this as a plain function."""
@@ -266,13 +257,11 @@ def _constant_loader(shown: object, wire: Format) -> type[AnyLoader]:
     return ConstantLoader
 
 
-def _withheld(veil: Veil, most: int) -> Withheld:
-    what = (
-        f"a value has more than {most} bytes, which is the policy's limit for masking"
-        if most
-        else "a value could not be masked"
-    )
-    rule = f"{veil.rule}; limits.masked_value" if most else veil.rule
+def _withheld(veil: Veil, most: int, too_large: bool) -> Withheld:
+    what, rule = "a value could not be masked", veil.rule
+    if too_large:
+        what = f"a value has more than {most} bytes, which is the policy's limit for masking"
+        rule += "; limits.masked_value"
     return Withheld(f"{what}, so the rows are withheld (rule {rule})")
 
 

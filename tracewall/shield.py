@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,9 +23,10 @@ from tracewall.masking.detectors import (
 from tracewall.masking.documents import is_secret, mask_document
 from tracewall.masking.markers import PLAIN, Mark, Recogniser, mark
 from tracewall.masking.messages import MessageMask
-from tracewall.masking.methods import Fixed, MaskFailed, fixed_value, masker, of_text
+from tracewall.masking.methods import Fixed, MaskFailed, fixed_value, masker
 from tracewall.masking.paths import PathMask, names, parsed, path_mask
 from tracewall.masking.pseudonyms import MIN_KEY
+from tracewall.masking.quick import Load, Refuse, text_loader
 from tracewall.masking.replacing import OVERSIZED, marks, within
 from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
 from tracewall.policy.model import MaskKey as PolicyKey
@@ -52,14 +54,14 @@ class Veil:
     """What hides one output position: ``hide`` over values, by the rules named in ``rule``.
 
     A mask of whole values has its ``method`` and ``mark``, by which a loader that knows its
-    type may do with less; ``text`` masks what is surely a str, and may raise anything.
+    type may do with less; ``text`` makes a loader of UTF-8, for a limit and a refusal.
     """
 
     rule: str
     hide: Hide
     method: Method | None = None
     mark: Mark = PLAIN
-    text: Callable[[str], object] | None = None
+    text: Callable[[int, Refuse], Load | None] | None = None
 
     def fixed(self, kind: type) -> Fixed | None:
         """Tell what all values of a type look like behind it, None where that depends."""
@@ -152,7 +154,7 @@ class Shield:
             masker(mask.method, key, mask.name, mark),
             mask.method,
             mark,
-            of_text(mask.method, key, mask.name, mark),
+            partial(text_loader, mask.method, key, mask.name, mark),
         )
 
     def _key(self, mask: Mask) -> bytes:

@@ -22,7 +22,7 @@ TAG = 12
 PSEUDONYM = "h_"
 """What a pseudonym of a text begins with; 32 hexadecimal digits follow."""
 
-_PLAIN_HEAD, _PLAIN_TAG = 24, 8
+_PLAIN_HEAD, _PLAIN_TAG = 12, 4
 _CALLED = re.compile(
     rb"\[masked:([A-Za-z0-9_.-]{1,80}):([0-9a-f]{12})\]"
     rb"|\*\*\*([0-9a-f]{12})@|h_([0-9a-f]{24})([0-9a-f]{8})"
@@ -45,8 +45,8 @@ class Mark:
         """Spell a digest of 16 bytes as a text, with a tag if there is a key."""
         if not self.key:
             return PSEUDONYM + digest.hex()
-        head = digest.hex()[:_PLAIN_HEAD]
-        return PSEUDONYM + head + _tag(self.key, head.encode())
+        head = digest[:_PLAIN_HEAD].hex()
+        return f"{PSEUDONYM}{head}{_tag(self.key, head.encode())}"
 
 
 PLAIN = Mark()
@@ -65,7 +65,7 @@ def mark(key: bytes, name: str) -> Mark:
 
 def _tag(key: bytes, head: bytes) -> str:
     # The digest is keyed already: a second HMAC would only cost more.
-    return hashlib.blake2s(head, key=key, digest_size=_PLAIN_TAG // 2).hexdigest()
+    return hashlib.blake2s(head, key=key, digest_size=_PLAIN_TAG).hexdigest()
 
 
 class Recogniser:

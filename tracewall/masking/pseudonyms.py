@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import math
 from collections.abc import Callable, Mapping
@@ -35,17 +36,32 @@ _CLASS_E = 0xF000_0000  # 240.0.0.0/4, reserved (RFC 1112)
 _DOCUMENTATION = 0x2001_0DB8 << 96  # 2001:db8::/32 (RFC 3849)
 
 
+def digester(key: bytes, purpose: str) -> Callable[[bytes], bytes]:
+    """Give HMAC-SHA-256 (RFC 2104) under a key that is derived for a purpose."""
+    block = hmac.digest(key, b"tracewall hash\0" + purpose.encode(), "sha256").ljust(64, b"\0")
+    # Both halves begin with a block that depends on the key alone: hashed once, then copied,
+    # which takes a third of the time of hmac.digest().
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block)).copy
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block)).copy
+
+    def digest(data: bytes) -> bytes:
+        within, around = inner(), outer()
+        within.update(data)
+        around.update(within.digest())
+        return around.digest()
+
+    return digest
+
+
 def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[Any], object]]:
     """Give for each type that has pseudonyms the function that makes them."""
-    subkey = hmac.digest(key, b"tracewall hash\0" + purpose.encode(), "sha256")
-    digest, spelled = hmac.digest, mark.pseudonym
+    digest, spelled = digester(key, purpose), mark.pseudonym
 
     def made(kind: bytes, data: bytes) -> int:
-        return int.from_bytes(digest(subkey, kind + data, "sha256")[:16], "big")
+        return int.from_bytes(digest(kind + data)[:16], "big")
 
     def text(value: str) -> str:
-        data = value.encode("utf-8", "surrogatepass")
-        return spelled(digest(subkey, b"s" + data, "sha256")[:16])
+        return spelled(digest(b"s" + value.encode("utf-8", "surrogatepass"))[:16])
 
     def number(value: int) -> int:
         size = value.bit_length() // 8 + 1
@@ -84,7 +100,7 @@ def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[
         Decimal: decimal,
         float: floating,
         UUID: unique,
-        bytes: lambda value: digest(subkey, b"b" + value, "sha256")[:16],
+        bytes: lambda value: digest(b"b" + value)[:16],
         IPv4Address: ipv4,
         IPv6Address: ipv6,
         IPv4Interface: lambda value: IPv4Interface(ipv4(value.ip)),
