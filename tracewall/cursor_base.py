@@ -29,7 +29,7 @@ from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
 from tracewall.learning import confirm_gen, learn_gen, refresh_gen
-from tracewall.rows import GuardedTransformer, Transformer, transformer
+from tracewall.rows import GuardedTransformer, Transformer, masked_columns, transformer
 from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
 from tracewall.waist import check, drift
@@ -56,6 +56,8 @@ class GuardedCursor(CopyDoor[Row]):
         if session is None:
             raise Forbidden("this cursor's connection is not guarded by a wall")
         return session
+
+    masking = property(masked_columns)
 
     # --- in -------------------------------------------------------------------------
 

@@ -52,13 +52,15 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``status`` is ``ok``, ``error``, ``refused`` (never sent), ``withheld``, ``abandoned``
     (not sent, for the record could not be kept) or ``unknown``; ``rows`` how many rows the
     server returned or changed (-1: none told); ``masked`` how many of the columns handed
-    out were masked; ``seconds`` from intent to end.
+    out were masked; ``counts`` how many values each rule was laid on, NULLs among them;
+    ``seconds`` from intent to end.
     """
 
     status: str
     sqlstate: str = ""
     rows: int = -1
     masked: int = 0
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
     seconds: float = 0.0
 
 

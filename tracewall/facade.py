@@ -141,6 +141,11 @@ class ShownResult:
             raise Forbidden("this column is masked; fetch the row")
         return self._real.get_value(row_number, column_number)
 
+    def filled(self, column_number: int) -> int:
+        """Give how many values of a column are not NULL, which masks do not hide either."""
+        value, rows = self._real.get_value, range(self._real.ntuples)
+        return sum(value(row, column_number) is not None for row in rows)
+
     def get_error_message(self, encoding: str = "") -> str:
         """Give nothing: the server's messages can hold values."""
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,7 +33,8 @@ class Judged:
     ``writes`` is true where parameters are written that may hold a mask's mark; ``most``
     is how many bytes a value may have that is read to be masked (0: no limit). ``door``
     is ``copy`` or ``declare`` for statements that only that door may send; ``copy`` says how
-    a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO.
+    a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``rules``
+    are the rules that mask, each with how many positions it masks.
     """
 
     decision: Decision
@@ -44,6 +46,11 @@ class Judged:
     door: str = ""
     copy: CopyFormat | None = None
     copied: str = ""
+    rules: tuple[tuple[str, int], ...] = ()
+
+    def counts(self, rows: int) -> dict[str, int]:
+        """Give how many values of so many rows each rule was laid on, NULLs among them."""
+        return {rule: positions * rows for rule, positions in self.rules} if rows > 0 else {}
 
 
 class Judge:
@@ -96,6 +103,9 @@ class Judge:
             tuple(column.sources for column in decision.columns),
             writes=self._shield.marks_matter(decision),
             most=self._rights.policy.limits.masked_value,
+            rules=tuple(
+                Counter(rule for c in masked.values() for rule in c.rule.split(", ")).items()
+            ),
             **self._door(sql, understood, decision),
         )
 

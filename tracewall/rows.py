@@ -155,6 +155,32 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     return made
 
 
+class MaskedColumn(NamedTuple):
+    """A column of a result that was masked: where it stands, by which rules, how many values.
+
+    ``position`` counts from 0; ``rules`` are named as in the policy, with their section;
+    ``values`` are those of the result at hand that are not NULL.
+    """
+
+    position: int
+    name: str
+    rules: tuple[str, ...]
+    values: int
+
+
+def masked_columns(cursor: Any) -> tuple[MaskedColumn, ...]:
+    """Tell which columns of a cursor's current result are masked, by what, how many values."""
+    admission: Admission | None = cursor._admission
+    result: object = cursor.pgresult
+    if admission is None or not isinstance(result, ShownResult):
+        return ()
+    columns = admission.judged.decision.columns
+    return tuple(
+        MaskedColumn(at, columns[at].name, tuple(veil.rule.split(", ")), result.filled(at))
+        for at, veil in sorted(admission.judged.veils.items())
+    )
+
+
 _LOADERS: dict[tuple[Veil, int, Format, int], type[AnyLoader]] = {}
 _MOST_LOADERS = 10_000
 

@@ -33,7 +33,7 @@ from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.rowfilter import SETTING
 from tracewall.telemetry import Labels
-from tracewall.telling import ended_told, labels_told, who_told, wrong_door
+from tracewall.telling import counted, ended_told, labels_told, who_told, wrong_door
 from tracewall.wall import Wall
 
 _NOBODY = frozenset[str]()
@@ -377,6 +377,7 @@ class Session:
             error_type=error_type,
             rows=admission.rows,
             masked=len(admission.judged.veils),
+            counts=counted(admission, status),
         )
 
     def mismatch(self, admission: Admission, how: str) -> Withheld:

@@ -10,6 +10,7 @@ Span: kind CLIENT, name ``db.query.summary``. Attributes of the conventions:
 - ``tracewall.policy``: the policy's hash
 - ``tracewall.session``: the random id of the guarded connection
 - ``tracewall.masked``: how many columns handed out were masked
+- ``tracewall.masked.counts``: how many values each rule was laid on, as ``rule=count``
 - ``tracewall.rows``: how many rows the server returned or changed
 
 Metric: ``db.client.operation.duration`` in seconds. No value, literal, parameter or
@@ -154,6 +155,7 @@ class Telemetry:
         error_type: str = "",
         rows: int = -1,
         masked: int = 0,
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         """End the span, if there is one, and record the duration. Never raises.
 
@@ -166,6 +168,7 @@ class Telemetry:
                 of an error class stands in.
             rows: how many rows the server returned or changed; -1: none told.
             masked: how many columns handed out were masked.
+            counts: how many values each rule was laid on.
         """
         seconds = time.perf_counter() - started
         if not error_type and sqlstate and not sqlstate.startswith(_SUCCESS_CLASSES):
@@ -181,7 +184,7 @@ class Telemetry:
             self._complain(error)
         if span is not None:
             try:
-                _end(span, sqlstate, error_type, rows, masked)
+                _end(span, sqlstate, error_type, rows, masked, counts or {})
             except Exception as error:
                 self._complain(error)
 
@@ -199,7 +202,14 @@ def _failure(sqlstate: str, error_type: str) -> dict[str, str | int]:
     return told
 
 
-def _end(span: Span, sqlstate: str, error_type: str, rows: int, masked: int) -> None:
+def _end(
+    span: Span,
+    sqlstate: str,
+    error_type: str,
+    rows: int,
+    masked: int,
+    counts: Mapping[str, int],
+) -> None:
     try:
         if error_type:
             span.set_attributes(_failure(sqlstate, error_type))
@@ -208,5 +218,8 @@ def _end(span: Span, sqlstate: str, error_type: str, rows: int, masked: int) -> 
             span.set_attribute("tracewall.rows", rows)
         if masked:
             span.set_attribute("tracewall.masked", masked)
+        if counts:
+            told = [f"{rule}={count}" for rule, count in counts.items()]
+            span.set_attribute("tracewall.masked.counts", told)
     finally:
         span.end()

@@ -45,6 +45,11 @@ def labels_told(
     )
 
 
+def counted(admission: Admission, status: str) -> dict[str, int]:
+    """Give how many values each rule was laid on, of what was handed out."""
+    return admission.judged.counts(admission.rows) if status == "ok" else {}
+
+
 def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
     """Give what the record keeps of a statement's end."""
     return Ended(
@@ -52,6 +57,7 @@ def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
         sqlstate=sqlstate,
         rows=admission.rows,
         masked=len(admission.judged.veils),
+        counts=counted(admission, status),
         seconds=time.perf_counter() - admission.started,
     )
 

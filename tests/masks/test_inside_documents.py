@@ -201,6 +201,24 @@ def test_a_class_that_there_is_not_can_not_be_lifted(zoo: Any) -> None:
             zoo.load(PRESET.replace(wrong, right))
 
 
+def test_a_cursor_tells_what_was_masked(docs: Any) -> None:
+    """Position, name, rules and how many values there were; the record counts by rule."""
+    cursor = docs.execute("SELECT id, body AS b, raw FROM zoo.docs UNION ALL SELECT 3, NULL, NULL")
+    assert [tuple(column) for column in cursor.masking] == [
+        (1, "b", ("masks.inside",), 2),
+        (2, "raw", ("masks.inside",), 2),
+    ]
+    assert cursor.fetchall() and docs.execute("SELECT id FROM zoo.docs").masking == ()
+    assert docs.cursor().masking == ()
+
+
+def test_the_record_counts_by_rule(zoo: Any, docs: Any) -> None:
+    """Rows times columns, for each rule that lies on any."""
+    docs.execute("SELECT body, raw FROM zoo.docs")
+    docs._session.wall.audit.flush()
+    assert '"counts":{"masks.inside":4}' in zoo.recorded().replace(" ", "")
+
+
 def test_a_document_under_a_mask_and_a_scan_is_under_both(zoo: Any, docs: Any) -> None:
     """Paths hide what they lead to, detectors what they find in the rest."""
     scan = '\n[[scans]]\nname = "s"\ncolumns = ["zoo.docs.body"]\n[[scans.patterns]]\n'
