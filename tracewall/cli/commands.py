@@ -12,6 +12,7 @@ from tracewall.cli.check import check
 from tracewall.cli.demo import demo
 from tracewall.cli.explain import explain
 from tracewall.cli.rls import rls
+from tracewall.cli.scan import scan
 from tracewall.cli.schema import schema
 from tracewall.cli.version import version
 from tracewall.version import __version__
@@ -29,7 +30,7 @@ def tracewall() -> None:
     """
 
 
-for each in (audit, check, demo, explain, rls, schema, version):
+for each in (audit, check, demo, explain, rls, scan, schema, version):
     tracewall.add_command(each)
 
 
