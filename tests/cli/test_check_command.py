@@ -127,3 +127,50 @@ def test_checking_leaves_nothing_behind(run, policy, store, tmp_path):
     """A check makes no audit log and needs no password of the policy."""
     run("check", policy(), "--dsn", store.full_dsn)
     assert {path.name for path in Path(tmp_path).iterdir()} == {"policy.toml"}
+
+
+def test_what_weakens_the_guard_is_told(run, tmp_path):
+    """Lifts, free predicates, slices, unfollowed actions and vouched functions are listed."""
+    path = tmp_path / "p.toml"
+    path.write_text(
+        """
+version = 1
+[[grants]]
+name = "look"
+groups = ["a"]
+actions = ["select", "ddl", "anything"]
+tables = ["s.*"]
+lifts = ["keys", "texts"]
+[[masks]]
+name = "keys"
+columns = ["s.t.k"]
+method = "redact"
+predicates = "any"
+[[scans]]
+name = "texts"
+columns = ["s.t.x"]
+slices = "allow"
+[[functions]]
+name = "own"
+functions = ["s.f"]
+""",
+        "utf-8",
+    )
+    result = run("check", path)
+    told = [line for line in result.stdout.splitlines() if line.startswith("weak ")]
+    assert result.exit_code == 0
+    assert told == [
+        "weak line 3: grants.look lifts keys, texts",
+        "weak line 3: grants.look lets statements through that can't be followed: ddl, anything",
+        "weak line 9: masks.keys the masked values can be found out by comparing them",
+        "weak line 14: scans.texts pieces of text are shown, in which a detector may not know"
+        " half a secret",
+        "weak line 18: functions.own vouches for functions nobody looks into",
+    ]
+    found = json.loads(run("check", path, "--json").stdout)["weaknesses"]
+    assert [(each["rule"], each["line"]) for each in found][::4] == [
+        ("grants.look", 3),
+        ("functions.own", 18),
+    ]
+    path.write_text("version = 1", "utf-8")
+    assert json.loads(run("check", path, "--json").stdout)["weaknesses"] == []

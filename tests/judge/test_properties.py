@@ -591,6 +591,38 @@ def test_a_grant_less_never_widens(shop: Shop, seed: int, at: int) -> None:
 
 
 @pure
+@given(seed=SEEDS, at=st.integers(0, 2))
+def test_a_grant_without_lifts_never_unmasks(shop: Shop, seed: int, at: int) -> None:
+    """With a grant of everything more, that lifts nothing, what was masked stays so."""
+    base = shop.policy.grants[at]
+    everything = replace(
+        base,
+        name="more",
+        groups=tuple(replace(glob, text="*") for glob in base.groups[:1]),
+        actions=frozenset({"select", "insert", "update", "delete", "truncate", "ddl"}),
+        tables=tuple(replace(glob, text="*.*") for glob in base.tables[:1]),
+        columns=tuple(replace(glob, text="*") for glob in base.columns[:1]),
+        lifts=frozenset(),
+    )
+    more = replace(shop.policy, grants=(*shop.policy.grants, everything))
+    sql = written(seed)
+    for group in ("readers", "few"):
+        before, after = shop.decided(sql, group=group), shop.decided(sql, more, group)
+        assert no_wider(before, after), sql
+        assert not before.allowed or clear(before) == clear(after), sql
+
+
+@pure
+@given(seed=SEEDS)
+def test_allowing_slices_only_allows_slices(shop: Shop, seed: int) -> None:
+    """Where slices are allowed, all else is as before, and slices are searched like the whole."""
+    allowing = tuple(replace(scan, slices="allow") for scan in shop.policy.scans)
+    sql = written(seed)
+    before, after = shop.decided(sql), shop.decided(sql, replace(shop.policy, scans=allowing))
+    assert not before.allowed or (after.allowed and clear(before) == clear(after)), sql
+
+
+@pure
 @given(seed=SEEDS, at=st.integers(0, 3))
 def test_a_mask_more_never_widens(shop: Shop, seed: int, at: int) -> None:
     """With one mask or scan more, nothing is allowed, or shown in clear, that was not before."""

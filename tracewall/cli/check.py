@@ -15,6 +15,7 @@ from tracewall.errors import PolicyError
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
+from tracewall.policy.weaknesses import weaknesses
 from tracewall.shield import Shield
 
 _ANY_KEY = b"only to see whether one is needed"
@@ -29,7 +30,8 @@ def check(policy: Path, dsn: str | None, as_json: bool) -> None:
 
     Without --dsn it is checked in itself: its form, its values, contradictions. With it
     every name must also match something in that database. The first complaint is printed
-    as path:line:column, and the exit code is 1.
+    as path:line:column, and the exit code is 1. What weakens the guard on purpose (a lifted
+    mask, free comparisons, statements that are not followed) is told, and is no complaint.
     """
     try:
         found = load(policy)
@@ -66,7 +68,8 @@ def _praise(policy: Policy, dsn: str | None, as_json: bool) -> None:
     }
     if as_json:
         found = {"ok": True, "path": policy.path, "hash": policy.hash, "live": dsn is not None}
-        plain(json.dumps(found | counts))
+        weak = [weakness._asdict() for weakness in weaknesses(policy)]
+        plain(json.dumps(found | counts | {"weaknesses": weak}))
         return
     counted = ", ".join(
         f"{count} {name.removesuffix('s') if count == 1 else name}"
@@ -79,3 +82,7 @@ def _praise(policy: Policy, dsn: str | None, as_json: bool) -> None:
     out.print(Text.assemble(("ok ", "bold green"), safe(policy.path)), soft_wrap=True)
     for line in lines:
         out.print(Text(f"   {line}", "dim"), soft_wrap=True)
+    for each in weaknesses(policy):
+        said = f"line {each.line}: {each.rule} {each.how}"
+        told = Text.assemble(("weak ", "bold yellow"), safe(said))
+        out.print(told, soft_wrap=True)

@@ -1,0 +1,50 @@
+"""What a policy lets through on purpose that weakens its guard: for people to look at again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tracewall.policy.model import FREE_ACTIONS, Grant, Mask, Policy, Scan
+
+
+class Weakness(NamedTuple):
+    """A rule that weakens the guard: its name, its line in the file, and how it does."""
+
+    rule: str
+    line: int
+    how: str
+
+
+def weaknesses(policy: Policy) -> list[Weakness]:
+    """Return what weakens the guard of `policy`, in the order of the file."""
+    found = [*_of_grants(policy.grants), *_of_masks(policy.masks), *_of_scans(policy.scans)]
+    found += [
+        Weakness(f"functions.{rule.name}", rule.line, "vouches for functions nobody looks into")
+        for rule in policy.functions
+    ]
+    return sorted(found, key=lambda weakness: weakness.line)
+
+
+def _of_grants(grants: tuple[Grant, ...]) -> Iterator[Weakness]:
+    for grant in grants:
+        rule = f"grants.{grant.name}"
+        if grant.lifts:
+            yield Weakness(rule, grant.line, f"lifts {', '.join(sorted(grant.lifts))}")
+        if free := [action for action in FREE_ACTIONS if action in grant.actions]:
+            how = f"lets statements through that can't be followed: {', '.join(free)}"
+            yield Weakness(rule, grant.line, how)
+
+
+def _of_masks(masks: tuple[Mask, ...]) -> Iterator[Weakness]:
+    for mask in masks:
+        if mask.predicates == "any":
+            how = "the masked values can be found out by comparing them"
+            yield Weakness(f"masks.{mask.name}", mask.line, how)
+
+
+def _of_scans(scans: tuple[Scan, ...]) -> Iterator[Weakness]:
+    for scan in scans:
+        if scan.slices == "allow":
+            how = "pieces of text are shown, in which a detector may not know half a secret"
+            yield Weakness(f"scans.{scan.name}", scan.line, how)
