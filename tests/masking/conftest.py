@@ -261,6 +261,18 @@ ghp_short and sk-learn and AKIA
 """.strip().splitlines()
 
 
+def imei(rng: Random) -> str:
+    """Make a device's number: it has a check digit as cards have, but no issuer."""
+    body = "99" + pick(rng, digits, 12)
+    return next(body + last for last in digits if luhn_sum(body + last) % 10 == 0)
+
+
+def isbn(rng: Random) -> str:
+    body = "978" + pick(rng, digits, 9)
+    total = sum(int(d) * (1 + 2 * (i % 2)) for i, d in enumerate(body))
+    return f"{body}{-total % 10}"
+
+
 def near_misses(rng: Random) -> list[str]:
     """Make what looks like a secret and is none."""
     sixteen = pick(rng, "123456789", 16)
@@ -300,6 +312,20 @@ def near_misses(rng: Random) -> list[str]:
         f"risk-{pick(rng, HEX, 24)}",
         f"GB{pick(rng, digits, 20)}X",
         f"tel aviv {a} km, ISBN 978-3-16-{pick(rng, digits, 6)}-0",
+        f"IMEI {imei(rng)}, ISBN-13 {isbn(rng)}",
+        f"invoice INV-{rng.randint(2000, 2030)}-{big}-{b:03} of 3/{a % 28 + 1}/2024",
+        f"color: #{pick(rng, HEX, 6)}; background:#{pick(rng, HEX, 8)}",
+        f"/var/lib/app-{a}/releases/{rng.randint(10**13, 10**14 - 1)}/{pick(rng, HEX, 8)}.log",
+        f"!function(e,t){{var n=e[{a}],r=t.{pick(rng, ascii_lowercase, 2)};return n(r,{b})}}({c});",
+        f"20{a % 90 + 10}-0{b % 9 + 1}-1{c % 9} 1{a % 9}:0{b % 9}:55.{pick(rng, digits, 6)}+00:00",
+        f"epoch {rng.randint(10**9, 2 * 10**9)} and {rng.randint(10**18, 2 * 10**18)} ns",
+        f"lat {a % 90}.{pick(rng, digits, 6)}, lon -{b % 180}.{pick(rng, digits, 6)}",
+        f"numpy=={a % 3}.{b % 30}.{c % 9}.dev{big}, node v{a % 30}.{b % 20}.{c % 9}",
+        f'etag W/"{pick(rng, HEX, 32)}", x-request-id: {pick(rng, HEX, 16)}',
+        f"rows {a},{b:03},{big % 1000:03} of {c},{a:03},{b:03}",
+        f"ticket #{rng.randint(10**6, 10**8)}, size {rng.randint(10**6, 10**10)} bytes",
+        f"port 127.0.0.1:{big}, mask 255.255.{a % 256}.0, 0.0.0.0/0",
+        f"uuid {{{uuid.UUID(int=rng.getrandbits(128))}}} sha1 {pick(rng, HEX, 40)}",
     ]
 
 
