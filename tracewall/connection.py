@@ -154,6 +154,9 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             timeout: how long to wait (seconds); None: for ever.
             stop_after: stop after so many; more that came with the last one come too.
         """
+        self._welcome()
+        if self._session is not None:
+            self._session.check_holder()
         deadline = monotonic() + timeout if timeout is not None else None
         received = 0
         with self.lock:

@@ -167,6 +167,9 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             timeout: how long to wait (seconds); None: for ever.
             stop_after: stop after so many; more that came with the last one come too.
         """
+        await self._welcome()
+        if self._session is not None:
+            self._session.check_holder()
         deadline = monotonic() + timeout if timeout is not None else None
         received = 0
         async with self.lock:

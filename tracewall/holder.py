@@ -13,6 +13,12 @@ from tracewall.identity.principal import Actor, Principal
 from tracewall.policy.model import Policy
 from tracewall.policy.rows import claims_of
 
+HELD = (
+    "another principal holds this connection, in a transaction or a pipeline: end that first, "
+    "and let acting_as begin before the next transaction does"
+)
+"""Why a statement of another principal is refused where a connection is not free."""
+
 
 class Holder(NamedTuple):
     """Who holds a connection: the token's issuer, subject and groups, and those who act for it.

@@ -23,7 +23,7 @@ from tracewall.bearer import Bearer
 from tracewall.caller import Caller
 from tracewall.errors import Forbidden, PolicyError, TokenRejected, Withheld, known_sqlstate
 from tracewall.events import Incident, What, Who
-from tracewall.holder import Holder, holder_of
+from tracewall.holder import HELD, Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.provider import TokenProvider
 from tracewall.judge import Judge, Judged
@@ -146,10 +146,13 @@ class Session:
     def refuse_change(self, admission: Admission) -> Forbidden:
         """Give, and record, the refusal of another principal where the connection is not free."""
         self._end(admission, "refused", error_type="Forbidden")
-        return Forbidden(
-            "another principal holds this connection, in a transaction or a pipeline: end that "
-            "first, and let acting_as begin before the next transaction does"
-        )
+        return Forbidden(HELD)
+
+    def check_holder(self) -> None:
+        """Raise Forbidden where the connection is another's, TokenRejected where nobody acts."""
+        self.principal()
+        if self.holder is not None and self._acting is not self.holder:
+            raise Forbidden(HELD)
 
     def pins(self, holder: Holder | None = None) -> tuple[tuple[str, str], ...]:
         """Give the settings that the wall wants on a holder's connection, with their values."""

@@ -47,6 +47,12 @@ groups = ["operators"]
 actions = ["insert", "update", "delete"]
 tables = ["traces.steps"]
 
+[[grants]]
+name = "hear"
+groups = ["operators"]
+actions = ["listen"]
+channels = ["gossip"]
+
 [[denials]]
 name = "addresses"
 groups = ["analysts"]

@@ -258,6 +258,28 @@ def test_notifications_of_the_last_principal_do_not_wait_for_the_next(guard: Any
             assert not conn._notifies_backlog
 
 
+def heard(conn: Any) -> list[str]:
+    """Give the notifications that are there."""
+    return [notify.payload for notify in conn.notifies(timeout=0.1)]
+
+
+def test_nobody_listens_on_behalf_of_the_last_principal(guard: Any) -> None:
+    """Who asks for notifications gets none of another's channels, without any statement sent."""
+    with connect(guard) as conn:
+        with acting(guard, "ann"):
+            conn.execute(COUNT)
+            raw(conn, "LISTEN gossip")
+            guard.raw("NOTIFY gossip, 'one'")
+            assert heard(conn) == ["one"]
+        guard.raw("NOTIFY gossip, 'two'")
+        with pytest.raises(tracewall.TokenRejected):
+            heard(conn)
+        with acting(guard, "bob"):
+            assert heard(conn) == []
+            guard.raw("NOTIFY gossip, 'three'")
+            assert heard(conn) == []
+
+
 def test_a_change_is_recorded(guard: Any) -> None:
     """The record tells that, and for whom, a session was discarded."""
     before = guard.recorded().count("principal_changed")
