@@ -35,4 +35,6 @@ class Glob:
 
     def matches(self, name: str) -> bool:
         """Tell whether the whole of `name` matches."""
+        if "*" not in self.text:
+            return name == self.text
         return self._regex.fullmatch(name) is not None

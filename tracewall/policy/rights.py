@@ -59,6 +59,7 @@ class Rights:
     _shown: dict[Column, Protection] = field(default_factory=dict)
     _stored: dict[Column, Protection] = field(default_factory=dict)
     _spelled: dict[Column, str] = field(default_factory=dict)
+    _on: dict[int, tuple[Grant, ...]] = field(default_factory=dict)
 
     def verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
         """Give the rule that decides an access: a grant, a denial, or None (nothing grants it).
@@ -183,8 +184,8 @@ class Rights:
         relation = self.catalog.relations[oid]
         return frozenset(
             grant.rows
-            for grant in self._grants
-            if _applies(grant, action, relation) and (not name or _covers(grant.columns, name))
+            for grant in self._granted(relation)
+            if action in grant.actions and (not name or _covers(grant.columns, name))
         )
 
     def rows_problem(self, action: str, oid: int, attnum: int) -> str:
@@ -228,15 +229,25 @@ class Rights:
             if self._denied(denial, action, relation, attnum):
                 return denial
         name = _column_name(relation, attnum)
-        for grant in self._grants:
-            if _applies(grant, action, relation) and (not attnum or _covers(grant.columns, name)):
+        for grant in self._granted(relation):
+            if action in grant.actions and (not attnum or _covers(grant.columns, name)):
                 return grant
         return None
+
+    def _granted(self, relation: Relation) -> tuple[Grant, ...]:
+        """Give the grants on a relation, in the order of the file; searched for once."""
+        found = self._on.get(relation.oid)
+        if found is None:
+            found = tuple(grant for grant in self._grants if _is_on(grant, relation))
+            self._on[relation.oid] = found
+        return found
 
     def _denied(self, denial: Denial, action: str, relation: Relation, attnum: int) -> bool:
         # Rows of a partition or heir are rows of its parent too: what is denied of the one
         # can't be had by way of the other. The same goes for what is computed from a column.
-        if not any(_applies(denial, action, kin) for kin in self.catalog.family[relation.oid]):
+        if action not in denial.actions or not any(
+            _covers(denial.tables, kin.qualified) for kin in self.catalog.family[relation.oid]
+        ):
             return False
         if attnum:
             names = _with_sources(relation, attnum)
@@ -265,8 +276,8 @@ class Rights:
     def _lifted(self, relation: Relation, name: str) -> frozenset[str]:
         grants = [
             grant
-            for grant in self._grants
-            if grant.lifts and _applies(grant, "select", relation) and _covers(grant.columns, name)
+            for grant in self._granted(relation)
+            if grant.lifts and "select" in grant.actions and _covers(grant.columns, name)
         ]
         every = self.filters("select", relation.oid)
         lifts = frozenset[str]().union(*(grant.lifts for grant in grants))
@@ -292,11 +303,9 @@ def _union(*all: Protection) -> Protection:
     return Protection(tuple(masks), tuple(scans))
 
 
-def _applies(rule: Grant | Denial, action: str, relation: Relation) -> bool:
-    if action not in rule.actions:
-        return False
-    tables = rule.tables
-    if isinstance(rule, Grant) and relation.schema == SCHEMA:
+def _is_on(grant: Grant, relation: Relation) -> bool:
+    tables = grant.tables
+    if relation.schema == SCHEMA:
         # Who grants everything means what the database holds, not what the server tells of it.
         tables = tuple(glob for glob in tables if glob.text.startswith(f"{SCHEMA}."))
     return _covers(tables, relation.qualified)
