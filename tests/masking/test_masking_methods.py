@@ -365,3 +365,15 @@ def test_masking_a_masked_text_changes_nothing(text: str, method: Method) -> Non
     """Masks of text are idempotent, all but pseudonyms, which hide what they are given."""
     once = mask(method, text)
     assert mask(method, once) == once
+
+
+@given(
+    st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC)),
+    st.integers(-86_399, 86_399),
+    st.sampled_from(("hour", "day", "month", "year")),
+)
+def test_a_moment_is_cut_the_same_in_every_zone(moment: Any, offset: int, unit: Any) -> None:
+    """The zone of the session tells nothing of what was cut off: a cut moment is one instant."""
+    method = Method("date", unit=unit)
+    elsewhere = moment.astimezone(timezone(timedelta(seconds=offset)))
+    assert mask(method, elsewhere) == mask(method, moment)

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from enum import Enum
 from ipaddress import (
@@ -319,9 +319,19 @@ def _date(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
     size = _UNITS.index(method.unit)
     clock = {"minute": 0, "second": 0, "microsecond": 0} | ({"hour": 0} if size else {})
     calendar = dict.fromkeys(("day", "month")[: max(size - 1, 0)], 1)
+
+    def moment(value: datetime) -> datetime | None:
+        if value.tzinfo is None:
+            return value.replace(**clock, **calendar)
+        try:
+            # In one zone always: who may choose it could tell by it where a day begins.
+            return value.astimezone(UTC).replace(**clock, **calendar).astimezone(value.tzinfo)
+        except OverflowError:
+            return None
+
     forms: dict[type, Leaf] = {
         date: lambda value: value.replace(**calendar),
-        datetime: lambda value: value.replace(**clock, **calendar),
+        datetime: moment,
     }
     return _redactions(forms, mark), _unknown
 
