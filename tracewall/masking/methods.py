@@ -25,7 +25,7 @@ from ipaddress import (
     IPv6Network,
 )
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from tracewall.masking.config import Method
@@ -320,12 +320,15 @@ def _date(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
     clock = {"minute": 0, "second": 0, "microsecond": 0} | ({"hour": 0} if size else {})
     calendar = dict.fromkeys(("day", "month")[: max(size - 1, 0)], 1)
 
+    def cut(value: Any) -> Any:
+        return value.replace(**clock, **calendar)
+
     def moment(value: datetime) -> datetime | None:
         if value.tzinfo is None:
-            return value.replace(**clock, **calendar)
+            return cast(datetime, cut(value))
         try:
             # In one zone always: who may choose it could tell by it where a day begins.
-            return value.astimezone(UTC).replace(**clock, **calendar).astimezone(value.tzinfo)
+            return cast(datetime, cut(value.astimezone(UTC)).astimezone(value.tzinfo))
         except OverflowError:
             return None
 
