@@ -23,6 +23,7 @@ PIECES = (
     "|AKIAIOSFODNN7EXAMPLE|0123 456 7890|01 02 03 04 05 |%40|\\n|\\r|\\|_|\x0b"
     "|?|&|a|Z|9|0|.|:|=|>|\"|'"
     "|(|)| |\n|-|+|\u212a|ſ|é|４|а|\u200b|\ufffd|的|👍"
+    "|cGFzc3dvcmQ9aHVudGVyMng=|c2VjcmV0|\\u0040|&#64;|=\n|cGFzc3dvcmQ/"
 ).split("|")
 TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=3)), max_size=12).map("".join)
 
