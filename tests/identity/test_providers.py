@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,9 @@ import pytest
 
 from tracewall.identity import PROVIDERS, Principal, Rejection, TrustedIssuer, Verifier, trusted
 from tracewall.policy.issuers import Provider
+from tracewall.policy.load import loads
 from tracewall.testing import TokenIssuer
+from tracewall.trust import verifier_of
 
 NOW = 1_800_000_000.0
 TENANT = "6babcaad-604b-40ac-a9d7-9fd97c0b779f"
@@ -364,3 +367,13 @@ def test_generic_is_what_a_trusted_issuer_is_by_default() -> None:
     """No profile and the generic one mean the same."""
     made = trusted(name="x", issuer="https://i.test", audiences=("a",))
     assert made == TrustedIssuer("x", "https://i.test", ("a",))
+
+
+def test_the_how_tos_policies_are_fit_for_their_providers() -> None:
+    """Each example makes a verifier, so that its issuer is one that the provider can have."""
+    page = Path(__file__).parents[2] / "docs/how-to/accept-your-providers-tokens.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    policies = [loads(f"version = 1\n{block}") for block in blocks]
+    for policy in policies:
+        verifier_of(policy)
+    assert {issuer.provider for policy in policies for issuer in policy.issuers} == set(PROVIDERS)
