@@ -6,9 +6,14 @@
 from __future__ import annotations
 
 import psycopg
+from psycopg.abc import Buffer
 
 from tracewall.copy_base import GuardedCopy
 
 
 class Copy(GuardedCopy, psycopg.Copy):
     """A guarded `psycopg.Copy`: what COPY TO gives out is masked row by row."""
+
+    def read(self) -> Buffer:
+        """Give the next row, masked, as the server spells it; empty at the end."""
+        return self._ahead.popleft() if self._ahead else super().read()

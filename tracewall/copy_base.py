@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from psycopg import errors as e
@@ -14,9 +16,10 @@ from psycopg._queries import PostgresClientQuery
 from psycopg.abc import Params, PQGen, Query
 from psycopg.pq import ExecStatus
 from psycopg.rows import Row
+from psycopg.waiting import Wait
 
 from tracewall.copy_rows import Cover, cover
-from tracewall.errors import Withheld
+from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.handover import turn_over_gen
 from tracewall.learning import confirm_gen
 from tracewall.rows import Transformer
@@ -25,6 +28,9 @@ from tracewall.session import Admission, Session
 if TYPE_CHECKING:
     from psycopg.abc import Buffer
     from psycopg.pq.abc import PGresult
+
+_MOST_AHEAD = 64
+"""How many rows are read before they are asked for, at most."""
 
 _LOOK_EVERY = 1_000
 """How many rows go by between two looks at whether the caller's token still holds."""
@@ -56,7 +62,9 @@ class GuardedCopy(BaseCopy[Any]):
 
     def __init__(self, cursor: Any, **options: Any) -> None:
         self._copying: Copying | None = cursor._copying
-        self._withheld: Withheld | None = None
+        self._withheld: e.Error | None = None
+        self._ahead: deque[bytes] = deque()
+        self._drained = False
         self._messages = 0
         super().__init__(cursor, **options)
         if self._copying is not None:
@@ -81,25 +89,59 @@ class GuardedCopy(BaseCopy[Any]):
         return checked
 
     def _read_gen(self) -> PQGen[Buffer]:
-        if self._withheld is not None:
-            raise self._withheld
-        data = yield from super()._read_gen()
         copying = self._copying
-        if not data or copying is None:
-            return data
-        try:
-            return self._shown(bytes(data), copying)
-        except Withheld as ex:
-            self._withheld = ex
-            raise
+        if copying is None:
+            return (yield from super()._read_gen())
+        if not self._ahead and not self._finished:
+            if self._withheld is not None:
+                raise self._withheld
+            yield from self._fill_gen(copying)
+        return self._ahead.popleft() if self._ahead else b""
+
+    def _fill_gen(self, copying: Copying) -> PQGen[None]:
+        """Read what has come, a little ahead: one wait then serves many rows."""
+        found = b"" if self._drained else (yield from self._message_gen())
+        while found:
+            try:
+                self._ahead.append(self._shown(found, copying))
+            except (Withheld, Forbidden, TokenRejected) as ex:
+                # What came before it may be handed out still.
+                self._withheld = ex
+                break
+            found = self._message() if len(self._ahead) < _MOST_AHEAD else b""
+        if not self._ahead:
+            if self._withheld is not None:
+                raise self._withheld
+            yield from self._finish_gen()
+
+    def _message_gen(self) -> PQGen[bytes]:
+        while not (found := self._message()) and not self._drained:
+            while not (yield Wait.R):
+                continue
+            self._pgconn.consume_input()
+        return found
+
+    def _message(self) -> bytes:
+        """Give a message that has come; empty: none yet, or (`_drained`) no more."""
+        length, data = self._pgconn.get_copy_data(1)
+        self._drained = length < 0
+        return bytes(data) if length > 0 else b""
+
+    def _finish_gen(self) -> PQGen[None]:
+        results = yield from generators.fetch_many(self._pgconn)
+        self._finished = True
+        if results[0].status != ExecStatus.COMMAND_OK:
+            raise e.error_from_result(results[0], encoding=self._pgconn._encoding)
+        rows = results[0].command_tuples
+        cast(Any, self.cursor)._rowcount = rows if rows is not None else -1
 
     def _shown(self, row: bytes, copying: Copying) -> bytes:
-        self._messages += 1
+        self._messages = at = self._messages + 1
         # Binary rows have no trailer of their own unless there are none.
         trailer = copying.binary and (row == b"\xff\xff" or len(row) == _NO_ROWS)
-        if self._messages > copying.preface and not trailer:
+        if at > copying.preface and not trailer:
             copying.session.count(copying.admission, 1)
-        if self._messages % _LOOK_EVERY == 0:
+        if at % _LOOK_EVERY == 0:
             copying.session.go_on(copying.admission)
         return row if copying.cover is None else copying.cover(row)
 
@@ -109,11 +151,15 @@ class GuardedCopy(BaseCopy[Any]):
             raise self._withheld
 
     def _end_copy_out_gen(self) -> PQGen[None]:
-        try:
-            while (yield from super()._read_gen()):
-                pass
-        except e.QueryCanceled:
-            pass
+        if self._copying is None:
+            yield from super()._end_copy_out_gen()
+            return
+        self._ahead.clear()
+        with suppress(e.QueryCanceled):
+            while not self._drained:
+                yield from self._message_gen()
+            if not self._finished:
+                yield from self._finish_gen()
 
 
 class CopyDoor(BaseCursor[Any, Row]):

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 
+_LOOK_EVERY = 50
+"""How many rows of a stream go by between two looks at whether the token still holds."""
+
 check(drift())
 
 
@@ -322,9 +325,16 @@ class GuardedCursor(CopyDoor[Row]):
             # psycopg drains what was withheld: there is nothing more to show or to record.
             self.pgresult = None
         elif result is not None:
+            session = self._guarded_by()
             try:
-                self._guarded_by().recheck()
-                self._guarded_by().observe(admission, result)
+                if first or admission is None:
+                    session.recheck()
+                    session.observe(admission, result)
+                else:
+                    # Each result of a stream has the columns that its first one had.
+                    session.count(admission, result.ntuples)
+                    if admission.rows % _LOOK_EVERY == 0:
+                        session.recheck()
             except (Forbidden, TokenRejected) as ex:
                 self._drop(admission, ex)
                 raise
