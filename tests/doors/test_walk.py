@@ -55,6 +55,7 @@ CURSOR = {
     "a setting of psycopg's own": "arraysize format itersize name scrollable withhold "
     "setinputsizes setoutputsize",
     "tells a state": "closed connection",
+    "our own: tells which columns were masked and by which rules, no value": "masking",
     "ends the cursor; a server-side one by a command that is compared with its pattern": "close",
 }
 COPY = {
