@@ -68,8 +68,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Anything else that the record keeps: a token refused, a policy loaded, a mismatch.
 
     ``kind`` is a stable name (``policy_loaded``, ``token_rejected``, ``mismatch``,
-    ``policy_misfit``, ``unsafe``, ``principal_changed``); ``detail`` one
-    sentence without any value.
+    ``policy_misfit``, ``unsafe``, ``principal_changed``, ``anchor_failed``,
+    ``audit_fault``); ``detail`` one sentence without any value.
     """
 
     kind: str

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tracewall.audit.anchor import Anchor
+from tracewall.audit.keeping import Keeping
 from tracewall.audit.notes import BadKey
 from tracewall.audit.setup import open_log
 from tracewall.audit.store import AuditLog
@@ -333,6 +334,13 @@ def _log(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
             anchor_file=beside(policy, settings.anchor_file) if settings.anchor_file else None,
             anchor_url=settings.anchor_url,
             anchors=tuple(anchors),
+            keeping=Keeping(
+                rotate_bytes=settings.rotate_size,
+                rotate_seconds=settings.rotate_interval,
+                keep_seconds=settings.keep_for,
+                keep_bytes=settings.keep_size,
+                pack=settings.pack,
+            ),
         )
     except BadKey as ex:
         where = settings.signing_key_env or settings.signing_key_file or policy.path

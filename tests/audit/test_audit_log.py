@@ -96,7 +96,7 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     path = only_file(directory)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert re.fullmatch(r"20231114T221320Z-\d+-[0-9a-f]{8}\.jsonl", path.name)
+    assert re.fullmatch(r"20231114T221320\.000000Z-\d+-[0-9a-f]{8}\.jsonl", path.name)
 
 
 def test_a_directory_that_everybody_may_change_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from tracewall.audit.locks import hold
 from tracewall.audit.record import SUFFIX
 
 # Not every system has fdatasync; fsync promises more and costs more.
@@ -43,10 +44,12 @@ class AppendedFile:
 
     def __init__(self, directory: Path, now: float) -> None:
         """Create the file with mode 0600, named by `now` (Unix seconds), process and chance."""
-        started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        # To the microsecond, so that files sort as they were begun.
+        started = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1e6):06}Z"
         self.name = f"{started}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
         self._fd = os.open(directory / self.name, flags, 0o600)
+        hold(self._fd)
         self.size = 0
         self.usable = True
         self._synced = 0

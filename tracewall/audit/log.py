@@ -18,14 +18,17 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from tracewall.audit.anchor import Checkpoints
+from tracewall.audit.failing import encoded, nobody_hears, sync, unavailable
 from tracewall.audit.file import AppendedFile, prepare
-from tracewall.audit.record import LONGEST, Head, body, plain
+from tracewall.audit.keeping import Keeping
+from tracewall.audit.record import Head, body, plain
+from tracewall.audit.upkeep import Upkeep
 from tracewall.audit.waiting import Batch, Entry, Intent, Note, Outcome
 from tracewall.audit.writer import Writer
 from tracewall.errors import AuditUnavailable
@@ -52,6 +55,7 @@ class FileLog:
             `close`, so the death of the process may lose outcomes with any setting; where
             their intents are written, verification lists them as open.
         checkpoints: signs the log's end from time to time, and tells a second place.
+        keeping: when a file ends and the next one begins, and how long files stay.
         clock: Unix time in seconds.
 
     All methods may be called from any thread. After a fork the child opens a file of its
@@ -69,6 +73,7 @@ class FileLog:
         *,
         durability: Durability = "written",
         checkpoints: Checkpoints | None = None,
+        keeping: Keeping = Keeping(),  # noqa: B008 (a frozen value)
         clock: Callable[[], float] = time.time,
     ) -> None:
         if durability not in get_args(Durability):
@@ -76,6 +81,7 @@ class FileLog:
         self._buffered = durability == "buffered"
         self._synced = durability == "synced"
         self._checkpoints = checkpoints
+        self._keeping = keeping
         self._clock = clock
         self._lock = threading.Lock()
         # Outcomes arrive without a lock: a generator that the garbage collector ends in the
@@ -92,10 +98,14 @@ class FileLog:
             prepare(home, durable=self._synced)
             self._writer.open()
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         self._batch = Batch(self._writer.next)
+        self._began = clock()
+        signer = checkpoints.signer if checkpoints else None
+        self._upkeep = Upkeep(home, keeping, signer, clock, self._note)
         _follow_forks(self)
         atexit.register(self.close)
+        self._upkeep.begin(self._name())
 
     def intent(self, who: Who, what: What) -> int:
         """Record what is about to be sent, and return the record's number.
@@ -116,7 +126,7 @@ class FileLog:
                 return number
             file, mark = self._written()
         try:
-            _sync(file, mark)
+            sync(file, mark)
         except AuditUnavailable:
             self.outcome(number, Ended(status="abandoned"))
             raise
@@ -148,12 +158,18 @@ class FileLog:
         Raises:
             AuditUnavailable: the record could not be kept; it is not tried again.
         """
-        said = _encoded(lambda: body("incident", {"incident": incident}))
+        said = encoded(lambda: body("incident", {"incident": incident}))
         with self._lock:
             self._add(Note(self._clock(), said), True)
             file, mark = self._written()
         if self._synced:
-            _sync(file, mark)
+            sync(file, mark)
+
+    def _note(self, kind: str, told: Mapping[str, Any]) -> None:
+        """Record something of the log's own, at once."""
+        said = encoded(lambda: body(kind, told))
+        with self._lock:
+            self._add(Note(self._clock(), said), True)
 
     def flush(self) -> None:
         """Write what is queued, pending outcomes included, as strongly as configured.
@@ -166,7 +182,7 @@ class FileLog:
                 self._write()
             file, mark = self._written()
         if self._synced:
-            _sync(file, mark)
+            sync(file, mark)
 
     def close(self) -> None:
         """Write what is queued and a last record, then refuse every further intent.
@@ -185,6 +201,7 @@ class FileLog:
                 self._batch = Batch(self._writer.next)
                 if self._writer.file:
                     self._writer.file.close()
+        self._upkeep.end()
 
     def head(self) -> Head:
         """Return the last record written, to be remembered where the log's writers can't write.
@@ -257,13 +274,45 @@ class FileLog:
             self._writer.write(self._batch)
         except OSError as error:
             self._failing = True
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         # After the write, so that a fork in another thread may skip numbers but repeats none.
         self._batch = after
         self._oldest = 0.0
         self._failing = False
         if self._checkpoints is not None:
             self._vouch(self._checkpoints)
+        file = self._writer.file
+        if file is not None and self._keeping.ends(file.size, self._clock() - self._began):
+            self._rotate()
+
+    def _rotate(self) -> None:
+        """End the file and begin the next; where that fails, it is tried with the next write."""
+        if self._closed:
+            return
+        try:
+            if self._checkpoints is not None:
+                self._writer.write(self._batch)
+                self._batch = Batch(self._writer.next)
+                self._vouch(self._checkpoints, last=True)
+            end = Note(self._clock(), body("closed", {}))
+            self._writer.write(Batch(self._batch.first, [*self._batch.entries, end]))
+        except OSError:
+            return
+        self._batch, file = Batch(self._writer.next), self._writer.file
+        try:
+            if file is not None and self._synced:
+                file.sync(file.size)
+            self._writer.open()
+        except OSError:
+            # Nothing may stand after the end: the next write opens another file.
+            if file is not None:
+                file.close()
+            return
+        self._batch, self._began = Batch(self._writer.next), self._clock()
+        self._upkeep.begin(self._name(), 0)
+
+    def _name(self) -> str:
+        return self._writer.file.name if self._writer.file else ""
 
     def _write_the_end(self) -> None:
         self._take_outcomes()
@@ -275,10 +324,10 @@ class FileLog:
             self._batch.entries.append(Note(self._clock(), body("closed", {})))
             self._write()
         if self._synced:
-            _sync(*self._written())
+            sync(*self._written())
         if self._checkpoints is not None and (head := self._writer.head()):
             # The very end is vouched for only elsewhere: after it nothing may stand in the file.
-            self._checkpoints.tell(self._checkpoints.sign(head, self._clock()), _nobody_hears)
+            self._checkpoints.tell(self._checkpoints.sign(head, self._clock()), nobody_hears)
             self._checkpoints.close()
 
     def _vouch(self, checkpoints: Checkpoints, *, last: bool = False) -> None:
@@ -303,7 +352,7 @@ class FileLog:
 
     def _fragment(self, value: Who | What) -> bytes:
         """Encode a value that will come again, and keep the bytes."""
-        told = _encoded(lambda: plain(value))
+        told = encoded(lambda: plain(value))
         if len(self._fragments) >= _CACHED or self._fragment_bytes > _CACHED_BYTES:
             self._fragments.clear()
             self._fragment_bytes = 0
@@ -317,35 +366,6 @@ class FileLog:
         self._writer.leave_to_parent(len(self._batch.entries))
         self._batch, self._ended = Batch(self._writer.next), []
         self._oldest, self._failing = 0.0, False
-
-
-def _nobody_hears(what: str) -> None:
-    """Take a failure of an anchor when the log is closed already."""
-
-
-def _encoded(encode: Callable[[], bytes]) -> bytes:
-    """Encode what a record says, or refuse."""
-    told = b""
-    with contextlib.suppress(ValueError, TypeError):
-        told = encode()
-    # Out here, for the codec's error holds the text and would travel along as the context.
-    if not told:
-        raise AuditUnavailable("the audit record could not be encoded")
-    if len(told) > LONGEST // 4:
-        raise AuditUnavailable("the audit record would be too long")
-    return told
-
-
-def _sync(file: AppendedFile | None, mark: int) -> None:
-    try:
-        if file:
-            file.sync(mark)
-    except OSError as error:
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: OSError) -> AuditUnavailable:
-    return AuditUnavailable(f"the audit log could not be written: {error.strerror}")
 
 
 def _follow_forks(log: FileLog) -> None:

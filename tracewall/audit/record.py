@@ -10,12 +10,14 @@ kept elsewhere shows that.
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 
 import msgspec
 
@@ -23,6 +25,7 @@ FORMAT: Final = 1
 FIRST_PREV: Final = b"0" * 64
 LONGEST: Final = 1 << 20
 SUFFIX: Final = ".jsonl"
+DAMAGED: Final = "the packed file is damaged"
 
 _SEAL_LENGTH: Final = len(b',"crc":"01234567"}')
 _encode: Final = msgspec.json.Encoder().encode
@@ -97,17 +100,51 @@ def sealed(line: bytes) -> bool:
 
 
 def lines(path: Path) -> Iterator[bytes]:
-    """Read the lines of a file with their newlines, none longer than `LONGEST` + 1 bytes."""
-    with path.open("rb", buffering=1 << 20) as stream:
-        while line := stream.readline(LONGEST + 1):
+    """Read the lines of a file with their newlines, none longer than `LONGEST` + 1 bytes.
+
+    Raises:
+        OSError: it can't be read, or what was packed can't be unpacked.
+    """
+    with _opened(path) as stream:
+        while line := _line(stream):
             yield line
             if not line.endswith(b"\n") and len(line) <= LONGEST:
                 # The end: what a writing process adds by now would be half of this line.
                 return
 
 
+def _line(stream: IO[bytes]) -> bytes:
+    try:
+        return stream.readline(LONGEST + 1)
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(errno.EIO, DAMAGED) from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if path.name.endswith(SUFFIX + ".gz"):
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return path.open("rb", buffering=1 << 20)
+
+
+def plain_name(path: Path) -> str:
+    """Give the name that a log file was written under, packed or not."""
+    return path.name.removesuffix(".gz")
+
+
 def files(path: Path) -> list[Path]:
-    """List the log files of a directory, oldest first, or the one file that `path` is."""
+    """List the log files of a directory, oldest first, or the one file that `path` is.
+
+    A packed file beside the plain one it was made from is not whole yet, or not needed.
+    """
     if not path.is_dir():
         return [path]
-    return sorted(entry for entry in path.iterdir() if entry.name.endswith(SUFFIX))
+    found = {entry.name: entry for entry in path.iterdir() if _is_log(entry.name)}
+    return [
+        entry
+        for name, entry in sorted(found.items())
+        if not name.endswith(".gz") or plain_name(entry) not in found
+    ]
+
+
+def _is_log(name: str) -> bool:
+    return name.endswith((SUFFIX, SUFFIX + ".gz"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracewall.audit.anchor import Anchor, Checkpoints, FileAnchor, HttpAnchor
+from tracewall.audit.keeping import Keeping
 from tracewall.audit.log import Durability, FileLog
 from tracewall.audit.notes import BadKey, Signer
 
@@ -19,6 +20,7 @@ def open_log(
     anchor_file: Path | None = None,
     anchor_url: str = "",
     anchors: tuple[Anchor, ...] = (),
+    keeping: Keeping = Keeping(),  # noqa: B008 (a frozen value)
 ) -> FileLog:
     """Open a log, with checkpoints where a signing key is given.
 
@@ -34,7 +36,7 @@ def open_log(
     if signing_key is None:
         if told:
             raise BadKey("anchors take signed checkpoints; there is no signing key")
-        return FileLog(directory, durability=durability)
+        return FileLog(directory, durability=durability, keeping=keeping)
     signer = Signer.parse(signing_key)
     checkpoints = Checkpoints(signer, told, records=records, seconds=seconds)
-    return FileLog(directory, durability=durability, checkpoints=checkpoints)
+    return FileLog(directory, durability=durability, checkpoints=checkpoints, keeping=keeping)

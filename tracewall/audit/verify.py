@@ -10,7 +10,18 @@ from typing import Any, Final
 import msgspec
 
 from tracewall.audit.notes import BadNote, PublicKey, opened, vouched
-from tracewall.audit.record import FIRST_PREV, FORMAT, LONGEST, Head, digest, files, lines, sealed
+from tracewall.audit.record import (
+    DAMAGED,
+    FIRST_PREV,
+    FORMAT,
+    LONGEST,
+    Head,
+    digest,
+    files,
+    lines,
+    plain_name,
+    sealed,
+)
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -77,6 +88,7 @@ class _Line(msgspec.Struct):
     intent: int = -1
     of: str | None = None
     note: str = ""
+    before: str = ""
 
 
 _decode: Final = msgspec.json.Decoder(_Line).decode
@@ -110,15 +122,24 @@ def verify(
     heads = [head] if isinstance(head, Head) else list(head)
     if where.is_dir():
         heads += [followed for file in paths if (followed := _followed(file))]
-    known = tuple(keys)
-    walks = [_Walk(file, heads, known) for file in paths]
+    return check(paths, heads, tuple(keys))
+
+
+def check(
+    paths: Collection[Path], heads: Collection[Head] = (), keys: Collection[PublicKey] = ()
+) -> Report:
+    """Check files that belong to one log; see `verify`."""
+    walks = [_Walk(file, heads, keys) for file in paths]
     for walk in walks:
         walk.read()
     _refuse_copies(walks)
     _close_across_files(walks)
     reports = [walk.report() for walk in walks]
-    for name in sorted({known.file for known in heads} - {file.name for file in paths}):
-        reports.append(FileReport(file=name, fault=Fault(0, "the file is missing")))
+    horizon = max((walk.retired for walk in walks if not walk.fault), default="")
+    for name in sorted({known.file for known in heads} - {plain_name(file) for file in paths}):
+        # A file's name begins with its beginning: what is older was retired, and that is recorded.
+        if name >= horizon:
+            reports.append(FileReport(file=name, fault=Fault(0, "the file is missing")))
     return Report(tuple(reports))
 
 
@@ -151,8 +172,11 @@ class _Walk:
         self.fault: Fault | None = None
         self.open: set[int] = set()
         self.ended_elsewhere: list[tuple[str, int]] = []
+        self.retired = ""
         self._path = path
-        self._remembered = {(known.n, known.sha256) for known in heads if known.file == path.name}
+        self._remembered = {
+            (known.n, known.sha256) for known in heads if known.file == plain_name(path)
+        }
         self._watched = {n for n, _ in self._remembered}
         self._line = 0
         self._n = 0
@@ -174,10 +198,14 @@ class _Walk:
             self._end()
         except _Faulty as fault:
             self.fault = Fault(self._line, str(fault))
+        except OSError as error:
+            if error.strerror != DAMAGED:
+                raise
+            self.fault = Fault(self._line, DAMAGED)
 
     def report(self) -> FileReport:
         """Sum up."""
-        name = self._path.name
+        name = plain_name(self._path)
         return FileReport(
             file=name,
             records=self._n,
@@ -231,7 +259,9 @@ class _Walk:
                     raise _Faulty("the log was closed without a signed checkpoint before its end")
             case "checkpoint":
                 self._vouched(record)
-            case "statement" | "incident":
+            case "retired":
+                self.retired = max(self.retired, record.before)
+            case "statement" | "incident" | "recovered":
                 pass
             case _:
                 raise _Faulty("a record of a kind that this version does not know")
@@ -247,7 +277,7 @@ class _Walk:
             head = opened(record.note, self._keys) if self._keys else vouched(record.note)
         except BadNote as ex:
             raise _Faulty(str(ex)) from None
-        if head.file != self._path.name:
+        if head.file != plain_name(self._path):
             # The file before this one went bad when its checkpoint was due.
             return
         if (head.n, head.sha256) != (record.n - 1, record.prev):
@@ -288,7 +318,7 @@ def _followed(path: Path) -> Head | None:
         return None
     try:
         return _decode(next(lines(path), b"")).follows
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

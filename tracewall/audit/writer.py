@@ -55,6 +55,8 @@ class Writer:
         if file is None or not file.usable:
             file = self.open()
         count = len(batch.entries)
+        if not count:
+            return
         lines, prev = seal(self._n, self._prev, self._bodies(batch))
         n = self._n + count
         file.append(lines)

@@ -16,6 +16,7 @@ from tracewall.policy.kinds import (
     GroupName,
     Only,
     RowFilter,
+    Size,
     Text,
     Whole,
 )
@@ -37,6 +38,7 @@ from tracewall.policy.model import (
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import ACTOR, IDENTITY, ISSUER, RULE_NAME
 
+_CENTURY = 3_155_760_000
 _MANY_ROWS = 2**63 - 1
 
 _GROUPS = Many(GroupName())
@@ -88,6 +90,13 @@ AUDIT = Section(
         ),
         "anchor_url": Key(
             Text("a URL", check=anchor), "The https URL that checkpoints are posted to."
+        ),
+        "rotate_size": Key(Size(), "A file ends when it is so large; 0: never."),
+        "rotate_interval": Key(Duration(_CENTURY), "A file ends when it is so old; 0: never."),
+        "pack": Key(Flag(), "Whether files that have ended are packed (gzip)."),
+        "keep_for": Key(Duration(), "A file is deleted so long after its last record; 0: never."),
+        "keep_size": Key(
+            Size(), "The oldest files are deleted while there are more bytes; 0: never."
         ),
     },
     exclusive=(("signing_key_env", "signing_key_file"),),

@@ -25,6 +25,8 @@ _CONTROL = r"\u0000-\u001f\u007f"
 END = r"$(?!\n)"
 PLAIN = rf"^[^{_CONTROL}]*{END}"
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "kB": 1000, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_MOST_BYTES = 10**15
 # PostgreSQL takes a timeout as milliseconds in a signed 32-bit integer.
 _LONGEST_TIME = 2_147_483
 _LONGEST_NAME = 63
@@ -177,8 +179,38 @@ class Positive:
 
 
 @dataclass(frozen=True)
+class Size:
+    """A number of bytes: ``"64MB"``, ``"10GB"`` (powers of 1000) or the number."""
+
+    help = 'write "500kB", "64MB", "10GB" or a number of bytes'
+    pattern = rf"^[0-9]{{1,12}} ?({'|'.join(_BYTES)}){END}"
+
+    def read(self, raw: object, place: Place, reading: Reading) -> int:
+        """Return bytes."""
+        if isinstance(raw, str):
+            number = re.match(r"[0-9]+", raw) if re.search(self.pattern, raw) else None
+            if number is None:
+                reading.wrong(place, "this is no number of bytes", self.help)
+                return 0
+            raw = int(number[0]) * _BYTES[raw[number.end() :].strip()]
+        if not isinstance(raw, int) or isinstance(raw, bool):
+            reading.mistyped(place, "a number of bytes", raw, self.help)
+            return 0
+        if not 0 <= raw <= _MOST_BYTES:
+            reading.wrong(place, f"expected a number of bytes from 0 to {_MOST_BYTES}", self.help)
+        return raw
+
+    def schema(self) -> Json:
+        """Return both ways to write it."""
+        number = {"type": "integer", "minimum": 0, "maximum": _MOST_BYTES}
+        return {"anyOf": [{"type": "string", "pattern": self.pattern}, number]}
+
+
+@dataclass(frozen=True)
 class Duration:
     """A length of time: ``"250ms"``, ``"30s"``, ``"5min"``, ``"1h"``, ``"1d"`` or seconds."""
+
+    most: int = _LONGEST_TIME
 
     help = 'write "250ms", "30s", "5min", "1h", "1d" or a number of seconds'
     pattern = rf"^[0-9]{{1,12}}(\.[0-9]{{1,6}})? ?({'|'.join(_UNITS)}){END}"
@@ -190,8 +222,8 @@ class Duration:
             reading.wrong(place, "this is no length of time", self.help)
         elif seconds is None:
             reading.mistyped(place, "a length of time", raw, self.help)
-        elif not 0 <= seconds <= _LONGEST_TIME:
-            expected = f"expected a length of time from 0 to {_LONGEST_TIME} seconds"
+        elif not 0 <= seconds <= self.most:
+            expected = f"expected a length of time from 0 to {self.most} seconds"
             reading.wrong(place, expected, self.help)
         return seconds or 0.0
 
@@ -205,7 +237,7 @@ class Duration:
     def schema(self) -> Json:
         """Return both ways to write it."""
         text = {"type": "string", "pattern": self.pattern}
-        return {"anyOf": [text, {"type": "number", "minimum": 0, "maximum": _LONGEST_TIME}]}
+        return {"anyOf": [text, {"type": "number", "minimum": 0, "maximum": self.most}]}
 
 
 def _number(raw: object) -> float | None:

@@ -198,6 +198,9 @@ class Audit:
     Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
     path) is set, the record's end is signed after ``checkpoint_records`` records or
     ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
+    A file ends after ``rotate_size`` bytes or ``rotate_interval`` seconds; with ``pack`` it
+    is packed then, and deleted ``keep_for`` seconds after its last record, or when there are
+    more than ``keep_size`` bytes of files (0: never).
     """
 
     directory: str = "audit"
@@ -208,6 +211,11 @@ class Audit:
     checkpoint_interval: float = 60.0
     anchor_file: str = ""
     anchor_url: str = ""
+    rotate_size: int = 0
+    rotate_interval: float = 0.0
+    pack: bool = False
+    keep_for: float = 0.0
+    keep_size: int = 0
 
     @property
     def signed(self) -> bool:

@@ -1,0 +1,80 @@
+"""What a process that died has left: its log is ended in its place, and in its name.
+
+1. Only a file that nobody holds, and that verifies, is touched; a faulty one is evidence.
+2. A torn record at its end is cut off, and told by its length and hash.
+3. Intents without an outcome get ``unknown``: nobody can say whether they were carried out.
+4. Then the file is closed, with a checkpoint where there is a key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tracewall.audit.locks import abandoned
+from tracewall.audit.notes import Signer, checkpoint
+from tracewall.audit.record import SUFFIX, Head, body, digest, files, seal
+from tracewall.audit.verify import FileReport, check
+from tracewall.events import Ended
+
+
+def recover(directory: Path, *, own: str, at: float, signer: Signer | None = None) -> Iterator[str]:
+    """End the logs of dead processes in a directory; give the names of faulty ones.
+
+    Args:
+        directory: where the files are.
+        own: the name of the file that this process writes.
+        at: the time that the records get (Unix seconds).
+        signer: signs the end.
+
+    Raises:
+        OSError: a file can't be read or written.
+    """
+    plain = [path for path in files(directory) if path.name.endswith(SUFFIX) and path.name != own]
+    for path in plain:
+        if _is_closed(path):
+            continue
+        with abandoned(path) as fd:
+            if fd is None:
+                continue
+            (report, *_) = _reports(path, plain)
+            if report.fault is not None:
+                yield path.name
+            elif not report.closed and report.head is not None:
+                _end(fd, report, at, signer)
+
+
+def _end(fd: int, report: FileReport, at: float, signer: Signer | None) -> None:
+    size = os.fstat(fd).st_size
+    torn = os.pread(fd, report.torn, size - report.torn) if report.torn else b""
+    head = report.head
+    assert head is not None, "an empty file has no torn record to speak of"
+    told: dict[str, object] = {"torn": len(torn)} if torn else {}
+    if torn:
+        told["sha256"] = digest(torn).decode()
+    unknown = Ended(status="unknown")
+    said = [body("recovered", told)]
+    said += [body("outcome", {"intent": n, "ended": unknown}) for n in report.open_intents]
+    lines, prev = seal(head.n + 1, head.sha256.encode(), ((at, each) for each in said))
+    last, n = b"", head.n + 1 + len(said)
+    if signer is not None:
+        note = signer.note(checkpoint(Head(file=head.file, n=n - 1, sha256=prev.decode()), at))
+        last, prev = seal(n, prev, [(at, body("checkpoint", {"note": note}))])
+        n += 1
+    closed, _ = seal(n, prev, [(at, body("closed", {}))])
+    os.ftruncate(fd, size - len(torn))
+    os.write(fd, lines + last + closed)
+
+
+def _reports(path: Path, others: Iterable[Path]) -> list[FileReport]:
+    """Verify a file, with those of the same process: an outcome may be in a later one."""
+    process = path.name.split("-")[1]
+    kin = [other for other in others if other.name.split("-")[1:2] == [process] and other != path]
+    return [report for report in check([path, *kin]).files if report.file == path.name]
+
+
+def _is_closed(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 200))
+        return b'"kind":"closed","crc":"' in stream.read().rsplit(b"\n", 2)[-2:][0]
