@@ -94,7 +94,9 @@ AUDIT = Section(
         "rotate_size": Key(Size(), "A file ends when it is so large; 0: never."),
         "rotate_interval": Key(Duration(_CENTURY), "A file ends when it is so old; 0: never."),
         "pack": Key(Flag(), "Whether files that have ended are packed (gzip)."),
-        "keep_for": Key(Duration(), "A file is deleted so long after its last record; 0: never."),
+        "keep_for": Key(
+            Duration(_CENTURY), "A file is deleted so long after its last record; 0: never."
+        ),
         "keep_size": Key(
             Size(), "The oldest files are deleted while there are more bytes; 0: never."
         ),
