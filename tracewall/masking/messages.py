@@ -12,7 +12,8 @@ part has a ``type``. Each of `CLASSES` is hidden by itself:
 - ``other``         everything else: blobs, files, parts of unknown types, what is no message
 
 1. What no class claims belongs to ``other``: an unknown shape is never shown for its shape.
-2. What says how a conversation is built stays: role, type, id, name, finish_reason.
+2. What says how a conversation is built stays: ids, names of tools, and the role, type and
+   finish_reason where they are words that the conventions or the larger providers know.
 3. The older forms are known too: ``content`` beside ``role``, ``tool_calls``, spans'
    attributes such as ``gen_ai.input.messages``, each as JSON or as a text that holds it.
 """
@@ -62,10 +63,18 @@ _ATTRIBUTES: Mapping[str, str] = MappingProxyType(
 _LISTS = frozenset(
     ("gen_ai.input.messages", "gen_ai.output.messages", "messages", "input_messages")
 ) | {"output_messages"}
-_BUILT = frozenset(("role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "name")) | {
-    "finish_reason", "index",
-}  # fmt: skip
+_NAMES = frozenset(("id", "call_id", "tool_call_id", "tool_use_id", "name", "index"))
 _WORD = re.compile(r"[\w.:/+-]{1,128}")
+_KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "role": frozenset("system developer user assistant tool function model".split()),
+        "type": frozenset((*_PARTS, *"blob file uri message function custom generic".split())),
+        "finish_reason": frozenset(
+            "stop length content_filter tool_call tool_calls tool_use error end_turn max_tokens"
+            " stop_sequence function_call".split()
+        ),
+    }
+)
 _SYSTEM = frozenset(("system", "developer"))
 
 
@@ -184,8 +193,10 @@ class MessageMask:
 
 
 def _is_built(key: str, item: object) -> bool:
-    """Tell whether a member says how a conversation is built: a word, and no sentence."""
-    if key not in _BUILT:
+    """Tell whether a member says how a conversation is built, in a word that is known."""
+    if key in _KNOWN:
+        return isinstance(item, str) and item in _KNOWN[key]
+    if key not in _NAMES:
         return False
     return isinstance(item, int) or (isinstance(item, str) and _WORD.fullmatch(item) is not None)
 
