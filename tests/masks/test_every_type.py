@@ -108,12 +108,20 @@ def test_no_base_type_is_forgotten(zoo: Any) -> None:
     assert {row[0] for row in found} - SAMPLES.keys() - NO_COLUMNS == set()
 
 
+def declared(conn: Any, sql: str, binary: bool) -> Any:
+    """Fetch by a server-side cursor, row by row."""
+    with conn.transaction(), conn.cursor("zoo") as cursor:
+        cursor.itersize = 1
+        return list(cursor.execute(sql, binary=binary))
+
+
 DOORS = {
     "fetchall": lambda conn, sql, binary: conn.cursor(binary=binary).execute(sql).fetchall(),
     "fetchone": lambda conn, sql, binary: [
         (cursor := conn.cursor(binary=binary)).execute(sql).fetchone(),
         cursor.fetchone(),
     ],
+    "server cursor": lambda conn, sql, binary: declared(conn, sql, binary),
     "stream": lambda conn, sql, binary: list(conn.cursor().stream(sql, binary=binary)),
 }
 
