@@ -108,6 +108,19 @@ rows = "region = 'north'"
 lifts = ["codes"]
 
 [[grants]]
+name = "mixed"
+groups = ["mixed"]
+actions = ["select"]
+tables = ["shop.events", "shop.events_high"]
+
+[[grants]]
+name = "low"
+groups = ["mixed"]
+actions = ["select"]
+tables = ["shop.events_low"]
+rows = "tenant_id = claim('tenant')"
+
+[[grants]]
 name = "free"
 groups = ["tenants"]
 actions = ["anything"]

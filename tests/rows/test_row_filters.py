@@ -295,6 +295,14 @@ def test_what_is_ones_own_can_be_worked_with(shop: Any) -> None:
     assert shop.all("select count(*) from shop.orders") == [(5,)]
 
 
+def test_a_partition_s_filter_is_not_gone_around_by_its_parent(shop: Any) -> None:
+    """Where a partition is filtered and its parent is not, the parent is refused."""
+    with shop.connect("acme", "mixed") as conn:
+        assert ids(conn, "select tenant_id from shop.events_low") == {"acme"}
+        with pytest.raises(tracewall.Forbidden, match="partitions"):
+            conn.execute("select what from shop.events")
+
+
 def test_the_wall_alone_knows_that_a_view_reads_past_the_filter(shop: Any) -> None:
     """A view by its owner's rights, one over such a view, and a copy are refused."""
     with shop.connect("acme", "tenants") as conn:

@@ -197,6 +197,10 @@ class Rights:
         found = self.filters(action, oid)
         if self._others_see_less(action, oid, found):
             return "who acts for you is not granted the same rows"
+        # Rows of a partition or heir are rows of its parent too.
+        kin = (self.filters(action, each.oid) for each in self.catalog.family[oid])
+        if any(not each <= UNFILTERED and each != found for each in kin):
+            return "your rows of its partitions or heirs are filtered otherwise"
         if found <= UNFILTERED or relation.kind == "S":
             return ""
         if relation.kind not in ("r", "p") or not held(self.policy, self.catalog, relation):
