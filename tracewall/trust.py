@@ -29,13 +29,9 @@ def verifier_of(policy: Policy, revoked: Callable[[Principal], bool] | None = No
     rights = [_rights(actor, policy) for actor in policy.actors]
     named = policy.identity.revocations
     listed = RevocationList(str(beside(policy, named))) if named else None
+    issuers = [trusted_issuer(issuer, policy) for issuer in policy.issuers]
     try:
-        return Verifier(
-            [trusted_issuer(issuer, policy) for issuer in policy.issuers],
-            actors=rights,
-            revocations=listed,
-            revoked=revoked,
-        )
+        return Verifier(issuers, actors=rights, revocations=listed, revoked=revoked)
     except ValueError as ex:
         raise PolicyError(str(ex), path=policy.path) from None
 
