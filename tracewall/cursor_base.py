@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 
-_LOOK_EVERY = 50
-"""How many rows of a stream go by between two looks at whether the token still holds."""
-
 check(drift())
 
 
@@ -327,14 +324,13 @@ class GuardedCursor(CopyDoor[Row]):
         elif result is not None:
             session = self._guarded_by()
             try:
+                # Each time, for a consumer may let hours pass between two rows.
+                session.recheck()
                 if first or admission is None:
-                    session.recheck()
                     session.observe(admission, result)
                 else:
                     # Each result of a stream has the columns that its first one had.
                     session.count(admission, result.ntuples)
-                    if admission.rows % _LOOK_EVERY == 0:
-                        session.recheck()
             except (Forbidden, TokenRejected) as ex:
                 self._drop(admission, ex)
                 raise
