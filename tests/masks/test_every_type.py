@@ -9,6 +9,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tracewall.errors import PolicyError
+
 SAMPLES = {
     "bool": "true", "bytea": r"\x5a5a514b4a5851515a", "char": "Z", "name": "zqkjxvwname",
     "int8": "7361529485716253", "int2": "31847", "int4": "1736152948", "regproc": "now",
@@ -222,3 +224,20 @@ def test_an_error_of_a_mask_withholds_the_rows(zoo: Any, columns: Any) -> None:
             conn.execute(f"SELECT id, {column} FROM zoo.every").fetchall()
         told = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
         assert "zqkjxvw" not in told and "own" in told
+
+
+@pytest.mark.parametrize("path", ["zookeeper:nobody", "zookeeper:NOT_A_FUNCTION", "no.zoo:gone"])
+def test_a_function_that_there_is_not_is_told_at_once(zoo: Any, columns: Any, path: str) -> None:
+    """The wall is not made, so that no value waits for a mask that can't be had."""
+    rule = '\n[[masks]]\nname = "own"\ncolumns = ["zoo.every.c1"]\nmethod = "callable"\n'
+    with pytest.raises(PolicyError, match="own"):
+        zoo.load(f'{rule}callable = "{path}"\n')
+
+
+def test_a_function_of_the_policys_own_masks_values(zoo: Any, columns: Any) -> None:
+    """It gets the value as psycopg loads it, and never NULL."""
+    column = next(column for column, name in columns.items() if name == "text")
+    rule = f'\n[[masks]]\nname = "own"\ncolumns = ["zoo.every.{column}"]\nmethod = "callable"\n'
+    conn = zoo.guarded(rule + 'callable = "zookeeper:shout"\n')
+    rows = conn.execute(f"SELECT {column} FROM zoo.every ORDER BY id").fetchall()
+    assert rows == [("Z!",), (None,)]

@@ -182,3 +182,15 @@ def test_a_value_beyond_the_limit_is_withheld_in_clear_words(zoo: Any, people: A
         assert shown.startswith("[masked:name:")
     finally:
         zoo.plain.execute("DELETE FROM zoo.people WHERE id = 5")
+
+
+def test_a_mark_is_not_written_back_by_copy(zoo: Any, people: Any, marks: dict[str, str]) -> None:
+    """Rows that are copied in are looked at as they leave; none of them is stored."""
+    conn = zoo.guarded(RULES, mask_key=KEY)
+    with (
+        pytest.raises(Forbidden, match="masked value"),
+        conn.cursor().copy("COPY zoo.people (id, notes) FROM STDIN") as copy,
+    ):
+        copy.write_row((77, marks["name"]))
+    conn.close()
+    assert zoo.plain.execute("SELECT id FROM zoo.people WHERE id = 77").fetchone() is None
