@@ -175,12 +175,13 @@ def _read(view: Relation, tree: Node, log: Reading) -> Followed:
     rows, _ = _beneath(_with_targets(body, kept), view, log)
     parts = {}
     for at, attribute in enumerate(view.columns):
-        alone = [*kept[:at], targets[at], *kept[at + 1 :]]
-        made, _ = _beneath(_with_targets(body, alone), view, log)
+        flow = shown[attribute.attnum]
+        made = _of_one_column(targets[at], flow, view, log)
+        if made is None:
+            alone = [*kept[:at], targets[at], *kept[at + 1 :]]
+            made, _ = _beneath(_with_targets(body, alone), view, log)
         uses = tuple(use for use in made.uses if use not in rows.uses)
-        parts[attribute.attnum] = Beneath(
-            made.accesses - rows.accesses, uses, shown[attribute.attnum]
-        )
+        parts[attribute.attnum] = Beneath(made.accesses - rows.accesses, uses, flow)
     return Followed(rows, parts, _base(body, log))
 
 
@@ -198,6 +199,26 @@ def _beneath(tree: Node, view: Relation, log: Reading) -> tuple[Beneath, tuple[N
         for a in inner.accesses
     )
     return Beneath(accesses, tuple(inner.uses)), columns
+
+
+def _of_one_column(target: Node, flow: Flow, view: Relation, log: Reading) -> Beneath | None:
+    """Give what an output that is a relation's column reads; None for any other output."""
+    columns = sorted(_unchanged(flow))
+    plain = "ColumnRef" in target["ResTarget"].get("val", {})
+    if not plain or not columns or not all(attnum for _, attnum in columns):
+        return None
+    read = dict.fromkeys(columns)
+    uses: dict[Use, None] = {}
+    for oid, attnum in columns:
+        beneath = log.catalog.relations[oid]
+        if is_view(beneath):
+            part = follow(beneath, log).columns[attnum]
+            read.update(((access.relation, access.attnum), None) for access in part.accesses)
+            uses.update(dict.fromkeys(part.uses))
+    rights = (
+        Access("select", oid, attnum, _spell(oid, attnum, log), view.oid) for oid, attnum in read
+    )
+    return Beneath(frozenset(rights), tuple(uses))
 
 
 def _with_targets(body: Node, targets: list[Node]) -> Node:
