@@ -658,3 +658,29 @@ def test_unknown_names_are_told_apart_for_the_catalogs_sake(judge: Any, words: A
     assert judge("SELECT pg_sleep(1) FROM nowhere", words.grant()).unknown
     assert not judge("SELECT email FROM people", words.grant(columns="id")).unknown
     assert not judge("DROP TABLE people", words.grant()).unknown
+
+
+def test_the_policys_limit_of_time_can_only_be_tightened(judge: Any, words: Any) -> None:
+    """Where the policy limits a statement's time, nobody lifts or resets it, in any spelling."""
+    from dataclasses import replace
+
+    from tracewall.policy.model import Limits
+
+    limited = replace(words.policy(words.grant()), limits=Limits(statement_timeout=2.0))
+    for value in ("100", "'2s'", "'2000ms'", "1"):
+        assert judge(f"SET statement_timeout = {value}", limited).allowed, value
+        assert judge(f"SET LOCAL statement_timeout = {value}", limited).allowed, value
+    for statement in (
+        "SET statement_timeout = 0",
+        "SET statement_timeout = 2001",
+        "SET statement_timeout = '3s'",
+        "SET statement_timeout = '1min'",
+        "SET statement_timeout = '0.0001d'",
+        "SET statement_timeout = -1",
+        "SET statement_timeout TO DEFAULT",
+        "RESET statement_timeout",
+        "SELECT set_config('statement_timeout', '0', false)",
+        "SELECT set_config('STATEMENT_TIMEOUT', $1, true)",
+    ):
+        assert judge(statement, limited).rule == "limits.statement_timeout", statement
+        assert judge(statement, words.grant()).allowed, statement
