@@ -57,7 +57,7 @@ def catalog(corpus: list[str]) -> Catalog:
         for oid, (name, listed) in enumerate(columns.items(), start=1_000)
     ]
     settings = {"database": "d", "role": "r", "path": ["pg_catalog", "public"]}
-    answers: tuple[Any, ...] = (settings, known, [], [], [], [], [], [])
+    answers: tuple[Any, ...] = (settings, known, [], [], [], [], [], [], [], [])
     return read([msgspec.json.encode(answer) for answer in answers])
 
 

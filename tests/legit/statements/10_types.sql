@@ -24,3 +24,4 @@ SELECT erf(0), gamma(4), random() BETWEEN 0 AND 1, trim_scale(1.500), scale(1.50
 SELECT unnest('{1,2}'::int[]), unnest('{a,b}'::text[]);
 SELECT generate_series(1, 3), generate_series(1.0, 2.0, 0.5);
 SELECT generate_subscripts(ARRAY['a', 'b'], 1);
+SELECT point(1, 1) ~= point(1, 1), box(point(0, 0), point(1, 1)) <<| box(point(0, 2), point(1, 3)), circle(point(0, 0), 1) && circle(point(1, 0), 1), @-@ lseg(point(0, 0), point(3, 4));
