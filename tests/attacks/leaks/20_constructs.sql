@@ -22,7 +22,6 @@ SELECT r.{c} FROM lab.people p, jsonb_to_record(to_jsonb(p)) AS r ({c} text);
 SELECT r.x FROM lab.people p, json_to_recordset(json_build_array(json_build_object('x', p.{c}))) AS r (x text);
 SELECT k FROM lab.people p, jsonb_object_keys(jsonb_build_object(p.{c}, 1)) k;
 SELECT t.v FROM lab.people p, JSON_TABLE(to_jsonb(p), '$' COLUMNS (v text PATH '$.{c}')) AS t;
-SELECT t.v FROM lab.people p, JSON_TABLE('{}'::jsonb, '$' COLUMNS (v text PATH '$.x' DEFAULT p.{c} ON EMPTY)) AS t;
 SELECT t.v FROM lab.people p, JSON_TABLE('{}'::jsonb, '$' PASSING p.{c} AS q COLUMNS (v text PATH '$q')) AS t;
 SELECT t.n FROM lab.people p, JSON_TABLE(to_jsonb(p), '$' COLUMNS (NESTED PATH '$.{c}' COLUMNS (n text PATH '$'))) AS t;
 SELECT JSON_VALUE(to_jsonb(p), '$.{c}') FROM lab.people p;
