@@ -73,8 +73,10 @@ async def test_results_tell_their_shape(conn: Any) -> None:
     ]
     assert (cursor.rowcount, cursor.statusmessage, cursor.rownumber) == (3, "SELECT 3", 0)
     await cursor.executemany("select %s::int", [(1,), (2,)], returning=True)
-    assert [await each.fetchone() async for each in cursor.results()] == [(1,), (2,)]
-    await cursor.set_result(-2)
+    if hasattr(cursor, "set_result"):
+        # It came with psycopg 3.3.
+        assert [await each.fetchone() async for each in cursor.results()] == [(1,), (2,)]
+        await cursor.set_result(-2)
     assert await cursor.fetchone() == (1,)
 
 
