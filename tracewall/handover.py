@@ -79,6 +79,7 @@ def _forget(conn: Any) -> None:
     conn._prepared.clear()
     conn._prepared._to_flush.clear()
     conn._portals.clear()
+    conn._portals.clear()
     while conn._wire.notifies():
         pass
     # Before 3.2 psycopg kept no notifications for later.
