@@ -22,6 +22,7 @@ HINT:  select the column itself: it comes back masked
 > drop table people
     Unreadable - the statement is refused: DROP is not among the statements that may be sent \
 (rule unreadable)
+HINT:  this needs a grant of "ddl"
 > select name from people
     Forbidden - relation "people" does not exist or is not granted to you for select (rule default)
 > select name from people
