@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from tracewall.audit.locks import abandoned
+from tracewall.audit.locks import abandoned, ordinary
 from tracewall.audit.record import SUFFIX, Head, digest, files, lines, plain_name
 
 
@@ -51,26 +51,31 @@ def pack(directory: Path, own: str) -> None:
         if path.name.endswith(SUFFIX) and path.name != own:
             with abandoned(path) as fd:
                 if fd is not None:
-                    _pack(path)
+                    _pack(path, fd)
 
 
-def _pack(path: Path) -> None:
+def _pack(path: Path, plain: int) -> None:
     packed, draft = path.with_name(f"{path.name}.gz"), path.with_name(f"{path.name}.gz.draft")
-    before = path.stat()
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    before = os.fstat(plain)
+    # Made anew, for what has that name may be a link to another file.
+    draft.unlink(missing_ok=True)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(fd, "wb") as raw:
-        with path.open("rb") as source, gzip.GzipFile("", "wb", 6, raw, mtime=0) as target:
+        with (
+            open(plain, "rb", closefd=False) as source,
+            gzip.GzipFile("", "wb", 6, raw, mtime=0) as target,
+        ):
             shutil.copyfileobj(source, target, 1 << 20)
         raw.flush()
         os.fsync(raw.fileno())
-    os.utime(draft, ns=(before.st_atime_ns, before.st_mtime_ns))
+        os.utime(raw.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
     draft.replace(packed)
     path.unlink()
 
 
 def retirable(directory: Path, keeping: Keeping, now: float, own: str) -> list[Path]:
     """List the files whose time has come at `now` (Unix seconds), oldest first."""
-    found = [(path, path.stat()) for path in files(directory)]
+    found = [(path, path.lstat()) for path in files(directory) if ordinary(path)]
     total, chosen = sum(state.st_size for _, state in found), []
     for path, state in found:
         old = keeping.keep_seconds and now - state.st_mtime >= keeping.keep_seconds

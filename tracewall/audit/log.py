@@ -166,10 +166,13 @@ class FileLog:
             sync(file, mark)
 
     def _note(self, kind: str, told: Mapping[str, Any]) -> None:
-        """Record something of the log's own, at once."""
+        """Record something of the log's own, at once, and vouch for it."""
         said = encoded(lambda: body(kind, told))
         with self._lock:
             self._add(Note(self._clock(), said), True)
+            if self._checkpoints is not None:
+                self._vouch(self._checkpoints, last=True)
+                self._write()
 
     def flush(self) -> None:
         """Write what is queued, pending outcomes included, as strongly as configured.

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tracewall.audit.locks import abandoned
+from tracewall.audit.locks import abandoned, ordinary, still_named
 from tracewall.audit.notes import Signer, checkpoint
 from tracewall.audit.record import SUFFIX, Head, body, digest, files, seal
 from tracewall.audit.verify import FileReport, check
@@ -31,7 +31,9 @@ def recover(directory: Path, *, own: str, at: float, signer: Signer | None = Non
     Raises:
         OSError: a file can't be read or written.
     """
-    plain = [path for path in files(directory) if path.name.endswith(SUFFIX) and path.name != own]
+    named = [path for path in files(directory) if path.name.endswith(SUFFIX) and path.name != own]
+    plain = [path for path in named if ordinary(path)]
+    yield from (path.name for path in named if not ordinary(path))
     for path in plain:
         if _is_closed(path):
             continue
@@ -41,7 +43,7 @@ def recover(directory: Path, *, own: str, at: float, signer: Signer | None = Non
             (report, *_) = _reports(path, plain)
             if report.fault is not None:
                 yield path.name
-            elif not report.closed and report.head is not None:
+            elif not report.closed and report.head is not None and still_named(fd, path):
                 _end(fd, report, at, signer)
 
 
@@ -75,6 +77,10 @@ def _reports(path: Path, others: Iterable[Path]) -> list[FileReport]:
 
 
 def _is_closed(path: Path) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 200))
-        return b'"kind":"closed","crc":"' in stream.read().rsplit(b"\n", 2)[-2:][0]
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 200))
+            return b'"kind":"closed","crc":"' in stream.read().rsplit(b"\n", 2)[-2:][0]
+    except OSError:
+        # Another user's: what one can't read must not keep the others from being ended.
+        return True

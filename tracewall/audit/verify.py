@@ -41,7 +41,9 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     bytes of an unfinished record are at the end (a crash leaves those); ``open_intents``
     the numbers of intents without an outcome; ``closed`` whether the log was closed in
     order; ``head`` the last good record, to be remembered; ``signed`` how many records
-    from the first on are vouched for by a checkpoint of a known key.
+    from the first on are vouched for by a checkpoint of a known key; ``found`` how many of
+    them by nobody but the process that ended the file after a crash, which took them as it
+    found them.
     """
 
     file: str
@@ -52,6 +54,7 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     head: Head | None = None
     signed: int = 0
+    found: int = 0
 
     @property
     def ok(self) -> bool:
@@ -153,6 +156,10 @@ def records(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
         OSError: the path can't be read.
     """
     for file in files(Path(path)):
+        if not file.is_file() and Path(path).is_dir():
+            # A pipe of that name would be waited for.
+            yield {"kind": "unreadable", "file": file.name, "line": 0}
+            continue
         for number, line in enumerate(lines(file), 1):
             yield _mapping(line) or {"kind": "unreadable", "file": file.name, "line": number}
 
@@ -172,7 +179,6 @@ class _Walk:
         self.fault: Fault | None = None
         self.open: set[int] = set()
         self.ended_elsewhere: list[tuple[str, int]] = []
-        self.retired = ""
         self._path = path
         self._remembered = {
             (known.n, known.sha256) for known in heads if known.file == plain_name(path)
@@ -185,6 +191,21 @@ class _Walk:
         self._closed = False
         self._keys = keys
         self._signed = 0
+        self._found = 0
+        self._retirements: list[tuple[int, str]] = []
+
+    @property
+    def retired(self) -> str:
+        """Give up to which name files may be gone: none that began after this one.
+
+        With keys, only what is signed for counts: whoever can write a file could say so.
+        """
+        name = plain_name(self._path)
+        told = (min(before, name) for n, before in self._retirements if self._is_told(n))
+        return max(told, default="")
+
+    def _is_told(self, n: int) -> bool:
+        return not self._keys or n < self._signed
 
     def read(self) -> None:
         """Walk through the file."""
@@ -215,6 +236,7 @@ class _Walk:
             closed=self._closed,
             head=Head(file=name, n=self._n - 1, sha256=self._prev) if self._n else None,
             signed=self._signed,
+            found=self._found,
         )
 
     def _take(self, line: bytes) -> None:
@@ -260,8 +282,10 @@ class _Walk:
             case "checkpoint":
                 self._vouched(record)
             case "retired":
-                self.retired = max(self.retired, record.before)
-            case "statement" | "incident" | "recovered":
+                self._retirements.append((record.n, record.before))
+            case "recovered":
+                self._found = record.n - self._signed if self._keys else 0
+            case "statement" | "incident":
                 pass
             case _:
                 raise _Faulty("a record of a kind that this version does not know")

@@ -188,6 +188,7 @@ def _json(report: Report) -> str:
             {"file": file.file, "ok": file.ok, "records": file.records, "closed": file.closed}
             | {
                 "signed": file.signed,
+                "found": file.found,
                 "torn": file.torn,
                 "open_intents": file.open_intents,
                 "fault": file.fault,
@@ -225,6 +226,8 @@ def _line(file: FileReport) -> Text:
         told.append(f", {len(file.open_intents)} without an outcome", "yellow")
     if file.signed:
         told.append(f", {file.signed} signed for")
+    if file.found:
+        told.append(f", {file.found} of them as they were found after a crash", "yellow")
     if file.torn:
         told.append(f", {file.torn} bytes of an unfinished record at the end", "yellow")
     if not file.closed and file.ok:
