@@ -52,6 +52,8 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
         )
         try:
             yield from turn_over_gen(self._conn, admission)
+            # From here on the name may mean this portal: whoever had it before fetches no more.
+            self._conn._portals.pop(self._name, None)
             self._rendered = rendered
             yield from super()._declare_gen(query, params, binary)
         except BaseException as ex:

@@ -32,7 +32,10 @@ PROTECTED = f"""
     UNION ALL SELECT gold{", NULL" * 13} FROM lab.vault
     UNION ALL SELECT line{", NULL" * 13} FROM lab.events_new
     UNION ALL SELECT code{", NULL" * 13} FROM lab.humans
-    UNION ALL SELECT code{", NULL" * 13} FROM lab.noisy"""
+    UNION ALL SELECT code{", NULL" * 13} FROM lab.noisy
+    UNION ALL SELECT doc ->> 'token', raw ->> 'token', chat::text, log::text, pair::text, late, bag
+        {", NULL" * 7} FROM lab.cases
+    UNION ALL SELECT host{", NULL" * 13} FROM lab.hosts"""
 WINDOW = 7
 """How many characters of a canary in a row count as a leak."""
 

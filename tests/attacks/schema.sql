@@ -82,6 +82,24 @@ CREATE FUNCTION lab.reveal(int) RETURNS text LANGUAGE sql RETURN (SELECT secret 
 CREATE OPERATOR lab.=== (LEFTARG = text, RIGHTARG = text, FUNCTION = textcat);
 CREATE DOMAIN lab.word AS text;
 CREATE SEQUENCE lab.steps;
+CREATE TYPE lab.couple AS (left_half text, right_half text);
+CREATE TABLE lab.cases (
+    id int PRIMARY KEY, title text, doc jsonb, raw json, bag text, chat jsonb, log jsonb, pair lab.couple, rank numeric
+);
+INSERT INTO lab.cases SELECT i, 'case' || i,
+    jsonb_build_object('token', lab.canary('key', i), 'open', 'yes', 'deep', jsonb_build_object('key', lab.canary('key', i)),
+        'list', jsonb_build_array(jsonb_build_object('key', lab.canary('key', i))), 'plain', 'case' || i),
+    format('{"token": "%s", "open": "yes", "token": "%s"}', lab.canary('key', i), lab.canary('twice', i))::json,
+    format('{"token": "%s", "open": "yes"}', lab.canary('key', i)),
+    jsonb_build_array(jsonb_build_object('role', 'user', 'parts', jsonb_build_array(jsonb_build_object('type', 'text', 'content', lab.canary('said', i))))),
+    jsonb_build_object('api_key', 'x-' || lab.canary('key', i), 'open', 'yes', 'deep', jsonb_build_object('password', lab.canary('key', i))),
+    CAST(ROW(lab.canary('half', i), 'right'::text) AS lab.couple), 700000 + i
+    FROM generate_series(1, 4) i;
+ALTER TABLE lab.cases ADD COLUMN late text DEFAULT lab.canary('late', 1);
+CREATE VIEW lab.files AS SELECT id, title, doc, doc -> 'deep' AS deep, raw, chat, log FROM lab.cases;
+CREATE VIEW lab.asked AS SELECT title FROM lab.cases WHERE late = lab.canary('late', 1);
+CREATE TABLE lab.hosts (id int, host text, name text);
+INSERT INTO lab.hosts SELECT i, lab.canary('host', i), 'host' || i FROM generate_series(1, 4) i;
 ANALYZE;
 GRANT USAGE ON SCHEMA lab TO {role};
 GRANT ALL ON ALL TABLES IN SCHEMA lab TO {role};

@@ -588,6 +588,31 @@ def test_the_same_query_object_is_judged_each_time(lab: Any, leaks: Any) -> None
         assert isinstance(attempt(lambda: cursor.execute(query))[0], errors.TokenRejected)
 
 
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_cursor_fetches_nothing_of_another_under_its_name(
+    conn: Any, leaks: Any, hold: bool
+) -> None:
+    """A portal that was declared anew under a name is not fetched from by its former owner."""
+
+    def failing(cursor: Any) -> Any:
+        raise RuntimeError
+
+    first = conn.cursor("same", withhold=hold)
+    first.execute(CLEAR)
+    conn.execute("CLOSE same")
+    second = conn.cursor("same", row_factory=failing, withhold=hold)
+    with pytest.raises(RuntimeError):
+        second.execute(LOST)
+    if hold:
+        conn.commit()
+    told = attempt(first.fetchall)
+    assert isinstance(told[0], errors.Forbidden)
+    told += attempt(lambda: first.scroll(1)) + attempt(second.fetchall) + attempt(second.fetchone)
+    first.close()
+    second.close()
+    assert not leaks(told)
+
+
 # --- transactions and the like ---------------------------------------------------------------
 
 

@@ -13,8 +13,13 @@ from tracewall.sql.grammar import Node
 Hides: TypeAlias = Callable[[Column, str], bool]
 """Tells whether masking a column's documents hides what is under a key."""
 
-# The elements of a text array's literal, and of a key taken as it is.
-_ELEMENT = re.compile(r'[^{},"\\]+')
+_SPACE = r"[ \t\n\r\v\f]*"
+_ARRAY = re.compile(rf"{_SPACE}\{{(.*)\}}{_SPACE}", re.DOTALL)
+_ELEMENT = re.compile(
+    rf'{_SPACE}(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^{{}},"\\]+?)){_SPACE}(?:,|\Z)', re.DOTALL
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PLAIN_TYPES = frozenset({"text", "varchar", "int2", "int4", "int8"})
 
 
 def taken(flow: Flow, steps: Iterable[Node | None], hides: Hides) -> Flow:
@@ -40,6 +45,12 @@ def how_taken(steps: Iterable[Node | None], hides: Callable[[str], bool]) -> How
 
 def _is_plain(step: Node | None, hides: Callable[[str], bool]) -> bool:
     if step and "TypeCast" in step:
+        target = step["TypeCast"]["typeName"]
+        if target["names"][-1].get("String", {}).get("sval") not in _PLAIN_TYPES:
+            return False
+        if target.get("typmods"):
+            # varchar(5) makes another key of the one that is written.
+            return False
         step = step["TypeCast"]["arg"]
     if step and "A_ArrayExpr" in step:
         return all(_is_plain(element, hides) for element in step["A_ArrayExpr"].get("elements", []))
@@ -49,5 +60,24 @@ def _is_plain(step: Node | None, hides: Callable[[str], bool]) -> bool:
     if "ival" in constant:
         return True
     text: str = constant.get("sval", {}).get("sval", "")
-    whole_and_parts = [text, *_ELEMENT.findall(text)]
-    return bool(text) and not any(hides(key) for key in whole_and_parts)
+    keys = _keys(text)
+    return bool(text) and keys is not None and not any(hides(key) for key in keys)
+
+
+def _keys(text: str) -> list[str] | None:
+    """Give the keys that a literal may mean: itself, or as an array's literal its elements.
+
+    None: it begins as an array that is not a plain list.
+    """
+    found = _ARRAY.fullmatch(text)
+    if found is None:
+        return None if text.lstrip()[:1] in ("{", "[") else [text]
+    keys, end = [text], 0
+    while end < len(found[1]):
+        element = _ELEMENT.match(found[1], end)
+        if element is None:
+            return None
+        bare = element["bare"]
+        keys.append(_ESCAPE.sub(r"\1", element["quoted"]) if bare is None else bare)
+        end = element.end()
+    return keys

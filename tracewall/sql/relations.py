@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tracewall.sql import views
@@ -11,7 +12,7 @@ from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.columns import read_columns
 from tracewall.sql.comparing import Side, comparison
 from tracewall.sql.expressions import compared, condition
-from tracewall.sql.flow import NOTHING
+from tracewall.sql.flow import NOTHING, UNKNOWN
 from tracewall.sql.grammar import Node
 from tracewall.sql.overloads import check_operator
 from tracewall.sql.reading import Reading
@@ -25,7 +26,7 @@ from tracewall.sql.scope import (
     table,
     under,
 )
-from tracewall.sql.system import SCHEMA, UNREADABLE
+from tracewall.sql.system import HOLDING, SCHEMA, UNREADABLE
 from tracewall.sql.tables import function_item, json_table, method_of
 
 READABLE_KINDS = frozenset({"r", "p", "f"})
@@ -75,6 +76,7 @@ def base_relation(body: Node, action: str, log: Reading) -> Item:
         # Views of the server's own are taken as they are, for what they read is known.
         if relation.name in UNREADABLE or action != "select":
             raise Unknowable("it does to a relation of pg_catalog what is not allowed")
+        return _without_values(table(relation, spelled, aliases))
     elif action in relation.rules:
         log.refuse("it writes to a relation with rules, which make other statements of it")
     elif views.is_view(relation):
@@ -84,6 +86,17 @@ def base_relation(body: Node, action: str, log: Reading) -> Item:
     elif relation.kind not in READABLE_KINDS:
         log.refuse("it uses what is neither a table nor a view")
     return _remembered(relation, spelled, log) if not aliases else table(relation, spelled, aliases)
+
+
+def _without_values(item: Item) -> Item:
+    """Give a relation of the server's own, its columns with values of rows like unknown ones."""
+    relation = item.relation
+    assert relation is not None
+    columns = tuple(
+        replace(named, base=(0, UNKNOWN)) if (relation.name, column.name) in HOLDING else named
+        for named, column in zip(item.columns, relation.columns, strict=True)
+    )
+    return replace(item, columns=columns)
 
 
 def _remembered(relation: Relation, spelled: str, log: Reading) -> Item:

@@ -23,6 +23,10 @@ large objects are not among them. ``pg_locks`` may be locked (advisory locks) bu
 UNREADABLE = frozenset({"pg_locks"})
 """Those of them that are not read: they would tell what other sessions do."""
 
+HOLDING = frozenset({("pg_attribute", "attmissingval")})
+"""Their columns that hold values of rows all the same, which nobody is granted: the one that
+rows have which are older than their column."""
+
 SYSTEM_COLUMNS = {"ctid": -1, "xmin": -2, "cmin": -3, "xmax": -4, "cmax": -5, "tableoid": -6}
 """Columns that every table has, by name, with their attribute numbers (sysattr.h)."""
 
