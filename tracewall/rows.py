@@ -46,6 +46,7 @@ from psycopg.types.array import register_all_arrays
 
 from tracewall.errors import Withheld
 from tracewall.facade import ShownResult
+from tracewall.masking.joined import crossing, without
 from tracewall.session import Admission
 from tracewall.shield import Fixed, Veil
 
@@ -143,13 +144,64 @@ class GuardedTransformer(Transformer):
         self.set_loader_types(oids, wire)
 
 
+class JoiningTransformer(GuardedTransformer):
+    """Hides besides what is cut by the boundary of two searched texts, side by side."""
+
+    def _mask(self, result: PGresult, wire: Format) -> None:
+        super()._mask(result, wire)
+        veils = self.veils or {}
+        texts = {at: veil for at, veil in veils.items() if result.ftype(at) in _TEXT_OIDS}
+        self._runs, self._raw = runs(texts), result
+
+    def load_row(self, row: int, make_row: Any) -> Any:
+        """Load one row, or None."""
+        found = super().load_row(row, tuple)
+        return make_row(self._joined(row, found)) if found else found
+
+    def load_rows(self, row0: int, row1: int, make_row: Any) -> list[Any]:
+        """Load the rows from `row0` up to `row1`."""
+        found = super().load_rows(row0, row1, tuple)
+        return [make_row(self._joined(row0 + at, values)) for at, values in enumerate(found)]
+
+    def _joined(self, row: int, values: Any) -> Any:
+        shown = list(values)
+        for run in self._runs:
+            veil = self.veils[run[0]] if self.veils else None
+            assert veil is not None and veil.joins is not None
+            hidden = None
+            with suppress(Exception):
+                raw = [bytes(self._raw.get_value(row, at) or b"").decode() for at in run]
+                hidden = [
+                    without(text, spans, veil.hide) if spans else None
+                    for text, spans in zip(raw, crossing(raw, veil.joins), strict=True)
+                ]
+            if hidden is None:
+                # Out here, so that no context of the error holds a value.
+                raise _withheld(veil, self.most, too_large=False)
+            for at, text in zip(run, hidden, strict=True):
+                shown[at] = shown[at] if text is None else text
+        return tuple(shown)
+
+
+def runs(veils: Mapping[int, Veil]) -> list[list[int]]:
+    """Give the positions that stand side by side and are searched together."""
+    found: list[list[int]] = []
+    for at in sorted(at for at, veil in veils.items() if veil.joins is not None):
+        if found and found[-1][-1] == at - 1 and veils[at].joins is veils[at - 1].joins:
+            found[-1].append(at)
+        else:
+            found.append([at])
+    return [run for run in found if len(run) > 1]
+
+
 def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     """Give what loads an admitted statement's results: `plain` where nothing is masked."""
     veils = admission.judged.veils
     if not veils:
         return plain
     own = AdaptersMap(cursor.adapters)
-    made = GuardedTransformer(_Own(own, cursor.connection))
+    kind = JoiningTransformer if runs(veils) else GuardedTransformer
+    made = kind(_Own(own, cursor.connection))
     made.own, made.veils = own, veils
     made.most = admission.judged.most
     return made

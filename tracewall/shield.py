@@ -21,6 +21,7 @@ from tracewall.masking.detectors import (
     detectors,
 )
 from tracewall.masking.documents import is_secret, mask_document
+from tracewall.masking.joined import joining
 from tracewall.masking.markers import PLAIN, Mark, Recogniser, mark
 from tracewall.masking.messages import MessageMask
 from tracewall.masking.methods import Fixed, MaskFailed, fixed_value, masker
@@ -55,6 +56,7 @@ class Veil:
 
     A mask of whole values has its ``method`` and ``mark``, by which a loader that knows its
     type may do with less; ``text`` makes a loader of UTF-8, for a limit and a refusal.
+    ``joins`` finds keys that go on in the text beside it.
     """
 
     rule: str
@@ -62,6 +64,7 @@ class Veil:
     method: Method | None = None
     mark: Mark = PLAIN
     text: Callable[[int, Refuse], Load | None] | None = None
+    joins: Detectors | None = None
 
     def fixed(self, kind: type) -> Fixed | None:
         """Tell what all values of a type look like behind it, None where that depends."""
@@ -99,13 +102,14 @@ class Shield:
             library is missing.
     """
 
-    __slots__ = ("_engine", "_hiders", "_keys", "_path", "_scans", "marks")
+    __slots__ = ("_engine", "_hiders", "_joiners", "_keys", "_path", "_scans", "marks")
 
     def __init__(self, policy: Policy, keys: Mapping[str, bytes]) -> None:
         self._keys = keys
         self._path = policy.path
         self._engine = policy.detect.engine
         self._hiders: dict[tuple[str, ...], Hide] = {}
+        self._joiners: dict[tuple[tuple[str, ...], tuple[str, ...]], Detectors] = {}
         for mask in policy.masks:
             self._try(mask)
         self._scans = policy.scans
@@ -145,7 +149,7 @@ class Shield:
         scanners = [self._scanner(scan) for scan in column.scans]
         mask = column.mask
         if mask is None:
-            return Veil(column.rule, _in_turn(scanners))
+            return Veil(column.rule, _in_turn(scanners), joins=self._joins(column.scans))
         if mask.inside:
             return Veil(column.rule, _in_turn([self._inside(mask, part=column.part), *scanners]))
         key, mark = self._key(mask), self._mark(mask)
@@ -186,6 +190,17 @@ class Shield:
                 line=mask.line,
                 help="the function has to be importable where the wall is loaded",
             ) from None
+
+    def _joins(self, scans: Iterable[Scan]) -> Detectors | None:
+        """Give what finds keys across the boundary of two columns under these scans."""
+        chosen = joining(name for scan in scans if scan.across for name in scan.detectors)
+        if not chosen:
+            return None
+        allow = tuple(dict.fromkeys(each for scan in scans for each in scan.allow))
+        key = (chosen, allow)
+        if key not in self._joiners:
+            self._joiners[key] = detectors(chosen, engine=self._engine, allow=allow)
+        return self._joiners[key]
 
     def _scanner(self, scan: Scan) -> Hide:
         key = ("scan", scan.name)

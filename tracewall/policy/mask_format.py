@@ -16,7 +16,7 @@ from tracewall.masking.config import (
 )
 from tracewall.masking.messages import CLASSES
 from tracewall.policy.checks import allowable, json_path, own_regex
-from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Positive, Text, Whole
+from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Flag, Positive, Text, Whole
 from tracewall.policy.model import (
     Detect,
     Expressions,
@@ -182,6 +182,11 @@ SCAN = Section(
         "masks": Key(Many(REPLACEMENT), REPLACEMENT.purpose),
         "longest": Key(
             Whole(LONG_TEXT), "A value of more characters is masked whole; 0: no limit."
+        ),
+        "across": Key(
+            Flag(),
+            "Whether keys are found that are cut by the boundary of two such columns, side by "
+            "side in a result.",
         ),
         "slices": Key(
             Choice(get_args(Slices)),

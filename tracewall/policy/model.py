@@ -113,7 +113,8 @@ class Scan:
     ``masks`` for its detector, else by ``[detector]``. A value of more than ``longest``
     characters is masked whole (0: no limit). ``predicates`` says how the column may be
     compared, ``slices`` whether pieces of its text may be shown, which can be too small
-    for a detector to know them.
+    for a detector to know them. With ``across``, keys are found too that are cut by the
+    boundary of two such columns which stand side by side in a result.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Scan:
     masks: tuple[Replacement, ...] = ()
     longest: int = 0
     slices: Slices = "refuse"
+    across: bool = True
     line: int = 0
 
 
