@@ -18,12 +18,18 @@ from typing import Any, TypeAlias
 from psycopg.pq import Format
 
 from tracewall.errors import Forbidden, Withheld
-from tracewall.rows import value_mask
+from tracewall.rows import TEXT_OIDS, joined, side_by_side, value_mask
 from tracewall.shield import Veil
 from tracewall.sql.copying import CopyFormat
 
 Mask: TypeAlias = Callable[[bytes], bytes | None]
 """Takes a field that is not NULL, gives what is shown instead; None: NULL."""
+
+Fields: TypeAlias = Mapping[int, bytes | None]
+"""The masked fields of a row, by position; None: NULL."""
+
+Hide: TypeAlias = Callable[[Fields], Fields]
+"""Takes the masked fields of a row, gives what is shown instead of each."""
 
 Cover: TypeAlias = Callable[[bytes], bytes]
 """Takes one row as the server spells it, gives it with its masked fields exchanged."""
@@ -50,16 +56,32 @@ def cover(
     """
     wire = Format.BINARY if spelling.format == "binary" else Format.TEXT
     masks = {at: value_mask(veil, oids[at], wire, connection, most) for at, veil in veils.items()}
+    texts = {at: veil for at, veil in veils.items() if oids[at] in TEXT_OIDS}
+    hide = _together(masks, texts)
     if spelling.format == "binary":
-        return _Binary(len(oids), masks).cover
+        return _Binary(len(oids), frozenset(veils), hide).cover
     if spelling.format == "csv":
-        return _Csv(spelling, len(oids), masks).cover
+        return _Csv(spelling, len(oids), frozenset(veils), hide).cover
     if spelling.null not in ("\\N", ""):
         raise Forbidden(
             "a masked column and a word of your own for NULL can't be told apart in text: "
             "leave NULL out, or copy as csv"
         )
-    return _Text(spelling, len(oids), masks).cover
+    return _Text(spelling, len(oids), frozenset(veils), hide).cover
+
+
+def _together(masks: Mapping[int, Mask], texts: Mapping[int, Veil]) -> Hide:
+    """Give what hides all masked fields of a row, keys cut by their boundaries too."""
+    runs = side_by_side(texts)
+
+    def hide(fields: Fields) -> Fields:
+        shown = {at: None if field is None else masks[at](field) for at, field in fields.items()}
+        for run in runs:
+            cut = joined(texts, run, [fields[at] for at in run])
+            shown |= {at: text.encode() for at, text in cut.items()}
+        return shown
+
+    return hide
 
 
 def _odd() -> Withheld:
@@ -74,11 +96,13 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 class _Text:
     r"""Rows in text format: fields between delimiters, backslash escapes, ``\N`` for NULL."""
 
-    def __init__(self, spelling: CopyFormat, width: int, masks: Mapping[int, Mask]) -> None:
+    def __init__(
+        self, spelling: CopyFormat, width: int, masked: frozenset[int], hide: Hide
+    ) -> None:
         delimiter = re.escape(spelling.delimiter.encode())
         self._delimiter = spelling.delimiter.encode()
         self._null = spelling.null.encode()
-        self._width, self._masks = width, masks
+        self._width, self._masked, self._hide = width, sorted(masked), hide
         self._field = re.compile(rb"((?:[^\\%b]|\\.)*+)(?:%b|\Z)" % (delimiter, delimiter), re.S)
         self._special = re.compile(rb"[\b\f\n\r\t\v\\%b]" % delimiter)
         self._header = spelling.header == "true"
@@ -92,10 +116,12 @@ class _Text:
         fields = self._split(row[:-1])
         if len(fields) != self._width:
             raise _odd()
-        for at, mask in self._masks.items():
-            if fields[at] != self._null:
-                shown = mask(_ESCAPED.sub(_unescape, fields[at]))
-                fields[at] = self._null if shown is None else self._spell(shown)
+        raw = {
+            at: None if fields[at] == self._null else _ESCAPED.sub(_unescape, fields[at])
+            for at in self._masked
+        }
+        for at, shown in self._hide(raw).items():
+            fields[at] = self._null if shown is None else self._spell(shown)
         return self._delimiter.join(fields) + b"\n"
 
     def _split(self, row: bytes) -> list[bytes]:
@@ -127,7 +153,9 @@ def _escape(found: re.Match[bytes]) -> bytes:
 class _Csv:
     """Rows in CSV: a field is quoted as a whole or not at all; NULL is never quoted."""
 
-    def __init__(self, spelling: CopyFormat, width: int, masks: Mapping[int, Mask]) -> None:
+    def __init__(
+        self, spelling: CopyFormat, width: int, masked: frozenset[int], hide: Hide
+    ) -> None:
         self._delimiter, self._null = spelling.delimiter.encode(), spelling.null.encode()
         self._quote, self._escape = spelling.quote.encode(), spelling.escape.encode()
         quote, escape = re.escape(self._quote), re.escape(self._escape)
@@ -139,32 +167,37 @@ class _Csv:
         )
         self._escaped = re.compile(rb"%b([%b%b])" % (escape, quote, escape))
         self._special = re.compile(rb"[%b%b]" % (quote, escape))
-        self._width, self._masks = width, masks
+        self._width, self._masked, self._hide = width, sorted(masked), hide
         self._header = spelling.header == "true"
 
     def cover(self, row: bytes) -> bytes:
         if self._header:
             self._header = False
             return row
-        parts, end = [], 0
+        parts: list[bytes] = []
+        raw: dict[int, bytes | None] = {}
+        ends, end = [], 0
         for at in range(self._width):
             found = self._field.match(row, end)
             last = at == self._width - 1
             if found is None or (found.end() == len(row)) is not last:
                 raise _odd()
-            mask = self._masks.get(at)
             start, end = found.span()
-            parts.append(row[start:end] if mask is None else self._masked(found, mask) + found[3])
-        return b"".join(parts)
+            parts.append(row[start : found.start(3)])
+            ends.append(found[3])
+            if at in self._masked:
+                raw[at] = self._value(found)
+        for at, shown in self._hide(raw).items():
+            parts[at] = self._null if shown is None else self._spell(shown)
+        return b"".join(part for pair in zip(parts, ends, strict=True) for part in pair)
 
-    def _masked(self, found: re.Match[bytes], mask: Mask) -> bytes:
-        if found[1] is None and found[2] == self._null:
-            return self._null
-        value = found[2] if found[1] is None else self._escaped.sub(rb"\1", found[1])
-        shown = mask(value)
-        if shown is None:
-            return self._null
-        spelled = self._special.sub(lambda char: self._escape + char[0], shown)
+    def _value(self, found: re.Match[bytes]) -> bytes | None:
+        if found[1] is None:
+            return None if found[2] == self._null else found[2]
+        return self._escaped.sub(rb"\1", found[1])
+
+    def _spell(self, value: bytes) -> bytes:
+        spelled = self._special.sub(lambda char: self._escape + char[0], value)
         return self._quote + spelled + self._quote
 
 
@@ -175,8 +208,8 @@ _int2, _int4 = struct.Struct("!h"), struct.Struct("!i")
 class _Binary:
     """Rows in binary: a count, then for each field its length (-1: NULL) and its bytes."""
 
-    def __init__(self, width: int, masks: Mapping[int, Mask]) -> None:
-        self._width, self._masks = width, masks
+    def __init__(self, width: int, masked: frozenset[int], hide: Hide) -> None:
+        self._width, self._masked, self._hide = width, sorted(masked), hide
         self._started = False
 
     def cover(self, row: bytes) -> bytes:
@@ -200,18 +233,20 @@ class _Binary:
             return row[at:]
         if count != self._width:
             raise _odd()
-        parts, at = [row[at : at + 2]], at + 2
-        for position in range(count):
+        head, at = row[at : at + 2], at + 2
+        fields: list[bytes | None] = []
+        for _ in range(count):
             (length,) = _int4.unpack_from(row, at)
             start, at = at + 4, at + 4 + max(0, length)
             if at > len(row):
                 raise _odd()
-            mask = self._masks.get(position)
-            if mask is None or length < 0:
-                parts.append(row[start - 4 : at])
-            else:
-                shown = mask(row[start:at])
-                parts += [_int4.pack(-1)] if shown is None else [_int4.pack(len(shown)), shown]
+            fields.append(None if length < 0 else row[start:at])
         if at != len(row):
             raise _odd()
-        return b"".join(parts)
+        for position, shown in self._hide({each: fields[each] for each in self._masked}).items():
+            fields[position] = shown
+        return head + b"".join(map(_sized, fields))
+
+
+def _sized(field: bytes | None) -> bytes:
+    return _int4.pack(-1) if field is None else _int4.pack(len(field)) + field

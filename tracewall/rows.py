@@ -9,7 +9,7 @@ the raw value. Clear columns keep psycopg's loaders; NULL reaches no loader at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -78,11 +78,11 @@ def _pinned(base: Any) -> Any:
 PRISTINE = _pristine()
 """psycopg's own adapters, out of reach of what a program registers or replaces."""
 
-_TEXT_OIDS = frozenset({18, 19, 25, 1042, 1043})
+TEXT_OIDS = frozenset({18, 19, 25, 1042, 1043})
 """Types that load as str: "char", name, text, bpchar, varchar (pg_type.dat)."""
 
 _KINDS: Mapping[int, type] = MappingProxyType(
-    dict.fromkeys(_TEXT_OIDS, str)
+    dict.fromkeys(TEXT_OIDS, str)
     | {16: bool, 17: bytes, 20: int, 21: int, 23: int, 26: int, 700: float, 701: float}
     | {1082: date, 1083: time, 1266: time, 1186: timedelta, 1700: Decimal, 2950: UUID}
 )
@@ -150,8 +150,8 @@ class JoiningTransformer(GuardedTransformer):
     def _mask(self, result: PGresult, wire: Format) -> None:
         super()._mask(result, wire)
         veils = self.veils or {}
-        texts = {at: veil for at, veil in veils.items() if result.ftype(at) in _TEXT_OIDS}
-        self._runs, self._raw = runs(texts), result
+        texts = {at: veil for at, veil in veils.items() if result.ftype(at) in TEXT_OIDS}
+        self._runs, self._raw = side_by_side(texts), result
 
     def load_row(self, row: int, make_row: Any) -> Any:
         """Load one row, or None."""
@@ -164,26 +164,33 @@ class JoiningTransformer(GuardedTransformer):
         return [make_row(self._joined(row0 + at, values)) for at, values in enumerate(found)]
 
     def _joined(self, row: int, values: Any) -> Any:
-        shown = list(values)
+        shown, veils = list(values), self.veils or {}
         for run in self._runs:
-            veil = self.veils[run[0]] if self.veils else None
-            assert veil is not None and veil.joins is not None
-            hidden = None
-            with suppress(Exception):
-                raw = [bytes(self._raw.get_value(row, at) or b"").decode() for at in run]
-                hidden = [
-                    without(text, spans, veil.hide) if spans else None
-                    for text, spans in zip(raw, crossing(raw, veil.joins), strict=True)
-                ]
-            if hidden is None:
-                # Out here, so that no context of the error holds a value.
-                raise _withheld(veil, self.most, too_large=False)
-            for at, text in zip(run, hidden, strict=True):
-                shown[at] = shown[at] if text is None else text
+            raw = [self._raw.get_value(row, at) for at in run]
+            for at, text in joined(veils, run, raw).items():
+                shown[at] = text
         return tuple(shown)
 
 
-def runs(veils: Mapping[int, Veil]) -> list[list[int]]:
+def joined(
+    veils: Mapping[int, Veil], run: Sequence[int], raw: Sequence[Buffer | None]
+) -> dict[int, str]:
+    """Give by position those texts of a run that a key runs through, with it hidden.
+
+    Raises:
+        Withheld: they can't be searched.
+    """
+    found_by = veils[run[0]].joins
+    assert found_by is not None
+    with suppress(Exception):
+        texts = [bytes(each or b"").decode() for each in raw]
+        cut = zip(run, texts, crossing(texts, found_by), strict=True)
+        return {at: without(text, spans, veils[at].hide) for at, text, spans in cut if spans}
+    # Out here, so that no context of the error holds a value.
+    raise _withheld(veils[run[0]], 0, too_large=False)
+
+
+def side_by_side(veils: Mapping[int, Veil]) -> list[list[int]]:
     """Give the positions that stand side by side and are searched together."""
     found: list[list[int]] = []
     for at in sorted(at for at, veil in veils.items() if veil.joins is not None):
@@ -200,7 +207,7 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     if not veils:
         return plain
     own = AdaptersMap(cursor.adapters)
-    kind = JoiningTransformer if runs(veils) else GuardedTransformer
+    kind = JoiningTransformer if side_by_side(veils) else GuardedTransformer
     made = kind(_Own(own, cursor.connection))
     made.own, made.veils = own, veils
     made.most = admission.judged.most
@@ -255,7 +262,7 @@ def _masked_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoa
         if fixed:
             return _constant_loader(fixed.value, wire)
         refuse = partial(_withheld, veil, most)
-        load = veil.text(most, refuse) if veil.text is not None and oid in _TEXT_OIDS else None
+        load = veil.text(most, refuse) if veil.text is not None and oid in TEXT_OIDS else None
         if load is not None:
             return _text_loader(load, wire)
     return _value_loader(veil, oid, wire, most)
@@ -385,7 +392,7 @@ def value_mask(
 
 
 def _dumped_as(oid: int, wire: Format) -> int | None:
-    if oid in _TEXT_OIDS or (wire is Format.TEXT and PRISTINE.get_loader(oid, wire) is None):
+    if oid in TEXT_OIDS or (wire is Format.TEXT and PRISTINE.get_loader(oid, wire) is None):
         # What psycopg does not know it loads as text.
         return _TEXT
     try:

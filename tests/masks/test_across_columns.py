@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.rows import class_row, dict_row, scalar_row
 
+from tracewall.copy_rows import cover
 from tracewall.masking.detectors import detectors
 from tracewall.masking.joined import KEYS, crossing, joining, without
+from tracewall.shield import Veil
+from tracewall.sql.copying import CopyFormat
 from tracewall.testing import Bench, FakeBackend
 
 KEY = "ghp_" + "aZ3kQ9xW7vB2nM5tR8yU1iO4pL6sD0fG3hJk"
@@ -95,6 +98,25 @@ def test_long_texts_are_searched_at_their_edges(fetched: Any) -> None:
     assert shown[0].startswith("x x") and shown[1].endswith("y y")
 
 
+@pytest.mark.parametrize("options", ["", " (format csv)", " (format binary)"])
+def test_copy_hides_what_is_cut(tmp_path: Path, options: str) -> None:
+    """COPY hides the two halves too, in each format."""
+    veils = {at: Veil("scans.texts", masked, joins=FOUND_BY) for at in (0, 1)}
+    kind = options.removeprefix(" (format ").removesuffix(")")
+    first, second = f"x {KEY[:15]}".encode(), f"{KEY[15:]} y".encode()
+    if kind == "binary":
+        sized = b"".join(len(each).to_bytes(4, "big") + each for each in (first, second))
+        row = b"PGCOPY\n\xff\r\n\0" + bytes(8) + (2).to_bytes(2, "big") + sized
+        spelling = CopyFormat("binary")
+    else:
+        between = b"," if kind == "csv" else b"\t"
+        row = first + between + second + b"\n"
+        spelling = CopyFormat("csv", ",", "") if kind == "csv" else CopyFormat()
+    shown = cover(spelling, [25, 25], veils, None)(row)
+    assert not leaks(shown.decode("latin1"))
+    assert b"x [github]" in shown and b"[github] y" in shown
+
+
 @pytest.mark.parametrize("factory", [dict_row, scalar_row, class_row(dict)])
 def test_row_factories_see_masked_rows_only(fetched: Any, factory: Any) -> None:
     """Whatever makes the rows gets them hidden."""
@@ -137,3 +159,7 @@ def test_a_planted_key_is_never_readable(texts: list[str], data: st.DataObject) 
 
 
 FOUND_BY = detectors(joining(("*",)))
+
+
+def masked(value: object) -> object:
+    return FOUND_BY.mask(str(value))[0]
