@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 POLICY = """version = 1
 [database]
@@ -78,3 +79,27 @@ def test_a_role_must_be_known(run, place) -> None:
     path.write_text(POLICY.replace("user=somebody", "dbname=x"))
     assert run("rls", path, "--dsn", dsn).exit_code == 2
     assert 'TO "x y"' in run("rls", path, "--dsn", dsn, "--role", "x y").stdout
+
+
+NAMES = [
+    "$tracewall$; CREATE SCHEMA owned; --", 'quote"s', "it's", "back\\slash", "new\nline",
+    "%s {} {0} %I", "$tracewall_$", "$$", "\x1b[31mred", "\u202egnp", "a" * 63, "é",
+]  # fmt: skip
+
+
+def test_a_name_never_leaves_its_quotes(run, scratch_dsn: str, tmp_path: Path) -> None:
+    """Who may create tables can't write into the migration that is run, nor hide in it."""
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        role = conn.execute("select current_user").fetchone()[0]
+        conn.execute("create schema s")
+        for name in NAMES:
+            table = sql.Identifier("s", name)
+            conn.execute(sql.SQL("create table {} (tenant text)").format(table))
+        path = tmp_path / "policy.toml"
+        path.write_text(POLICY.replace("somebody", role))
+        printed = run("rls", path, "--dsn", scratch_dsn).stdout
+        assert all(char.isprintable() or char == "\n" for char in printed)
+        conn.execute(printed)
+        assert conn.execute("select to_regnamespace('owned')").fetchone() == (None,)
+        count = "select count(*) from pg_policy p join pg_description d on d.objoid = p.oid"
+        assert conn.execute(count).fetchone() == (2 * len(NAMES),)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tracewall.policy.load import loads
 from tracewall.policy.match import unmatched
@@ -105,3 +107,71 @@ def test_a_server_that_does_not_answer_is_told(run: Any) -> None:
     """Exit code 2, and no traceback."""
     result = run("scan", "host=127.0.0.1 port=1 dbname=none")
     assert result.exit_code == 2 and "can't be asked" in result.output
+
+
+OWNER = """
+    CREATE SCHEMA app AUTHORIZATION {role};
+    SET ROLE {role};
+    CREATE TABLE app.victims (who text);
+    CREATE TYPE app.json AS (x text);
+    CREATE FUNCTION app.spelled(app.json) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO app.victims VALUES (current_user); RETURN 'fooled'; END $$;
+    CREATE CAST (app.json AS text) WITH FUNCTION app.spelled(app.json) AS IMPLICIT;
+    CREATE TABLE app.docs (doc app.json, docs app.json[]);
+    INSERT INTO app.docs VALUES (row('canary@example.com'), ARRAY[row('a')::app.json]);
+    RESET ROLE;
+    GRANT CREATE ON SCHEMA public TO {role};
+    SET ROLE {role};
+    CREATE FUNCTION public.squat(a name, b name) RETURNS bool LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'squatted by %', current_user; END $$;
+    CREATE OPERATOR public.!~ (leftarg = name, rightarg = name, function = public.squat);
+    CREATE FUNCTION public.left(text, int) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'squatted'; END $$;
+    RESET ROLE;
+"""
+
+
+def test_nothing_of_a_users_runs_as_whoever_scans(run: Any, scratch_dsn: str) -> None:
+    """Functions behind casts and operators that others own are not called: a scan may be root's."""
+    role = f"owner_{secrets.token_hex(4)}"
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role}")
+        try:
+            conn.execute(OWNER.format(role=role))
+            result = run("scan", scratch_dsn, "--json")
+            assert json.loads(result.output)["skipped"] == {}
+            found = {each["column"]: each["found"] for each in json.loads(result.output)["found"]}
+            assert found["app.docs.doc"] == {"email": 1}
+            assert conn.execute("SELECT count(*) FROM app.victims").fetchone() == (0,)
+        finally:
+            conn.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_a_connection_string_that_cant_be_read_is_not_quoted(run: Any) -> None:
+    """A password with a blank in it is not told piece by piece."""
+    result = run("scan", "host=localhost password=correct horse")
+    assert result.exit_code == 2
+    assert "horse" not in result.output
+
+
+NAMES = [
+    'quote"s', "it's", "$tracewall$; CREATE TABLE public.owned (); --", "back\\slash", "new\nline",
+    "%s {} {0}", "\x1b[31mred", "\u202egnp", "a" * 63, "*", "x$tracewall_$", "--",
+    "/* */", "ünïcode",
+]  # fmt: skip
+
+
+def test_odd_names_are_only_names(run: Any, scratch_dsn: str) -> None:
+    """Whatever tables and columns are called: they are scanned, and nothing steers a terminal."""
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        for name in NAMES:
+            table = sql.Identifier(name)
+            conn.execute(sql.SQL("CREATE TABLE {0} ({0} text)").format(table))
+            conn.execute(sql.SQL("INSERT INTO {0} VALUES ('a@example.com')").format(table))
+    result = run("scan", scratch_dsn)
+    assert result.exit_code == 1, result.output
+    assert f"{len(NAMES)} columns of {len(NAMES)} tables" in result.output
+    assert "not looked at" not in result.output
+    assert not any(ord(char) < 32 and char != "\n" for char in result.output)
+    assert "\u202e" not in result.output
+    loads("version = 1\n" + result.output)

@@ -28,8 +28,18 @@ def catalog(dsn: str) -> Catalog:
             conn.read_only = True
             answers = [_answer(conn, question) for question in QUERIES]
     except psycopg.Error as error:
-        raise Unreachable(str(error).strip() or type(error).__name__) from None
+        raise Unreachable(why(error)) from None
     return read(answers)
+
+
+def why(error: psycopg.Error) -> str:
+    """Say why a server can't be asked.
+
+    libpq's own words on a connection string quote what it could not read: perhaps a password.
+    """
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return "the connection string can't be read"
+    return str(error).strip() or type(error).__name__
 
 
 def user(conninfo: str) -> str:

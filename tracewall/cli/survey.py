@@ -33,6 +33,8 @@ _TABLES = """
         AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
         AND (t.typcategory = 'S' OR t.typname IN ('json', 'jsonb', 'inet', 'xml', 'hstore'))
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2"""
+# Not by a cast to text, which the owner of a type can make a function of his own.
+_SPELLED = "CASE WHEN {0} IS DISTINCT FROM NULL THEN left(concat({0}), {1}) END"
 _LONGEST_VALUE = 20_000
 _BLOCKS = 200
 _TELLING_TYPES = {"inet": "ip"}
@@ -112,7 +114,7 @@ def _look(column: Column, value: str, detectors: Detectors) -> None:
 
 def _sample(table: Table, most: int) -> sql.Composed:
     columns = sql.SQL(", ").join(
-        sql.SQL("left({}::text, {})").format(sql.Identifier(name), sql.Literal(_LONGEST_VALUE))
+        sql.SQL(_SPELLED).format(sql.Identifier(name), sql.Literal(_LONGEST_VALUE))
         for name, _ in table.columns
     )
     only = sql.SQL("ONLY " if table.kind == "r" else "")

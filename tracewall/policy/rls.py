@@ -20,7 +20,6 @@ from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.rowfilter import PRINCIPAL
 
 _NOTE = """\
-DO $tracewall$
 DECLARE found record;
 BEGIN
     -- What each policy is, word for word: the wall refuses one that was changed since.
@@ -33,14 +32,11 @@ BEGIN
                 found.polroles::text, found.polqual::text, found.polwithcheck::text))
             || ' made by tracewall rls; do not change it by hand');
     END LOOP;
-END
-$tracewall$;"""
+END"""
 
 
 # A policy that the wall's role falls under, too, would keep the server from using an index.
 _OTHERS = """\
--- Whoever else has rights on it goes on to see and write what they do now.
-DO $tracewall$
 DECLARE others text;
 BEGIN
     SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC'
@@ -57,8 +53,7 @@ BEGIN
         EXECUTE format('CREATE POLICY %I ON %s FOR ALL TO %s USING (current_user <> %L)'
             ' WITH CHECK (current_user <> %L)', {policy}, {table}, others, {role}, {role});
     END IF;
-END
-$tracewall$;"""
+END"""
 
 
 def migration(policy: Policy, catalog: Catalog, role: str, *, others: bool = True) -> str:
@@ -84,8 +79,9 @@ def migration(policy: Policy, catalog: Catalog, role: str, *, others: bool = Tru
     parts += [_undone(table, catalog) for table in former]
     parts += ["\n".join(_table(policy, catalog, table, role, others)) for table in filtered]
     if filtered:
-        names = ", ".join(f"{_literal(_spelled(table))}::regclass" for table in filtered)
-        parts.append(_NOTE.format(tables=names, pattern=_literal(PREFIX.replace("_", "!_") + "%")))
+        names = ", ".join(f"{_literal(_named(table))}::regclass" for table in filtered)
+        pattern = _literal(PREFIX.replace("_", "!_") + "%")
+        parts.append(_done(_NOTE.format(tables=names, pattern=pattern)))
     return "\n\n".join([*parts, "COMMIT;\n"])
 
 
@@ -115,9 +111,9 @@ def _table(
     for one in wanted:
         yield _created(one, name, role)
     if others:
-        yield _OTHERS.format(
-            table=_literal(name), role=_literal(role), policy=_literal(others_name(role))
-        )
+        yield "-- Whoever else has rights on it goes on to see and write what they do now."
+        filled = {"table": _named(table), "role": role, "policy": others_name(role)}
+        yield _done(_OTHERS.format(**{each: _literal(text) for each, text in filled.items()}))
 
 
 def _created(one: Expected, table: str, role: str) -> str:
@@ -161,14 +157,41 @@ def _spelled(table: Relation) -> str:
     return f"{_quoted(table.schema)}.{_quoted(table.name)}"
 
 
+def _named(table: Relation) -> str:
+    """Give a table's name as the text that the server's regclass reads."""
+    return ".".join('"' + each.replace('"', '""') + '"' for each in (table.schema, table.name))
+
+
+def _done(block: str) -> str:
+    """Let the server do a block, within a quote that no name in it can end."""
+    tag = "$tracewall$"
+    while tag in block:
+        tag = f"{tag[:-1]}_$"
+    return f"DO {tag}\n{block}\n{tag};"
+
+
+# What can't be seen is spelt, so that who reads a migration reads all of it.
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    doubled = name.replace('"', '""')
+    if name.isprintable():
+        return f'"{doubled}"'
+    return f'U&"{_visible(doubled.replace(chr(92), chr(92) * 2), _IN_IDENTIFIER)}"'
 
 
 def _literal(text: str) -> str:
-    plain = "'" + text.replace("'", "''") + "'"
-    return " E" + plain.replace("\\", "\\\\") if "\\" in text else plain
+    doubled = text.replace("'", "''")
+    if text.isprintable() and "\\" not in text:
+        return f"'{doubled}'"
+    return f" E'{_visible(doubled.replace(chr(92), chr(92) * 2), _IN_LITERAL)}'"
+
+
+_IN_IDENTIFIER = "\\+{:06x}"
+_IN_LITERAL = "\\U{:08x}"
+
+
+def _visible(text: str, spelt: str) -> str:
+    return "".join(char if char.isprintable() else spelt.format(ord(char)) for char in text)
 
 
 def _comment(text: str) -> str:
-    return " ".join(text.split())
+    return _visible(" ".join(text.split()), _IN_LITERAL)

@@ -1,7 +1,8 @@
 """The questions whose answers make a `Catalog`: SQL over pg_catalog, one JSON value each.
 
-Every name in them is qualified, so that no object of a user's can take the place of
-PostgreSQL's own. Whoever may log in may ask them.
+Every name in them is qualified, and every operator has operands of just the types that
+PostgreSQL's own takes (``0::oid``, not ``0``): no object of a user's can take the place of
+its own. Whoever may log in may ask them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ _WATCHED = (
     "pg_attrdef",
     "pg_inherits",
     "pg_policy",
-    "pg_attribute where attrelid >= 16384",
+    "pg_attribute where attrelid >= 16384::oid",
     *(
-        f"pg_{kind} where oid >= 16384"
+        f"pg_{kind} where oid >= 16384::oid"
         for kind in "class rewrite constraint trigger proc operator type cast enum".split()
     ),
-    "pg_depend where refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass",
+    "pg_depend where refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass::oid",
 )
 
 FINGERPRINT: bytes = f"""select pg_catalog.json_build_object(
@@ -61,7 +62,7 @@ _RELATIONS = (
             'generated', a.attgenerated <> '',
             'uses', (select coalesce(pg_catalog.json_agg(d.refobjsubid), '[]')
                 from pg_catalog.pg_attrdef f join pg_catalog.pg_depend d
-                    on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+                    on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass::oid
                     and d.objid = f.oid and d.refobjid = c.oid and d.refobjsubid > 0
                 where a.attgenerated <> '' and f.adrelid = c.oid and f.adnum = a.attnum
                     and d.refobjsubid <> a.attnum))
@@ -73,7 +74,7 @@ _RELATIONS = (
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-    and (n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+    and (n.nspname <> 'information_schema' and n.nspname::text !~ '^pg_'
         or n.nspname = 'pg_catalog' and c.relname = any('{"""
     + ",".join(SYSTEM_RELATIONS).encode()
     + b"""}'))"""
@@ -84,16 +85,17 @@ _RELATIONS = (
 _APART = """apart (oid) as materialized (
     select t.oid from pg_catalog.pg_type t
     left join pg_catalog.pg_type e on e.oid = t.typelem and t.typcategory = 'A'
-    where t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace
-    and coalesce(e.typnamespace, t.typnamespace) <> 'pg_catalog'::pg_catalog.regnamespace
+    where t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace::oid
+    and coalesce(e.typnamespace, t.typnamespace) <> 'pg_catalog'::pg_catalog.regnamespace::oid
     and coalesce(e.typtype, t.typtype) in ('b', 'e', 'r', 'm')
     and not exists (select from pg_catalog.pg_cast k
         where k.casttarget in (t.oid, coalesce(e.oid, t.oid)) and k.castcontext = 'i'
         and k.castsource in (select s.oid from pg_catalog.pg_type s
-            where s.typnamespace = 'pg_catalog'::pg_catalog.regnamespace or s.typtype = 'd')))"""
+            where s.typnamespace = 'pg_catalog'::pg_catalog.regnamespace::oid
+                or s.typtype = 'd')))"""
 
 _BROUGHT = """exists (select from pg_catalog.pg_depend d
-    where d.classid = 'pg_catalog.{}'::pg_catalog.regclass and d.objid = {}.oid
+    where d.classid = 'pg_catalog.{}'::pg_catalog.regclass::oid and d.objid = {}.oid
     and d.deptype = 'e')"""
 
 _FUNCTIONS = f"""with {_APART}
@@ -101,10 +103,10 @@ _FUNCTIONS = f"""with {_APART}
         'schema', n.nspname, 'name', p.proname,
         'visible', pg_catalog.pg_function_is_visible(p.oid),
         'least', p.pronargs - p.pronargdefaults,
-        'most', case when p.provariadic = 0 then p.pronargs end,
+        'most', case when p.provariadic = 0::oid then p.pronargs end,
         'result', p.prorettype::int8, 'brought', {_BROUGHT.format("pg_proc", "p")},
         'shared', exists (select from pg_catalog.pg_proc s where s.proname = p.proname
-            and s.pronamespace = 'pg_catalog'::pg_catalog.regnamespace),
+            and s.pronamespace = 'pg_catalog'::pg_catalog.regnamespace::oid),
         'apart', (select coalesce(pg_catalog.json_agg(argument.type in (select oid from apart)
             order by argument.at), '[]') from pg_catalog.unnest(p.proargtypes::oid[])
             with ordinality as argument (type, at)))), '[]')
@@ -117,11 +119,11 @@ _OPERATORS = f"""with {_APART}
     select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
         'schema', n.nspname, 'name', o.oprname,
         'visible', pg_catalog.pg_operator_is_visible(o.oid),
-        'least', case o.oprleft when 0 then 1 else 2 end,
-        'most', case o.oprleft when 0 then 1 else 2 end,
+        'least', case o.oprleft when 0::oid then 1 else 2 end,
+        'most', case o.oprleft when 0::oid then 1 else 2 end,
         'result', o.oprresult::int8, 'brought', {_BROUGHT.format("pg_operator", "o")},
         'apart', case o.oprleft
-            when 0 then pg_catalog.json_build_array(o.oprright in (select oid from apart))
+            when 0::oid then pg_catalog.json_build_array(o.oprright in (select oid from apart))
             else pg_catalog.json_build_array(o.oprleft in (select oid from apart),
                 o.oprright in (select oid from apart)) end)), '[]')
     from pg_catalog.pg_operator o
@@ -132,20 +134,20 @@ _OPERATORS = f"""with {_APART}
 _TYPES = f"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
         'schema', n.nspname, 'name', t.typname, 'visible', pg_catalog.pg_type_is_visible(t.oid),
         'plain', t.typtype = 'e' or {_BROUGHT.format("pg_type", "t")} or (t.typtype = 'd'
-            and b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace))), '[]')
+            and b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace::oid))), '[]')
     from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
     left join pg_catalog.pg_type b on b.oid = t.typbasetype
     where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
-    and (t.typrelid = 0 or t.typname in (select o.typname from pg_catalog.pg_type o
-        where o.typnamespace = 'pg_catalog'::pg_catalog.regnamespace))
-    and (t.typcategory <> 'A' or t.typelem = 0)""".encode()  # noqa: S608  # made of the constants here
+    and (t.typrelid = 0::oid or t.typname in (select o.typname from pg_catalog.pg_type o
+        where o.typnamespace = 'pg_catalog'::pg_catalog.regnamespace::oid))
+    and (t.typcategory <> 'A' or t.typelem = 0::oid)""".encode()  # noqa: S608  # made of the constants here
 """Types that are not PostgreSQL's own: ``plain`` are enums, domains over its own, and what
 an extension brought."""
 
 _CONSTRAINTS = b"""select coalesce(pg_catalog.json_agg(distinct named.name), '[]') from (
     select c.conname from pg_catalog.pg_constraint c
     union select i.relname from pg_catalog.pg_class i where i.relkind = 'i'
-    and i.relnamespace <> 'pg_catalog'::pg_catalog.regnamespace) as named (name)"""
+    and i.relnamespace <> 'pg_catalog'::pg_catalog.regnamespace::oid) as named (name)"""
 
 # pg_get_viewdef leaves out a schema where the search path finds the name without it. So the
 # path is emptied meanwhile, in one statement, so that nothing can come between.
@@ -158,7 +160,7 @@ _VIEWS = b"""with before as materialized (
             'oid', c.oid::int8,
             'text', case when emptied.path = '' then pg_catalog.pg_get_viewdef(c.oid) end,
             'writable', case when exists (select from pg_catalog.pg_trigger g
-                where g.tgrelid = c.oid and g.tgtype & 64 <> 0) then 0
+                where g.tgrelid = c.oid and g.tgtype::int4 & 64 <> 0) then 0
                 else pg_catalog.pg_relation_is_updatable(c.oid, false) end,
             'assignable', (select coalesce(pg_catalog.json_agg(a.attnum), '[]')
                 from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0
@@ -166,7 +168,7 @@ _VIEWS = b"""with before as materialized (
         from emptied cross join pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('v', 'm')
-        and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'),
+        and n.nspname <> 'information_schema' and n.nspname::text !~ '^pg_'),
     after as materialized (
         select pg_catalog.set_config('search_path', before.path, true) as path, told.answer
         from before cross join told)
@@ -178,9 +180,9 @@ _CASTS = b"""select coalesce(pg_catalog.json_agg(distinct t.typname), '[]')
     from pg_catalog.pg_cast k
     join pg_catalog.pg_proc p on p.oid = k.castfunc
     join pg_catalog.pg_type t on t.oid = k.casttarget
-    where p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+    where p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace::oid
     and not exists (select from pg_catalog.pg_depend d
-        where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and d.objid = k.oid
+        where d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass::oid and d.objid = k.oid
         and d.deptype = 'e')"""
 """The types that a cast by a user's own function leads to."""
 

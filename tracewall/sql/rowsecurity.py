@@ -10,7 +10,7 @@ TABLES = b"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
             where r.rolname = current_user),
         'policies', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
                 'name', p.polname, 'permissive', p.polpermissive,
-                'concerns', (select coalesce(pg_catalog.bool_or(granted.role = 0 or
+                'concerns', (select coalesce(pg_catalog.bool_or(granted.role = 0::oid or
                         pg_catalog.pg_has_role(granted.role, 'USAGE')), false)
                     from pg_catalog.unnest(p.polroles) as granted (role)),
                 'intact', coalesce(pg_catalog.obj_description(p.oid, 'pg_policy')
@@ -28,12 +28,12 @@ VIEWS = b"""with recursive beneath (view, oid) as (
         select c.oid, c.oid from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('v', 'm') and n.nspname <> 'information_schema'
-        and n.nspname !~ '^pg_'
+        and n.nspname::text !~ '^pg_'
         union
         select b.view, d.refobjid from beneath b
         join pg_catalog.pg_rewrite r on r.ev_class = b.oid
-        join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-            and d.objid = r.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass)
+        join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass::oid
+            and d.objid = r.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::oid)
     select coalesce(pg_catalog.json_agg(told.of), '[]') from (
         select pg_catalog.json_build_object('oid', b.view::int8,
             'asks', coalesce(pg_catalog.bool_and(c.relkind = 'v' and exists (
