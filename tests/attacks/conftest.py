@@ -35,7 +35,8 @@ PROTECTED = f"""
     UNION ALL SELECT code{", NULL" * 13} FROM lab.noisy
     UNION ALL SELECT doc ->> 'token', raw ->> 'token', chat::text, log::text, pair::text, late, bag
         {", NULL" * 7} FROM lab.cases
-    UNION ALL SELECT host{", NULL" * 13} FROM lab.hosts"""
+    UNION ALL SELECT host{", NULL" * 13} FROM lab.hosts
+    UNION ALL SELECT card{", NULL" * 13} FROM lab.cards"""
 WINDOW = 7
 """How many characters of a canary in a row count as a leak."""
 

@@ -100,6 +100,9 @@ CREATE VIEW lab.files AS SELECT id, title, doc, doc -> 'deep' AS deep, raw, chat
 CREATE VIEW lab.asked AS SELECT title FROM lab.cases WHERE late = lab.canary('late', 1);
 CREATE TABLE lab.hosts (id int, host text, name text);
 INSERT INTO lab.hosts SELECT i, lab.canary('host', i), 'host' || i FROM generate_series(1, 4) i;
+CREATE TABLE lab.cards (id int PRIMARY KEY, card text, twin text, doc jsonb, open text);
+INSERT INTO lab.cards SELECT i, lab.canary('card', i) || '-wxyz', 'twin-wxyz', jsonb_build_object('token', jsonb_build_object('in', lab.canary('card', i))),
+    'open' FROM generate_series(1, 4) i;
 ANALYZE;
 GRANT USAGE ON SCHEMA lab TO {role};
 GRANT ALL ON ALL TABLES IN SCHEMA lab TO {role};

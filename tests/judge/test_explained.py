@@ -28,7 +28,7 @@ def test_a_decision_can_t_be_changed(judge: Any) -> None:
         ("SELECT tail FROM people", [("shop.people.token", "inherited")]),
         ("SELECT upper(name) FROM people", [("shop.people.name", "derived")]),
         ("SELECT length(name) FROM people", [("shop.people.name", "measured")]),
-        ("SELECT doc -> 'k' FROM people", [("shop.people.doc", "part")]),
+        ("SELECT doc -> 'k' FROM people", [("shop.people.doc", "taken")]),
         ("SELECT name FROM people UNION SELECT 'x'", [("shop.people.name", "among")]),
         ("SELECT 1 FROM people", []),
         (

@@ -5,7 +5,8 @@
 2. Each right that the statement needs must be granted; a denial wins over any grant.
    What is unknown and what is not granted get the same words.
 3. A protected column is compared only as its ``predicates`` allow.
-4. A protected column's value is written only into columns at least as protected.
+4. A protected column's value is written only into columns at least as protected, and as
+   it is: a part of it, or what is computed from it, could show there what its mask hides.
 5. A masked column shows in the output only as itself, and is masked there; any other
    flow is refused, or becomes a constant where ``expressions = "mask"`` and nothing on
    the way could fail (that would be a use). A generated column of it is a constant always.
@@ -270,12 +271,30 @@ def _check_write(write: Write, rights: Rights) -> None:
             *_leaking_scans(source, rights),
         )
         for rule in rules:
-            if rule.name not in held:
+            if rule.name not in held or rights.escapes(rule, source.column, write.target):
                 raise _Refused(
                     _named(rule),
                     f"a value of {rights.spelled(source.column)} may not be written into "
                     f"{rights.spelled(write.target)}, which is less protected",
                 )
+            if not _keeps(rule, source.how):
+                raise _Refused(
+                    _named(rule),
+                    f"what is taken or computed from {rights.spelled(source.column)} may not be "
+                    f"written into {rights.spelled(write.target)}, where less of it may be hidden",
+                    "write literals or parameters, or the column as it is",
+                )
+
+
+def _keeps(rule: Mask | Scan, how: How) -> bool:
+    """Tell whether a rule hides as much of what it lies on once that is stored again."""
+    if how in (How.EXACT, How.AMONG, How.PART, How.COMPARED):
+        return True
+    if isinstance(rule, Scan):
+        # What lay under a telling key counts as computed.
+        kept = how in (How.TAKEN, How.MEASURED)
+        return kept or (how is How.SLICED and rule.slices == "allow")
+    return how is How.MEASURED if rule.inside else how is How.TAKEN
 
 
 def _leaking_scans(source: Source, rights: Rights) -> Iterator[Scan]:
@@ -321,7 +340,7 @@ def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask | None:
         return mask
     if mask.inside and source.how in (How.MEASURED, How.COMPARED):
         return None
-    if mask.inside and source.how is How.PART:
+    if mask.inside and source.how in (How.PART, How.TAKEN):
         return mask
     if source.how is How.INHERITED or mask.expressions == "mask":
         return _constant(mask.name)

@@ -260,7 +260,7 @@ class OutputColumn:
     ``sources`` are the base columns (table oid, attnum) whose values may show here
     unchanged; ``mask`` masks the whole value or parts of it, ``scans`` what is found inside
     it. ``lineage`` has each base column by its name (``schema.table.column``) with how its
-    value gets here: ``exact``, ``among``, ``inherited``, ``part``, ``sliced``,
+    value gets here: ``exact``, ``among``, ``inherited``, ``part``, ``taken``, ``sliced``,
     ``measured``, ``compared`` or ``derived`` (see `tracewall.sql.flow`).
     """
 
@@ -273,7 +273,7 @@ class OutputColumn:
     @property
     def part(self) -> bool:
         """True where a document's part may show, and not only the whole."""
-        return any(how == "part" for _, how in self.lineage)
+        return any(how in ("part", "taken") for _, how in self.lineage)
 
     @property
     def shows(self) -> str:

@@ -152,6 +152,21 @@ class Rights:
             self._stored[column] = self._protection(column, lifting=False)
         return self._stored[column]
 
+    def escapes(self, rule: Mask | Scan, source: Column, target: Column) -> bool:
+        """Tell whether somebody sees `target` without a rule that hides `source` from the caller.
+
+        Whoever sees a value in clear could write it down anyway.
+        """
+        lifting = [grant for grant in self.policy.grants if _lifts(grant, rule)]
+        if not lifting or rule.name not in self.shown(source).names:
+            return False
+        return any(self._on_column(g, target) and not self._on_column(g, source) for g in lifting)
+
+    def _on_column(self, grant: Grant, column: Column) -> bool:
+        kin = self.catalog.family[column[0]]
+        name = _column_name(self.catalog.relations[column[0]], column[1])
+        return any(_is_on(grant, each) for each in kin) and _covers(grant.columns, name)
+
     def opaque(self, name: str) -> bool:
         """Tell whether a grant names a column (``schema.view.column``) without any wildcard."""
         table, _, column = name.rpartition(".")
@@ -322,6 +337,11 @@ def _hits(rule: Mask | Scan, column: str, lifted: frozenset[str]) -> bool:
 def classes(mask: Mask) -> tuple[str, ...]:
     """Give the classes of a preset's documents that a mask hides; none without a preset."""
     return mask.classes or (CLASSES if mask.preset else ())
+
+
+def _lifts(grant: Grant, rule: Mask | Scan) -> bool:
+    names = (lift.partition(".")[0] for lift in grant.lifts)
+    return "select" in grant.actions and rule.name in names
 
 
 def _lessened(mask: Mask, lifted: frozenset[str]) -> Mask | None:

@@ -305,7 +305,7 @@ def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
     if kind == "EXPR_SUBLINK":
         return flow
     if kind == "ARRAY_SUBLINK":
-        return through(flow, How.PART)
+        return through(flow, How.TAKEN)
     if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
         names = body.get("operName") or [{"String": {"sval": "="}}]
         name = _operator_name({"kind": "AEXPR_OP", "name": names})

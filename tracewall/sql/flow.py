@@ -5,7 +5,8 @@ A `Flow` is a set of sources; a source is a base column and how its value gets t
 - ``EXACT``     the value itself, unchanged;
 - ``AMONG``     the value itself, among others that the statement makes up (``UNION``);
 - ``INHERITED`` what the server computed from it and keeps in a generated column;
-- ``PART``      an unchanged part of it, or one of several values (``doc->'k'``, ``CASE``);
+- ``PART``      it or another value, as they are (``CASE``, ``coalesce``), or spelled as text;
+- ``TAKEN``     an unchanged part of it, or several of it gathered (``doc->'k'``, ``array_agg``);
 - ``SLICED``    characters of it that follow each other (``left(x, 3)``);
 - ``MEASURED``  a number or truth about it that shows little of it (``length(x)``);
 - ``COMPARED``  only what recorded comparisons tell about it (``x = 'a'``);
@@ -29,10 +30,11 @@ class How(IntEnum):
     AMONG = 1
     INHERITED = 2
     PART = 3
-    SLICED = 4
-    MEASURED = 5
-    COMPARED = 6
-    DERIVED = 7
+    TAKEN = 4
+    SLICED = 5
+    MEASURED = 6
+    COMPARED = 7
+    DERIVED = 8
 
 
 class Source(NamedTuple):
@@ -86,7 +88,9 @@ def _after(how: How, step: How) -> How:
         # Arithmetic over a measure tells no more than the measure.
         return how
     if how is How.SLICED:
-        return How.SLICED if step in (How.PART, How.SLICED) else How.DERIVED
+        return How.SLICED if step in (How.PART, How.TAKEN, How.SLICED) else How.DERIVED
+    if how is How.TAKEN and step is How.PART:
+        return how
     # A measure of what was computed can tell all of it: length(repeat('x', ascii(c))).
     return How.DERIVED if how in (How.DERIVED, How.INHERITED) else step
 

@@ -15,10 +15,13 @@ _MEASURES = """
 """
 
 _PARTS = """
-    coalesce jsonb_extract_path jsonb_extract_path_text json_extract_path
-    json_extract_path_text to_jsonb to_json any_value first_value last_value nth_value
-    lag lead array_agg jsonb_agg json_agg unnest jsonb_array_elements
-    jsonb_array_elements_text json_array_elements json_array_elements_text
+    coalesce to_jsonb to_json any_value first_value last_value nth_value lag lead
+"""
+
+_TAKEN = """
+    jsonb_extract_path jsonb_extract_path_text json_extract_path json_extract_path_text
+    array_agg jsonb_agg json_agg unnest jsonb_array_elements jsonb_array_elements_text
+    json_array_elements json_array_elements_text
 """
 
 _SLICES = """
@@ -89,6 +92,7 @@ _COMPUTED = """
 FUNCTIONS: dict[str, How] = {
     **dict.fromkeys(_MEASURES.split(), How.MEASURED),
     **dict.fromkeys(_PARTS.split(), How.PART),
+    **dict.fromkeys(_TAKEN.split(), How.TAKEN),
     **dict.fromkeys(_SLICES.split(), How.SLICED),
     **dict.fromkeys(_COMPUTED.split(), How.DERIVED),
 }

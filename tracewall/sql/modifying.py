@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracewall.sql.columns import read_columns, refuse_stars
 from tracewall.sql.comparing import is_constant
 from tracewall.sql.expressions import compared, condition, flow_of, flows
-from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Write, merged
+from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Write, merged, through
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import targets_of, with_clause
 from tracewall.sql.reading import Reading
@@ -23,8 +23,9 @@ def insert(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
     values = log.query(body["selectStmt"], scope.inner(), log) if "selectStmt" in body else ()
     if places is not None and len(values) > len(places):
         raise Unknowable("INSERT has more values than columns")
-    for place, value in zip(places or (), values, strict=False):
-        write(place, value.flow, "insert", log)
+    listed = [entry["ResTarget"] for entry in body.get("cols", [{"ResTarget": {}}] * len(values))]
+    for place, entry, value in zip(places or (), listed, values, strict=False):
+        write(place, _placed(entry, value.flow), "insert", log)
     level = scope.inner().beside(target)
     known = _is_constant_source(body.get("selectStmt"))
     _on_conflict(body.get("onConflictClause"), known, places or [], target, level, log)
@@ -133,7 +134,13 @@ def assignments(targets: list[Node], target: Item, level: Scope, log: Reading) -
     for entry in targets:
         place = place_of(entry["ResTarget"], target, "update", log)
         compared(_indices(entry["ResTarget"]), level, log)
-        write(place, _assigned(entry["ResTarget"]["val"], level, log), "update", log)
+        flow = _assigned(entry["ResTarget"]["val"], level, log)
+        write(place, _placed(entry["ResTarget"], flow), "update", log)
+
+
+def _placed(target: Node, flow: Flow) -> Flow:
+    """Give what becomes of a value where it is written: inside of another one it is a new one."""
+    return through(flow, How.DERIVED) if "indirection" in target else flow
 
 
 def _indices(target: Node) -> list[Node]:

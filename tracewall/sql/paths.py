@@ -37,10 +37,10 @@ def _hides(hides: Hides, column: Column, key: str) -> bool:
 def how_taken(steps: Iterable[Node | None], hides: Callable[[str], bool]) -> How:
     """Give how a document flows through a path.
 
-    A path of literals is a PART, unless masking would have hidden what is under one of
+    A path of literals is TAKEN, unless masking would have hidden what is under one of
     its keys. A path that is not known (a parameter, a column) could be any.
     """
-    return How.PART if all(_is_plain(step, hides) for step in steps) else How.DERIVED
+    return How.TAKEN if all(_is_plain(step, hides) for step in steps) else How.DERIVED
 
 
 def _is_plain(step: Node | None, hides: Callable[[str], bool]) -> bool:

@@ -61,6 +61,7 @@ def _columns(
 
 
 _TSVECTOR = 3614
+_PLAIN = frozenset({How.EXACT, How.AMONG, How.PART, How.TAKEN})
 _FIRST_OF_USERS = 16_384
 """The first oid that the server gives to objects of users (FirstNormalObjectId)."""
 
@@ -77,7 +78,7 @@ def _check_width(name: str, arguments: list[Node], flow: Flow, log: Reading) -> 
         fields = any(made >= _FIRST_OF_USERS or made == _TSVECTOR for made in types)
         if log.foreign or fields or not attnum:
             raise Unknowable("a function in FROM is given values of a type that may have fields")
-        plain = how in (How.EXACT, How.AMONG, How.PART) or all(map(_is_array, arguments))
+        plain = how in _PLAIN or all(map(_is_array, arguments))
         if name == "unnest" and not plain:
             raise Unknowable("unnest() in FROM is given what may be no array")
 
@@ -114,7 +115,7 @@ def _side_by_side(body: Node, arguments: list[Node], level: Scope, log: Reading)
     found = flows(arguments, level.inner(), log)
     for flow in found:
         log.use("compute", flow)
-    return [Named("unnest", through(flow, How.PART)) for flow in found]
+    return [Named("unnest", through(flow, How.TAKEN)) for flow in found]
 
 
 def json_table(body: Node, level: Scope, log: Reading) -> Item:
