@@ -10,6 +10,7 @@ from tracewall.errors import Forbidden, Unreadable
 from tracewall.holder import Holder
 from tracewall.judge import Judged
 from tracewall.policy.model import Decision
+from tracewall.recording.recorder import Take
 from tracewall.telemetry import Labels, Span
 
 
@@ -45,7 +46,8 @@ class Admission(msgspec.Struct, eq=False):
 
     ``sql`` is what was judged, and all that may leave; ``holder`` whose state must be on
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
-    told); ``ended`` is true when the outcome is recorded.
+    told); ``take`` records it, where that is wanted; ``ended`` is true when the outcome is
+    recorded.
     """
 
     sql: bytes
@@ -56,6 +58,7 @@ class Admission(msgspec.Struct, eq=False):
     started: float
     holder: Holder | None = None
     rows: int = -1
+    take: Take | None = None
     ended: bool = False
 
 

@@ -109,6 +109,9 @@ class GuardedCopy(BaseCopy[Any]):
                 self._withheld = ex
                 break
             found = self._message() if len(self._ahead) < _MOST_AHEAD else b""
+        take = copying.admission.take
+        if take is not None and self._ahead:
+            take.copied(self._ahead, binary=copying.binary)
         if not self._ahead:
             if self._withheld is not None:
                 raise self._withheld

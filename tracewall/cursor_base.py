@@ -29,7 +29,8 @@ from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
 from tracewall.learning import confirm_gen, learn_gen, refresh_gen
-from tracewall.rows import GuardedTransformer, Transformer, masked_columns, transformer
+from tracewall.recorded_rows import RecordedResult, transformer
+from tracewall.rows import GuardedTransformer, Transformer, masked_columns
 from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
 from tracewall.waist import check, drift
@@ -48,6 +49,7 @@ class GuardedCursor(CopyDoor[Row]):
     _admission: Admission | None = None
     _rendered: PostgresQuery | None = None
     _shown: Any = None
+    _taped: bool = False
     _waiting: deque[tuple[Any, Admission, Any]] | None = None
     _owners: list[tuple[PGresult, Admission, Any]] | None = None
 
@@ -115,9 +117,10 @@ class GuardedCursor(CopyDoor[Row]):
         self._conn._check_connection_ok()
         self._reset()
         self._admission = self._owners = None
-        if self._last_query is not query or self._shown is None:
+        if self._last_query is not query or self._shown is None or self._taped:
             self._last_query = None
             self._shown = None
+            self._taped = False
             self._tx = Transformer(self)
         rendered = super()._convert_query(query, params)
         if self._closed:
@@ -137,7 +140,8 @@ class GuardedCursor(CopyDoor[Row]):
         admission = session.admit(rendered.query, batch, rendered.params or (), door)
         self._admission = admission
         shown = self._shown
-        if shown is None or admission.judged.veils:
+        if shown is None or admission.judged.veils or admission.take is not None:
+            self._taped = admission.take is not None
             self._shown = self._tx = transformer(self, admission, self._tx)
         return admission
 
@@ -311,8 +315,10 @@ class GuardedCursor(CopyDoor[Row]):
         """Put a facade in place of a result that holds raw values of masked columns."""
         result: Any = self.pgresult
         veils = getattr(self._tx, "veils", None)
-        if veils and result is not None and type(result) is not ShownResult:
-            covered: Any = ShownResult(result, frozenset(veils))
+        recorded = hasattr(self._tx, "take")
+        if (veils or recorded) and result is not None and not isinstance(result, ShownResult):
+            kind = RecordedResult if recorded else ShownResult
+            covered: Any = kind(result, frozenset(veils or ()))
             self.pgresult = covered
 
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:

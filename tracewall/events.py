@@ -69,7 +69,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``kind`` is a stable name (``policy_loaded``, ``token_rejected``, ``mismatch``,
     ``policy_misfit``, ``unsafe``, ``principal_changed``, ``anchor_failed``,
-    ``audit_fault``); ``detail`` one sentence without any value.
+    ``audit_fault``, ``recording_began``, ``recording_ended``, ``recording_failed``); ``detail``
+    one sentence without any value.
     """
 
     kind: str

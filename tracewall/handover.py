@@ -19,6 +19,7 @@ from psycopg._connection_base import BaseConnection
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from tracewall.holder import Holder
+from tracewall.sql.rowfilter import SETTING
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -88,6 +89,16 @@ def _forget(conn: Any) -> None:
         backlog.clear()
 
 
+def _pins(timeout: float, holder: Holder | None) -> list[tuple[str, str]]:
+    """Give the settings that the wall wants on a holder's connection, with their values."""
+    pinned = [("standard_conforming_strings", "on")]
+    if timeout:
+        pinned.append(("statement_timeout", str(max(1, round(timeout * 1000)))))
+    if holder is not None and holder.told:
+        pinned.append((SETTING, holder.told))
+    return pinned
+
+
 def pin_gen(conn: Any, holder: Holder | None = None) -> PQGen[None]:
     """Set what the wall wants set for a holder, and compare the server's answer.
 
@@ -95,7 +106,7 @@ def pin_gen(conn: Any, holder: Holder | None = None) -> PQGen[None]:
         OperationalError: the server has set something else.
     """
     session: Session = conn._session
-    pins = session.pins(holder)
+    pins = _pins(session.wall.policy.limits.statement_timeout, holder)
     calls = (f"pg_catalog.set_config(${at}, ${at + 1}, false)" for at in range(1, 2 * len(pins), 2))
     values = [part.encode() for pair in pins for part in pair]
     conn._check_connection_ok()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
@@ -18,7 +19,7 @@ from psycopg import Notify
 from psycopg import errors as e
 from psycopg.waiting import Wait
 
-from tracewall.errors import Forbidden, TokenRejected
+from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected
 from tracewall.scrubbing import scrubbed_notice
 
 if TYPE_CHECKING:
@@ -34,9 +35,17 @@ _log = logging.getLogger("tracewall.hearing")
 def take_notice(weak: ReferenceType[Any], result: PGresult) -> None:
     """Hand a notice to the connection's handlers, without the server's words."""
     connection = weak()
-    if connection is None or not connection._notice_handlers:
+    if connection is None:
         return
     session: Session | None = connection._session
+    taping = session.taping if session is not None else None
+    if taping is not None:
+        found = e.Diagnostic(result, connection._wire._encoding)
+        # A notice has no way to refuse anything: the next statement is refused instead.
+        with suppress(AuditUnavailable):
+            taping.notice(*_class_of(found))
+    if not connection._notice_handlers:
+        return
     told: Any = e.Diagnostic(result, connection._wire._encoding)
     if session is None or not session.trusted:
         told = scrubbed_notice(told, session.catalog if session else None)
@@ -46,6 +55,11 @@ def take_notice(weak: ReferenceType[Any], result: PGresult) -> None:
         except Exception as error:
             # As psycopg does, but for the error's words, which may be anything.
             _log.error("a notice handler failed with %s", type(error).__name__)
+
+
+def _class_of(told: e.Diagnostic) -> tuple[str, str]:
+    shown = scrubbed_notice(told, None)
+    return shown.severity_nonlocalized or "", shown.sqlstate or ""
 
 
 def take_notification(weak: ReferenceType[Any], told: PGnotify) -> None:

@@ -94,7 +94,7 @@ _TEXT = 25
 _FIRST_PSEUDO_OID = 0xF000_0000
 
 
-class _Own(NamedTuple):
+class Own(NamedTuple):
     """An adaptation context of ours, so that our loaders are nobody else's to replace."""
 
     adapters: AdaptersMap
@@ -147,11 +147,24 @@ class GuardedTransformer(Transformer):
 class JoiningTransformer(GuardedTransformer):
     """Hides besides what is cut by the boundary of two searched texts, side by side."""
 
+    _runs: Sequence[list[int]] = ()
+
+    def set_pgresult(
+        self,
+        result: PGresult | None,
+        *,
+        set_loaders: bool = True,
+        format: Format | None = None,
+    ) -> None:
+        """Take a result to load rows from; the next batch of a stream or a cursor is another."""
+        super().set_pgresult(result, set_loaders=set_loaders, format=format)
+        self._raw: Any = result
+
     def _mask(self, result: PGresult, wire: Format) -> None:
         super()._mask(result, wire)
         veils = self.veils or {}
         texts = {at: veil for at, veil in veils.items() if result.ftype(at) in TEXT_OIDS}
-        self._runs, self._raw = side_by_side(texts), result
+        self._runs = side_by_side(texts)
 
     def load_row(self, row: int, make_row: Any) -> Any:
         """Load one row, or None."""
@@ -208,7 +221,7 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
         return plain
     own = AdaptersMap(cursor.adapters)
     kind = JoiningTransformer if side_by_side(veils) else GuardedTransformer
-    made = kind(_Own(own, cursor.connection))
+    made = kind(Own(own, cursor.connection))
     made.own, made.veils = own, veils
     made.most = admission.judged.most
     return made
@@ -291,7 +304,7 @@ def _value_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoad
 
         def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
             super().__init__(pseudo, context)
-            self._base = base(oid, _Own(PRISTINE, context.connection if context else None)).load
+            self._base = base(oid, Own(PRISTINE, context.connection if context else None)).load
 
         def load(self, data: Buffer) -> Any:
             too_large = 0 < most < len(data)
@@ -362,7 +375,7 @@ def value_mask(
         connection: where settings that values depend on are looked up.
         most: how many bytes a value may have that is read to be masked (0: no limit).
     """
-    own = _Own(PRISTINE, connection)
+    own = Own(PRISTINE, connection)
     load = _loader(veil, oid, wire, most)(oid, own).load
     spelled_as = _dumped_as(oid, wire)
     speller = Transformer(own)

@@ -31,9 +31,9 @@ from tracewall.knowledge import Knowledge
 from tracewall.policy.model import Decision
 from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
-from tracewall.sql.rowfilter import SETTING
+from tracewall.taping import Taping
 from tracewall.telemetry import Labels
-from tracewall.telling import counted, ended_told, labels_told, who_told, wrong_door
+from tracewall.telling import ended_told, labels_told, outcome_told, who_told, wrong_door
 from tracewall.wall import Wall
 
 _NOBODY = frozenset[str]()
@@ -65,6 +65,7 @@ class Session:
         self._who: Who | None = None
         self._judge: Judge | None = None
         self._labels: dict[What, Labels] = {}
+        self.taping = Taping(wall.recorder, wall.policy) if wall.recorder else None
 
     def locate(self, address: str, port: int) -> None:
         """Take the server's host name (or socket directory) and port, for spans."""
@@ -154,16 +155,6 @@ class Session:
         if self.holder is not None and self._acting is not self.holder:
             raise Forbidden(HELD)
 
-    def pins(self, holder: Holder | None = None) -> tuple[tuple[str, str], ...]:
-        """Give the settings that the wall wants on a holder's connection, with their values."""
-        pinned = [("standard_conforming_strings", "on")]
-        timeout = self.wall.policy.limits.statement_timeout
-        if timeout:
-            pinned.append(("statement_timeout", str(max(1, round(timeout * 1000)))))
-        if holder is not None and holder.told:
-            pinned.append((SETTING, holder.told))
-        return tuple(pinned)
-
     def _reject(self, rejection: Rejection) -> TokenRejected:
         self.caller.look_again()
         self._bearer = self._principal = self._acting = self._who = self._judge = None
@@ -252,6 +243,8 @@ class Session:
         span = self.wall.telemetry.start(shown, batch=batch)
         holder = self._acting if self._who is not None else self.holder
         admission = Admission(sql, judged, intent, shown, span, started, holder)
+        if self.taping is not None:
+            self._record(self.taping, admission, who)
         if judged.decision.outcome != "allowed":
             self._end(admission, "refused", error_type="Forbidden")
             self._unknown = judged.decision.unknown
@@ -260,6 +253,13 @@ class Session:
             self._end(admission, "refused", error_type="Forbidden")
             raise wrong_door(judged.decision, judged.door, door)
         return admission
+
+    def _record(self, taping: Taping, admission: Admission, who: Who) -> None:
+        try:
+            admission.take = taping.take(admission.judged, self._principal, who)
+        except BaseException as ex:
+            self._end(admission, "abandoned", error_type=type(ex).__name__)
+            raise
 
     def check_written(self, admission: Admission, data: Written) -> None:
         """Look at what an admitted statement writes later on, in a batch or by COPY.
@@ -360,7 +360,9 @@ class Session:
             self.known.doubt()
 
     def close(self) -> None:
-        """Write what the audit log still holds back."""
+        """Close what is recorded, and write what the audit log still holds back."""
+        if self.taping is not None:
+            self.taping.close()
         self.wall.audit.flush()
 
     def _end(
@@ -371,7 +373,8 @@ class Session:
         admission.ended = True
         if admission.judged.decision.unfollowed:
             self.known.doubt()
-        self.wall.audit.outcome(admission.intent, ended_told(admission, status, sqlstate))
+        ended = ended_told(admission, status, sqlstate)
+        self.wall.audit.outcome(admission.intent, ended)
         self.wall.telemetry.finish(
             admission.span,
             admission.labels,
@@ -380,18 +383,17 @@ class Session:
             error_type=error_type,
             rows=admission.rows,
             masked=len(admission.judged.veils),
-            counts=counted(admission, status),
+            counts=ended.counts,
         )
+        if admission.take is not None:
+            admission.take.outcome(status, error=error_type, **outcome_told(ended))
 
     def mismatch(self, admission: Admission, how: str) -> Withheld:
-        """Give, and record, why a result is withheld that is not what was judged."""
-        # The catalog may have changed since it was read: it has to be read again.
+        """Give, and record, why a result is withheld: its catalog has to be read again."""
         self.known.lose()
         self._who = self._judge = None
-        detail = f"the result is not what was judged: {how}"
-        self.wall.audit.incident(
-            Incident(kind="mismatch", detail=detail, policy=admission.judged.what.policy)
-        )
+        detail, policy = f"the result is not what was judged: {how}", admission.judged.what.policy
+        self.wall.audit.incident(Incident(kind="mismatch", detail=detail, policy=policy))
         return Withheld(
             f"{detail}; nothing of it is handed out", decision=admission.judged.decision
         )

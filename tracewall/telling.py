@@ -62,6 +62,15 @@ def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
     )
 
 
+def outcome_told(ended: Ended) -> dict[str, str | int | float]:
+    """Give what a recording keeps of a statement's end."""
+    return {
+        "sqlstate": ended.sqlstate,
+        "rows": ended.rows,
+        "seconds": round(ended.seconds, 6),
+    }
+
+
 _WAYS = {
     "copy": "COPY cannot be used with this method; use copy() instead",
     "declare": "a cursor is declared by cursor(name), whose rows are masked, not as text",

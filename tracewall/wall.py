@@ -29,8 +29,10 @@ from tracewall.judge import Judge, remember
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
+from tracewall.recording.recorder import Recorder
 from tracewall.shield import MaskKey, Shield, keyring
 from tracewall.sql.catalog import Catalog, read
+from tracewall.taping import recorder_of
 from tracewall.telemetry import Telemetry
 from tracewall.trust import beside, check_files, verifier_of
 
@@ -58,6 +60,7 @@ class Wall:
     audit: AuditLog
     telemetry: Telemetry
     clock: Callable[[], float] = time.time
+    recorder: Recorder | None = None
     unsafe_anonymous: str = field(default="", repr=False)
     unsafe_logins: bool = False
     _password: Callable[[], str] | None = field(default=None, repr=False)
@@ -144,7 +147,8 @@ class Wall:
         log = audit or _log(policy, anchors)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         made = telemetry or Telemetry()
-        return cls(policy, verifier, log, made, clock, _password=password, _shield=shield)
+        recorder = recorder_of(policy, log)
+        return cls(policy, verifier, log, made, clock, recorder, _password=password, _shield=shield)
 
     @classmethod
     def from_environment(cls) -> Wall:
@@ -299,6 +303,8 @@ class Wall:
     def close(self) -> None:
         """End the audit log; connections of this wall can't send statements after that."""
         self._background.close()
+        if self.recorder is not None:
+            self.recorder.close()
         self.audit.close()
 
     def __enter__(self) -> Wall:

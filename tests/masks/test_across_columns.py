@@ -73,6 +73,17 @@ def test_a_key_cut_in_two_is_hidden_in_both(fetched: Any, cut: int, binary: bool
         assert shown == ("the key is [github]", "[github] and more", "clear")
 
 
+def test_a_key_in_a_later_row_of_a_stream_is_hidden(tmp_path: Path) -> None:
+    """Each row of a stream is a result of its own, and is searched as such."""
+    rows = [("clear", "words", "here"), (f"a {KEY[:12]}", f"{KEY[12:]} b", "c")]
+    (tmp_path / "policy.toml").write_text(POLICY.format(more=""))
+    with FakeBackend(TABLES) as backend:
+        backend.on(SELECT).rows(rows)
+        with Bench.load(tmp_path / "policy.toml", backend) as bench, bench.connect("g") as conn:
+            shown = list(conn.cursor().stream(SELECT))
+    assert shown == [rows[0], ("a [github]", "[github] b", "c")]
+
+
 def test_a_key_over_three_columns_is_hidden_in_all(fetched: Any) -> None:
     """The piece in the middle is hidden whole."""
     (shown, *_) = fetched([(f"a {KEY[:10]}", KEY[10:20], f"{KEY[20:]} b")])

@@ -130,6 +130,17 @@ def own_regex(text: str) -> Complaint | None:
     return None
 
 
+def recipient(text: str) -> Complaint | None:
+    """Complain of a key that nobody can encrypt to, above all of a private one."""
+    if text.startswith("AGE-SECRET-KEY-") or "PRIVATE KEY" in text:
+        return Complaint(
+            "a private key can't be in the policy", "write its public part; age-keygen -y gives it"
+        )
+    if re.fullmatch(r"age1[02-9ac-hj-np-z]{58}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?", text):
+        return None
+    return Complaint("this is no public key of age or SSH", 'write "age1..." or "ssh-ed25519 ..."')
+
+
 def json_path(text: str) -> Complaint | None:
     """Complain of a JSON path that masks can't follow."""
     try:

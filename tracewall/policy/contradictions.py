@@ -26,12 +26,14 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
         ("denials",),
         ("masks", "scans"),
         ("functions",),
+        ("recordings",),
     ):
         entries = [entry for section in sections for entry in _entries(policy, root, section)]
         names = ((rule.name, place.inside.get("name", place)) for rule, place in entries)
         _complain_of_twins(names, "the name '{}' is taken", reading)
     _complain_of_issuers(policy, root, reading)
     _complain_of_anchors(policy, root, reading)
+    _complain_of_recording(policy, root, reading)
     _complain_of_objects(policy, raw, root, reading)
     _complain_of_actors(policy, root, reading)
     _complain_of_lifts(policy, raw, root, reading)
@@ -67,6 +69,12 @@ def _complain_of_anchors(policy: Policy, root: Place, reading: Reading) -> None:
         if key in inside:
             help = "write signing_key_env or signing_key_file; tracewall audit keygen makes a key"
             reading.wrong(inside[key], "without a signing key there are no checkpoints", help)
+
+
+def _complain_of_recording(policy: Policy, root: Place, reading: Reading) -> None:
+    if "recording" in root.inside and not policy.recordings:
+        help = "write [[recordings]] with groups or tables; recording is opt-in"
+        reading.wrong(root.inside["recording"], "no rule says what is recorded", help)
 
 
 def _complain_of_issuers(policy: Policy, root: Place, reading: Reading) -> None:

@@ -35,6 +35,7 @@ from tracewall.policy.model import (
     Policy,
     Trust,
 )
+from tracewall.policy.recordings import RECORDING, RECORDING_RULE
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import ACTOR, IDENTITY, ISSUER, RULE_NAME
 
@@ -190,6 +191,8 @@ POLICY = Section(
         "strict": Key(Flag(), "Refuse what the second parser can't read."),
         "database": Key(DATABASE, DATABASE.purpose),
         "audit": Key(AUDIT, AUDIT.purpose),
+        "recording": Key(RECORDING, RECORDING.purpose),
+        "recordings": Key(Many(RECORDING_RULE), RECORDING_RULE.purpose),
         "limits": Key(LIMITS, LIMITS.purpose),
         "identity": Key(IDENTITY, IDENTITY.purpose),
         "issuers": Key(Many(ISSUER), ISSUER.purpose),

@@ -36,6 +36,7 @@ Expressions: TypeAlias = Literal["refuse", "mask"]
 Preset: TypeAlias = Literal["gen_ai"]
 Slices: TypeAlias = Literal["refuse", "allow"]
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
+OnFailure: TypeAlias = Literal["refuse", "go_on"]
 Outcome: TypeAlias = Literal["allowed", "asks", "forbidden"]
 
 
@@ -226,6 +227,34 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """Where recorded sessions are kept: ``directory``; encrypted where there are ``recipients``."""
+
+    directory: str = "recordings"
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRule:
+    """Records what ``groups`` send and are given: at all, or of ``actions`` on ``tables``.
+
+    Of each statement at most ``rows`` rows and ``bytes`` bytes are recorded. Recordings are
+    deleted ``keep_for`` seconds after their last line (0: never). ``on_failure`` says
+    whether a caller who can't be recorded is refused.
+    """
+
+    name: str
+    groups: tuple[Glob, ...] = (Glob("*", dots=True),)
+    tables: tuple[Glob, ...] = ()
+    actions: frozenset[Action] = frozenset()
+    rows: int = 1000
+    bytes: int = 1_000_000
+    keep_for: float = 0.0
+    on_failure: OnFailure = "refuse"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything a policy file says; ``hash`` is the SHA-256 (hex) of its meaning.
 
@@ -240,6 +269,8 @@ class Policy:
     strict: bool = False
     database: Database = Database()
     audit: Audit = Audit()
+    recording: Recording = Recording()
+    recordings: tuple[RecordingRule, ...] = ()
     identity: Identity = DEFAULTS
     issuers: tuple[Issuer, ...] = ()
     actors: tuple[Actor, ...] = ()

@@ -84,6 +84,7 @@ class Bench:
                 for issuer in read.issuers
             ),
             audit=Audit(directory=str(home / "audit"), durability=read.audit.durability),
+            recording=replace(read.recording, directory=str(home / "recordings")),
         )
         login = backend.conninfo if backend is not None else conninfo
         if login:

@@ -1,0 +1,1 @@
+"""What happened on guarded connections, to look at again: recorded after masking."""

@@ -1,0 +1,118 @@
+"""Reads a recording line by line, and proves that it is the one that was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, Final
+
+from tracewall.recording.sealing import SealingUnavailable, Unopened, opened
+from tracewall.recording.tape import FIRST, FORMAT
+
+_CHUNK: Final = 1 << 16
+_LONGEST_LINE: Final = 256 << 20
+
+
+@dataclass
+class Proof:
+    """What reading has proved so far.
+
+    ``fault`` says what is wrong (empty: nothing), at ``line`` (from 1). ``closed`` is true
+    when the last line closes the chain, ``torn`` is the length of an unfinished one;
+    ``head`` is the hash of the last whole line.
+    """
+
+    lines: int = 0
+    closed: bool = False
+    fault: str = ""
+    line: int = 0
+    torn: int = 0
+    head: str = FIRST
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing was changed, and the end is there."""
+        return self.closed and not self.fault
+
+
+@dataclass
+class Reading:
+    """One recording being read: iterate for its lines, then look at the `proof`.
+
+    Lines after a fault are not given: nobody knows who wrote them.
+    """
+
+    stream: IO[bytes]
+    sealed: bool = False
+    keys: Sequence[Any] = ()
+    proof: Proof = field(default_factory=Proof)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        proof = self.proof
+        try:
+            for raw in self._lines():
+                line = self._checked(raw)
+                if line is None:
+                    return
+                yield line
+        except (zlib.error, EOFError):
+            proof.fault, proof.line = "the file is damaged", proof.lines + 1
+        except (Unopened, SealingUnavailable) as error:
+            proof.fault, proof.line = str(error), proof.lines + 1
+
+    def _checked(self, raw: bytes) -> dict[str, Any] | None:
+        proof = self.proof
+        proof.line = proof.lines + 1
+        line = _object(raw)
+        if line is None or type(line.get("kind")) is not str:
+            proof.fault = "this is no line of a recording"
+        elif proof.closed:
+            proof.fault = "there is more after the end"
+        elif line.get("prev") != proof.head or line.get("n") != proof.lines:
+            proof.fault = "the line before it was changed, moved or taken out"
+        elif proof.lines == 0 and (line["kind"], line.get("format")) != ("began", FORMAT):
+            proof.fault = "this is no recording of a format known here"
+        if proof.fault or line is None:
+            return None
+        proof.head = hashlib.sha256(raw).hexdigest()
+        proof.lines += 1
+        proof.line = 0
+        proof.closed = line["kind"] == "ended"
+        return line
+
+    def _lines(self) -> Iterator[bytes]:
+        left = b""
+        for data in self._unpacked():
+            *whole, left = (left + data).split(b"\n")
+            yield from whole
+            if len(left) > _LONGEST_LINE:
+                raise zlib.error("a line has no end")
+        self.proof.torn = len(left)
+
+    def _unpacked(self) -> Iterator[bytes]:
+        unpacker = zlib.decompressobj(31)
+        for data in self._packed():
+            while data:
+                if unpacker.eof:
+                    raise zlib.error("more than one stream")
+                yield unpacker.decompress(data, _CHUNK * 16)
+                data = unpacker.unconsumed_tail or unpacker.unused_data
+        yield unpacker.flush()
+
+    def _packed(self) -> Iterator[bytes]:
+        if self.sealed:
+            yield from opened(self.stream, self.keys)
+            return
+        while data := self.stream.read(_CHUNK):
+            yield data
+
+
+def _object(raw: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
