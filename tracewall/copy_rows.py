@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 from psycopg.pq import Format
 
 from tracewall.errors import Forbidden, Withheld
-from tracewall.rows import TEXT_OIDS, joined, side_by_side, value_mask
+from tracewall.joining import joined, side_by_side
+from tracewall.rows import TEXT_OIDS, value_mask
 from tracewall.shield import Veil
 from tracewall.sql.copying import CopyFormat
 

@@ -46,7 +46,7 @@ from psycopg.types.array import register_all_arrays
 
 from tracewall.errors import Withheld
 from tracewall.facade import ShownResult
-from tracewall.masking.joined import crossing, without
+from tracewall.joining import joined, side_by_side, withheld
 from tracewall.session import Admission
 from tracewall.shield import Fixed, Veil
 
@@ -185,35 +185,6 @@ class JoiningTransformer(GuardedTransformer):
         return tuple(shown)
 
 
-def joined(
-    veils: Mapping[int, Veil], run: Sequence[int], raw: Sequence[Buffer | None]
-) -> dict[int, str]:
-    """Give by position those texts of a run that a key runs through, with it hidden.
-
-    Raises:
-        Withheld: they can't be searched.
-    """
-    found_by = veils[run[0]].joins
-    assert found_by is not None
-    with suppress(Exception):
-        texts = [bytes(each or b"").decode() for each in raw]
-        cut = zip(run, texts, crossing(texts, found_by), strict=True)
-        return {at: without(text, spans, veils[at].hide) for at, text, spans in cut if spans}
-    # Out here, so that no context of the error holds a value.
-    raise _withheld(veils[run[0]], 0, too_large=False)
-
-
-def side_by_side(veils: Mapping[int, Veil]) -> list[list[int]]:
-    """Give the positions that stand side by side and are searched together."""
-    found: list[list[int]] = []
-    for at in sorted(at for at, veil in veils.items() if veil.joins is not None):
-        if found and found[-1][-1] == at - 1 and veils[at].joins is veils[at - 1].joins:
-            found[-1].append(at)
-        else:
-            found.append([at])
-    return [run for run in found if len(run) > 1]
-
-
 def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     """Give what loads an admitted statement's results: `plain` where nothing is masked."""
     veils = admission.judged.veils
@@ -274,7 +245,7 @@ def _masked_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoa
         fixed = _opaque(veil, wire) if base is None else kind and veil.fixed(kind)
         if fixed:
             return _constant_loader(fixed.value, wire)
-        refuse = partial(_withheld, veil, most)
+        refuse = partial(withheld, veil, most)
         load = veil.text(most, refuse) if veil.text is not None and oid in TEXT_OIDS else None
         if load is not None:
             return _text_loader(load, wire)
@@ -312,7 +283,7 @@ def _value_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoad
                 with suppress(Exception):
                     return hide(self._base(data))
             # Raised out here, so that no context of the error holds the value.
-            raise _withheld(veil, most, too_large)
+            raise withheld(veil, most, too_large)
 
     return MaskedLoader
 
@@ -353,14 +324,6 @@ def _constant_loader(shown: object, wire: Format) -> type[AnyLoader]:
             return shown
 
     return ConstantLoader
-
-
-def _withheld(veil: Veil, most: int, too_large: bool) -> Withheld:
-    what, rule = "a value could not be masked", veil.rule
-    if too_large:
-        what = f"a value has more than {most} bytes, which is the policy's limit for masking"
-        rule += "; limits.masked_value"
-    return Withheld(f"{what}, so the rows are withheld (rule {rule})")
 
 
 def value_mask(
