@@ -33,6 +33,7 @@ CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
+    "mypy, a program written for psycopg": ["mypy", "tests/typing/program.py"],
     "import contracts": ["lint-imports", "--no-cache", "--no-logo"],
     "twins": ["python", "tools/unasync.py", "--check"],
     "policy schema": ["python", "-m", "tracewall.policy.schema", "--check"],
