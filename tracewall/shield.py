@@ -46,6 +46,7 @@ Written: TypeAlias = Iterable[bytes | bytearray | memoryview | None]
 Hide: TypeAlias = Callable[[object], object]
 """Takes a value as psycopg loads it, gives what may be shown instead."""
 
+_MOST_VEILS = 1_000
 _OPAQUE = "an-opaque-text"
 _WRITING = frozenset(("insert", "update"))
 
@@ -102,7 +103,7 @@ class Shield:
             library is missing.
     """
 
-    __slots__ = ("_engine", "_hiders", "_joiners", "_keys", "_path", "_scans", "marks")
+    __slots__ = ("_engine", "_hiders", "_joiners", "_keys", "_path", "_scans", "_veils", "marks")
 
     def __init__(self, policy: Policy, keys: Mapping[str, bytes]) -> None:
         self._keys = keys
@@ -110,6 +111,7 @@ class Shield:
         self._engine = policy.detect.engine
         self._hiders: dict[tuple[str, ...], Hide] = {}
         self._joiners: dict[tuple[tuple[str, ...], tuple[str, ...]], Detectors] = {}
+        self._veils: dict[tuple[str, int, bool], tuple[OutputColumn, Veil]] = {}
         for mask in policy.masks:
             self._try(mask)
         self._scans = policy.scans
@@ -119,7 +121,7 @@ class Shield:
 
     def veils(self, masked: Mapping[int, OutputColumn]) -> Mapping[int, Veil]:
         """Give the veils over the masked ones of a statement's output positions."""
-        return {at: self._veil(column) for at, column in masked.items()}
+        return {at: self._known_veil(column) for at, column in masked.items()}
 
     def searched(self, text: str) -> str:
         """Give a text of unknown origin with what any scan of the policy finds in it masked.
@@ -144,6 +146,17 @@ class Shield:
         if not self.marks_matter(decision):
             return ""
         return next(filter(None, (self.marks.found(bytes(each)) for each in data if each)), "")
+
+    def _known_veil(self, column: OutputColumn) -> Veil:
+        """Give the veil that hid a column under the same rules before, or else make it."""
+        # The column is kept with it, so that no other mask can have the identity of its mask.
+        key = (column.rule, id(column.mask), column.part)
+        known = self._veils.get(key)
+        if known is None or known[0].scans != column.scans:
+            if len(self._veils) >= _MOST_VEILS:
+                self._veils.clear()
+            known = self._veils[key] = column, self._veil(column)
+        return known[1]
 
     def _veil(self, column: OutputColumn) -> Veil:
         scanners = [self._scanner(scan) for scan in column.scans]

@@ -25,11 +25,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import product
 
 from tracewall.masking.config import Method
 from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
-from tracewall.policy.rights import Rights
+from tracewall.policy.rights import BARE, Rights
 from tracewall.sql.flow import Access, Column, Flow, How, Source, Use, Write
 from tracewall.sql.statement import Misunderstood, Statement, Understanding
 
@@ -147,11 +148,11 @@ def _forbidden(
 
 def _relations(statement: Understanding, rights: Rights) -> tuple[tuple[str, tuple[str, ...]], ...]:
     touched: dict[str, dict[str, None]] = {}
-    for access in statement.accesses:
-        relation = rights.catalog.relations.get(access.relation)
-        if relation is not None:
-            touched.setdefault(relation.qualified, {})[access.action] = None
-    return tuple((name, tuple(actions)) for name, actions in touched.items())
+    known = rights.catalog.relations
+    for action, oid in dict.fromkeys([access[:2] for access in statement.accesses]):
+        if oid in known:
+            touched.setdefault(known[oid].qualified, {})[action] = None
+    return tuple([(name, tuple(actions)) for name, actions in touched.items()])
 
 
 def _check_access(access: Access, statement: Understanding, rights: Rights) -> str:
@@ -210,7 +211,7 @@ def _hint(statement: Understanding, rights: Rights) -> str:
 
 
 def _check_use(use: Use, rights: Rights) -> None:
-    for column in sorted({source.column for source in (*use.flow, *use.other)}):
+    for column in sorted({source.column for source in use.flow | use.other}):
         for rule in _rules(column, rights):
             if not _may_use(use, column, rule, rights):
                 if use.how == "compute":
@@ -303,36 +304,42 @@ def _leaking_scans(source: Source, rights: Rights) -> Iterator[Scan]:
 
 
 def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
-    masks: dict[Mask, None] = {}
-    scans: dict[Scan, None] = {}
+    # Few of them, that are nearly always the same objects: no set that has to hash them.
+    masks: list[Mask] = []
+    scans: list[Scan] = []
     row = any(not attnum for (_, attnum), _ in flow)
-    for source in sorted(flow):
+    ordered = sorted(flow)
+    for source in ordered:
         protection = rights.shown(source.column)
+        if protection is BARE:
+            continue
         if protection.masks and row:
             raise _shows_more(protection.masks[0], source.column, rights)
         shown = (_shown_mask(mask, source, rights) for mask in protection.masks)
-        masks.update((mask, None) for mask in shown if mask is not None)
+        masks += [mask for mask in shown if mask is not None and mask not in masks]
         if not protection.scans or any(not mask.inside for mask in protection.masks):
             continue
         if source.how is How.INHERITED:
-            masks[_constant("+".join(scan.name for scan in protection.scans))] = None
+            hidden = _constant("+".join(scan.name for scan in protection.scans))
+            masks += [hidden] if hidden not in masks else []
         elif source.how not in (How.MEASURED, How.COMPARED):
             for scan in protection.scans:
                 _check_scanned(source, scan, rights)
-            scans.update((scan, None) for scan in protection.scans)
+            scans += [scan for scan in protection.scans if scan not in scans]
     sources = frozenset(source.column for source in flow)
-    lineage = tuple(
-        (rights.spelled(source.column), source.how.name.lower()) for source in sorted(flow)
-    )
+    lineage = tuple([(rights.spelled(source.column), _TOLD[source.how]) for source in ordered])
     if not masks:
         return OutputColumn(name, sources, None, tuple(scans), lineage)
-    mask = next(iter(masks))
+    mask = masks[0]
     if len(masks) == 1 and (mask.inside or not scans):
         return OutputColumn(name, sources, mask, tuple(scans), lineage)
     # The value may come from either: only what hides both will do.
     rules: tuple[Mask | Scan, ...] = (*masks, *scans)
     mask = _constant("+".join(dict.fromkeys(rule.name for rule in rules)))
     return OutputColumn(name, sources, mask, (), lineage)
+
+
+_TOLD = tuple(how.name.lower() for how in How)
 
 
 def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask | None:
@@ -369,6 +376,7 @@ def _shows_more(rule: Mask | Scan, column: Column, rights: Rights) -> _Refused:
     )
 
 
+@lru_cache(maxsize=1_000)
 def _constant(name: str) -> Mask:
     return Mask(name, (), Method("redact"))
 

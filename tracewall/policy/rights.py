@@ -60,6 +60,7 @@ class Rights:
     _stored: dict[Column, Protection] = field(default_factory=dict)
     _spelled: dict[Column, str] = field(default_factory=dict)
     _on: dict[int, tuple[Grant, ...]] = field(default_factory=dict)
+    _unheld: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     def verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
         """Give the rule that decides an access: a grant, a denial, or None (nothing grants it).
@@ -205,6 +206,12 @@ class Rights:
 
     def rows_problem(self, action: str, oid: int, attnum: int) -> str:
         """Tell why an access that is granted can't be held to the caller's rows; empty: it can."""
+        key = (action, oid, attnum)
+        if key not in self._unheld:
+            self._unheld[key] = self._rows_problem(action, oid, attnum)
+        return self._unheld[key]
+
+    def _rows_problem(self, action: str, oid: int, attnum: int) -> str:
         relation = self.catalog.relations[oid]
         beneath = self.catalog.around.get(oid)
         if beneath is not None:

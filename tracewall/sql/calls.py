@@ -133,7 +133,9 @@ def _set_config(name: str, nodes: list[Node], arguments: list[Flow], log: Readin
 
 def is_setting(node: Node | None, log: Reading) -> bool:
     """Tell whether an expression is a setting that a parameter names, and note it as read."""
-    body = (node or {}).get("FuncCall", {})
+    body = node.get("FuncCall") if node else None
+    if body is None:
+        return False
     names = [string(part) for part in body.get("funcname", [])]
     if names[-1:] != ["current_setting"] or names[:-1] not in ([], [SCHEMA]):
         return False

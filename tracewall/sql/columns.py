@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracewall.sql.calls import string
 from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Source, merged
 from tracewall.sql.grammar import Node
@@ -10,7 +12,7 @@ from tracewall.sql.scope import Item, Named, Scope, Unknowable
 from tracewall.sql.system import SYSTEM_COLUMNS
 
 
-def read_columns(columns: tuple[Named, ...], spelled: str, log: Reading) -> None:
+def read_columns(columns: Sequence[Named], spelled: str, log: Reading) -> None:
     """Record that base columns are read, by their name or by a star."""
     for column in columns:
         if column.base:
@@ -29,12 +31,12 @@ def refuse_stars(cells: list[Node]) -> None:
 def column_of(body: Node, scope: Scope, log: Reading) -> Flow:
     """Give the flow of a ColumnRef that stands where one value is expected."""
     fields = body["fields"]
+    if len(fields) == 1 and "A_Star" not in fields[0]:
+        return _bare(string(fields[0]), scope, log)
     if len(fields) > 1 and "A_Star" in fields[-1]:
         # Outside of a list of outputs t.* is the whole row.
         return _whole_row(qualifier([string(part) for part in fields[:-1]], scope), log)
     names = [string(part) for part in fields]
-    if len(names) == 1:
-        return _bare(names[0], scope, log)
     item = qualifier(names[:-1], scope)
     return of_table(item, names[-1], log)
 
@@ -42,8 +44,7 @@ def column_of(body: Node, scope: Scope, log: Reading) -> Flow:
 def _bare(name: str, scope: Scope, log: Reading) -> Flow:
     found = scope.columns_named(name)
     if found:
-        read_columns(tuple(found), "", log)
-        return NOTHING.union(*(column.flow for column in found))
+        return _read(found, log)
     row = scope.table_named(name)
     if row is not None:
         return _whole_row(row, log)
@@ -68,14 +69,18 @@ def qualifier(names: list[str], scope: Scope) -> Item:
 
 def of_table(item: Item, name: str, log: Reading) -> Flow:
     """Give the flow of a FROM item's column."""
-    found = tuple(column for column in item.columns if column.name == name)
+    found = item.named(name)
     if not found and name in SYSTEM_COLUMNS and item.relation:
         return _system_column(item, name, log)
     if not found and not item.phantom:
         # What is no column could be a function over the row, f(t) written t.f.
         log.need("select", 0, UNKNOWN, name)
+    return _read(found, log)
+
+
+def _read(found: Sequence[Named], log: Reading) -> Flow:
     read_columns(found, "", log)
-    return NOTHING.union(*(column.flow for column in found))
+    return found[0].flow if len(found) == 1 else NOTHING.union(*[c.flow for c in found])
 
 
 def _system_column(item: Item, name: str, log: Reading) -> Flow:

@@ -10,7 +10,7 @@ from tracewall.sql.catalog import Catalog
 from tracewall.sql.columns import read_columns
 from tracewall.sql.expressions import condition
 from tracewall.sql.flow import NOTHING, UNKNOWN, Write
-from tracewall.sql.grammar import Node, Unparsable, parse, query_within
+from tracewall.sql.grammar import Node, Text, Unparsable
 from tracewall.sql.reading import Reading
 from tracewall.sql.relations import base_relation
 from tracewall.sql.scope import Item, Named, Scope, Unknowable, under
@@ -56,8 +56,9 @@ def copied_query(sql: bytes, catalog: Catalog) -> str:
     Raises:
         Unparsable: the statement is no COPY TO that was understood.
     """
-    tree = parse(sql)
-    within = query_within(sql, tree)
+    text = Text(sql)
+    tree = text.parse()
+    within = text.query_within(tree)
     if within is not None:
         return within[0]
     body = tree["CopyStmt"]

@@ -102,12 +102,13 @@ _COMPARING = frozenset({"AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT", "AEXPR_IN", "AEX
     "AEXPR_ILIKE", "AEXPR_SIMILAR", "AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN", "AEXPR_BETWEEN_SYM",
     "AEXPR_NOT_BETWEEN_SYM",
 }  # fmt: skip
+_OPERATORS = _PLAIN | _COMPARING | {"AEXPR_NULLIF"}
 _NAMED_BY_KIND = frozenset(kind for kind in _COMPARING if "BETWEEN" in kind)
 
 
 def _operator_name(body: Node) -> str:
     kind, names = body["kind"], [string(part) for part in body["name"]]
-    if kind not in _PLAIN | _COMPARING | {"AEXPR_NULLIF"}:
+    if kind not in _OPERATORS:
         raise Unknowable("an operator is not understood")
     if kind not in _NAMED_BY_KIND and names[-1] not in OPERATORS:
         raise Unknowable("an operator is not on the list of those that may be used")

@@ -54,7 +54,7 @@ def through(flow: Flow, step: How) -> Flow:
     """Give what becomes of a flow that goes through an operation of kind `step`."""
     if not flow or step is How.EXACT:
         return flow
-    return frozenset(Source(source.column, _after(source.how, step)) for source in flow)
+    return frozenset([Source(column, _AFTER[how][step]) for column, how in flow])
 
 
 def merged(flows: Iterable[Flow], step: How) -> Flow:
@@ -75,7 +75,10 @@ def among(flows: Sequence[Flow]) -> Flow:
 
 def uncompared(flow: Flow) -> Flow:
     """Give what a flow carries beyond what recorded comparisons tell."""
-    return frozenset(source for source in flow if source.how is not How.COMPARED)
+    for _, how in flow:
+        if how is How.COMPARED:
+            return frozenset([source for source in flow if source.how is not How.COMPARED])
+    return flow
 
 
 def _after(how: How, step: How) -> How:
@@ -93,6 +96,9 @@ def _after(how: How, step: How) -> How:
         return how
     # A measure of what was computed can tell all of it: length(repeat('x', ascii(c))).
     return How.DERIVED if how in (How.DERIVED, How.INHERITED) else step
+
+
+_AFTER = tuple(tuple(_after(how, step) for step in How) for how in How)
 
 
 class Use(NamedTuple):

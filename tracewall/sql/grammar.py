@@ -40,6 +40,8 @@ _UNICODE_ESCAPE = re.compile(rb"""[uU]&["']""")
 _LONG_WORD = re.compile(rb"[A-Za-z0-9_$\x80-\xff]{64,}|\"(?:[^\"]|\"\"){64,}\"")
 _BRACKET = re.compile(rb"[][()]")
 _LITERAL = re.compile(rb"""'|\$(?!\d)|\.?\d|[bBeEnNxX]'""")
+_DOUBTFUL = frozenset(b"'$.0123456789bBeEnNxX-/")
+"""What a literal or a comment begins with."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -54,55 +56,96 @@ class Unparsable(Exception):
         self.reason = reason
 
 
-def parse(sql: bytes) -> Node:
-    """Read one statement and give its tree, as ``{"SelectStmt": {...}}``.
-
-    Raises:
-        Unparsable: it is too long, has a NUL, is no valid UTF-8, uses ``U&`` escapes or
-            identifiers over 63 bytes, is no SQL, or is not exactly one statement.
-    """
-    _check_bytes(sql)
-    tree = _tree(sql)
-    statements = tree.get("stmts", [])
-    if len(statements) != 1:
-        what = "nothing" if not statements else "more than one statement"
-        raise Unparsable(f"it holds {what}; send one statement at a time")
-    statement: Node = statements[0].get("stmt", {})
-    return statement
-
-
-def without_literals(sql: bytes) -> str:
-    """Give the statement's text without comments and with ``?`` for each literal, fit for logs.
-
-    Raises:
-        Unparsable: the statement can't be read.
-    """
-    kept, end = [], 0
-    for start, token in _tokens(sql):
-        if token.startswith((b"--", b"/*")):
-            continue
-        kept += [b" " if start > end else b"", b"?" if _LITERAL.match(token) else token]
-        end = start + len(token)
-    return b"".join(kept).strip().decode()
-
-
 _QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
 
-def query_within(sql: bytes, tree: Node) -> tuple[str, str] | None:
-    """Give the text and kind (``select``) of the query that a statement is, or has inside.
+class Text:
+    """The text of a statement (the exact bytes for the wire), scanned once at most."""
 
-    None: there is none, as in BEGIN or ``COPY t TO STDOUT``.
-    """
-    ((kind, body),) = tree.items()
-    if kind in _QUERIES:
-        return sql.decode(), _kind(tree)
-    if type(body.get("query")) is not dict:
-        return None
-    tokens = [pair for pair in _tokens(sql) if not pair[1].startswith((b"--", b"/*"))]
-    start, end = _BOUNDS[kind]([token.upper() for _, token in tokens], body)
-    edges = [at for at, _ in tokens] + [len(sql)]
-    return sql[edges[start] : edges[end]].decode(), _kind(body["query"])
+    __slots__ = ("_spans", "sql")
+
+    def __init__(self, sql: bytes) -> None:
+        self.sql = sql
+        self._spans: list[tuple[int, int]] | None = None
+
+    def parse(self) -> Node:
+        """Read one statement and give its tree, as ``{"SelectStmt": {...}}``.
+
+        Raises:
+            Unparsable: it is too long, has a NUL, is no valid UTF-8, uses ``U&`` escapes or
+                identifiers over 63 bytes, is no SQL, or is not exactly one statement.
+        """
+        _check_bytes(self)
+        tree = _tree(self.sql)
+        statements = tree.get("stmts", [])
+        if len(statements) != 1:
+            what = "nothing" if not statements else "more than one statement"
+            raise Unparsable(f"it holds {what}; send one statement at a time")
+        statement: Node = statements[0].get("stmt", {})
+        return statement
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Give where each token begins and ends (offsets in bytes), comments among them.
+
+        Raises:
+            Unparsable: the statement can't be scanned.
+        """
+        # The scanner reads what the parser does not, and its offsets are bytes.
+        if self._spans is None:
+            try:
+                tokens = postgast.scan(self.sql.decode()).tokens
+            except (postgast.PgQueryError, UnicodeDecodeError):
+                raise Unparsable("PostgreSQL's scanner does not read it") from None
+            self._spans = [(token.start, token.end) for token in tokens]
+        return self._spans
+
+    def tokens(self) -> Iterator[tuple[int, bytes]]:
+        """Give each token with where it begins, comments among them."""
+        for start, end in self.spans():
+            yield start, self.sql[start:end]
+
+    def without_literals(self) -> str:
+        """Give it without comments and with ``?`` for each literal, fit for logs.
+
+        Raises:
+            Unparsable: the statement can't be read.
+        """
+        sql, kept, end = self.sql, bytearray(), 0
+        for start, stop in self.spans():
+            # Few bytes begin a literal or a comment, and most tokens are told by that alone.
+            doubtful = sql[start] in _DOUBTFUL
+            if doubtful and sql.startswith((b"--", b"/*"), start):
+                continue
+            if start > end:
+                kept += b" "
+            kept += b"?" if doubtful and _LITERAL.match(sql, start, stop) else sql[start:stop]
+            end = stop
+        return kept.strip().decode()
+
+    def query_within(self, tree: Node) -> tuple[str, str] | None:
+        """Give the text and kind (``select``) of the query that it is, or has inside.
+
+        None: there is none, as in BEGIN or ``COPY t TO STDOUT``.
+        """
+        ((kind, body),) = tree.items()
+        if kind in _QUERIES:
+            return self.sql.decode(), _kind(tree)
+        if type(body.get("query")) is not dict:
+            return None
+        tokens = [pair for pair in self.tokens() if not pair[1].startswith((b"--", b"/*"))]
+        start, end = _BOUNDS[kind]([token.upper() for _, token in tokens], body)
+        edges = [at for at, _ in tokens] + [len(self.sql)]
+        return self.sql[edges[start] : edges[end]].decode(), _kind(body["query"])
+
+
+def parse(sql: bytes) -> Node:
+    """Read one statement and give its tree, as `Text.parse` does."""
+    return Text(sql).parse()
+
+
+def without_literals(sql: bytes) -> str:
+    """Give a statement's text fit for logs, as `Text.without_literals` does."""
+    return Text(sql).without_literals()
 
 
 def _kind(tree: Node) -> str:
@@ -143,16 +186,8 @@ _BOUNDS: dict[str, Callable[[list[bytes], Node], tuple[int, int]]] = {
 }
 
 
-def _tokens(sql: bytes) -> Iterator[tuple[int, bytes]]:
-    # The scanner reads what the parser does not, and its offsets are bytes.
-    try:
-        for token in postgast.scan(sql.decode()).tokens:
-            yield token.start, sql[token.start : token.end]
-    except (postgast.PgQueryError, UnicodeDecodeError):
-        raise Unparsable("PostgreSQL's scanner does not read it") from None
-
-
-def _check_bytes(sql: bytes) -> None:
+def _check_bytes(text: Text) -> None:
+    sql = text.sql
     if len(sql) > MAX_BYTES:
         raise Unparsable(f"it is longer than {MAX_BYTES} bytes")
     if b"\0" in sql:
@@ -168,27 +203,32 @@ def _check_bytes(sql: bytes) -> None:
     if sql.count(b"(") + sql.count(b"[") > MAX_DEPTH:
         _check_depth(sql)
     if len(sql) > MAX_RUN:
-        _check_runs(sql)
+        _check_runs(text)
     if _LONG_WORD.search(sql):
-        _check_identifiers(sql)
+        _check_identifiers(text)
 
 
-def _check_runs(sql: bytes) -> None:
-    runs, total, unions = [0], 0, 0
-    for _, token in _tokens(sql):
-        if token in (b"(", b"["):
-            runs.append(0)
-        elif token in (b")", b"]", b","):
-            total -= runs.pop()
-            if token == b"," or not runs:
-                runs.append(0)
+_OPENING, _CLOSING, _COMMA = frozenset(b"(["), frozenset(b")],"), ord(",")
+_UNITING, _UNITED = frozenset(b"uUeEiI"), frozenset({b"UNION", b"EXCEPT", b"INTERSECT"})
+
+
+def _check_runs(text: Text) -> None:
+    sql, runs, run, total, unions = text.sql, list[int](), 0, 0, 0
+    for start, stop in text.spans():
+        first = sql[start]
+        if first in _OPENING:
+            runs.append(run)
+            run = 0
+        elif first in _CLOSING:
+            total -= run
+            run = runs.pop() if runs and first != _COMMA else 0
         else:
-            runs[-1] += 1
+            run += 1
             total += 1
             # A chain of set operations goes on over the commas of its lists.
-            unions += token[:9].upper() in (b"UNION", b"EXCEPT", b"INTERSECT")
-        if total > MAX_RUN or unions > MAX_UNIONS:
-            raise Unparsable("it has too long a chain of words or operators")
+            unions += first in _UNITING and sql[start:stop].upper() in _UNITED
+            if total > MAX_RUN or unions > MAX_UNIONS:
+                raise Unparsable("it has too long a chain of words or operators")
 
 
 def _check_depth(sql: bytes) -> None:
@@ -200,9 +240,9 @@ def _check_depth(sql: bytes) -> None:
             raise Unparsable("it is nested too deeply")
 
 
-def _check_identifiers(sql: bytes) -> None:
+def _check_identifiers(text: Text) -> None:
     # Only a long word can be a long identifier, and most long words are literals.
-    for _, token in _tokens(sql):
+    for _, token in text.tokens():
         comment = token.startswith((b"--", b"/*"))
         if _length(token) > MAX_IDENTIFIER and not (comment or _LITERAL.match(token)):
             raise Unparsable(f"it has an identifier longer than {MAX_IDENTIFIER} bytes")

@@ -79,10 +79,12 @@ def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[
 
 
 def _star(value: Node | None, scope: Scope, log: Reading) -> tuple[Named, ...] | None:
-    row = _starred_row(value, scope, log) if value else None
-    if row is not None:
-        return row.columns
-    fields = value.get("ColumnRef", {}).get("fields", []) if value else []
+    if not value:
+        return None
+    if "A_Indirection" in value:
+        row = _starred_row(value, scope, log)
+        return None if row is None else row.columns
+    fields = value["ColumnRef"]["fields"] if "ColumnRef" in value else []
     if not fields or "A_Star" not in fields[-1]:
         return None
     if len(fields) == 1:

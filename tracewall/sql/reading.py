@@ -91,26 +91,31 @@ def names_and_depth(tree: Any, log: Reading | None) -> tuple[frozenset[str], int
             one.
     """
     found: set[str] = set()
-    level, depth = [tree], 0
+    level: list[Any] = [tree]
+    depth = 0
     while level:
         below: list[Any] = []
         for node in level:
-            if type(node) is dict:
+            if type(node) is list:
+                below += node
+            elif type(node) is dict:
                 for key, value in node.items():
-                    if type(value) is dict or type(value) is list:
+                    # What holds other nodes is one, and the names are the only texts to keep.
+                    if (kind := type(value)) is dict:
                         below.append(value)
-                        if log and key in _READ and id(value) not in log.seen:
+                        if key in _READ and log and id(value) not in log.seen:
                             raise Unknowable("a part of it stands where it is not understood")
+                    elif kind is list:
+                        below.append(value)
                         if key == "funcname":
                             found.add(value[-1]["String"].get("sval", ""))
-                    elif key == "relname" or key == "ctename":
+                    elif key in _NAMES:
                         found.add(value)
-            elif type(node) is list:
-                below += node
         level, depth = below, depth + 1
     return frozenset(found), depth
 
 
+_NAMES = frozenset({"relname", "ctename"})
 _READ = frozenset(
     "SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt RangeVar RangeSubselect "
     "RangeFunction JoinExpr ColumnRef FuncCall SubLink A_Expr TypeCast A_Indirection CaseExpr "

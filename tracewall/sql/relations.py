@@ -106,7 +106,7 @@ def _remembered(relation: Relation, spelled: str, log: Reading) -> Item:
     if item is None:
         item = memory["table", relation.oid] = table(relation, spelled, [])
     known: Item = item
-    return Item(known.columns, relation=relation, spelled=spelled)
+    return Item(known.columns, relation=relation, spelled=spelled, index=known.index)
 
 
 def _find(body: Node, catalog: Catalog) -> Relation | None:

@@ -8,7 +8,8 @@ answers, the union of their flows does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from tracewall.sql.catalog import Relation
 from tracewall.sql.flow import NOTHING, Column, Flow, How, Source, among
@@ -26,8 +27,7 @@ class Unknowable(Exception):
         self.reason, self.action = reason, action
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A column that a FROM item or a subquery offers: its name and its flow.
 
     ``base`` is the base column it names directly, None for computed ones.
@@ -38,21 +38,28 @@ class Named:
     base: Column | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """A FROM item: the columns that bare names and ``*`` see, and its tables by name.
 
     ``phantom`` is true for a relation that is unknown: it answers to every name, so that
     what does not exist is refused where and how a forbidden relation is. ``scalar`` is
-    true for a function's one column, which its name means too.
+    true for a function's one column, which its name means too. ``index`` has the columns
+    by name, where it was worth making.
     """
 
     columns: tuple[Named, ...]
-    tables: Mapping[str, Item] = field(default_factory=dict)
+    tables: Mapping[str, Item] = {}  # msgspec copies it
     relation: Relation | None = None
     spelled: str = ""
     phantom: bool = False
     scalar: bool = False
+    index: Mapping[str, tuple[Named, ...]] | None = None
+
+    def named(self, name: str) -> tuple[Named, ...]:
+        """Give the columns of that name."""
+        if self.index is not None:
+            return self.index.get(name, ())
+        return tuple([column for column in self.columns if column.name == name])
 
     def is_relation(self, schema: str, name: str) -> bool:
         """Tell whether this is the relation of that schema and name."""
@@ -60,15 +67,14 @@ class Item:
         return relation is not None and (relation.schema, relation.name) == (schema, name)
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """The FROM items of one query level, the CTEs it can name, and the level around it.
 
     A CTE that can be named but is not read yet is None.
     """
 
     items: tuple[Item, ...] = ()
-    ctes: Mapping[str, tuple[Named, ...] | None] = field(default_factory=dict)
+    ctes: Mapping[str, tuple[Named, ...] | None] = {}  # the same
     outer: Scope | None = None
 
     def inner(self) -> Scope:
@@ -85,7 +91,7 @@ class Scope:
 
     def own_columns_named(self, name: str) -> list[Named]:
         """Give the columns of that name on this level alone."""
-        return [c for item in self.items for c in item.columns if c.name == name]
+        return [column for item in self.items for column in item.named(name)]
 
     def columns_named(self, name: str) -> list[Named]:
         """Give the columns a bare name means: of the innermost level that has any."""
@@ -163,7 +169,10 @@ def table(
         flow |= {Source((relation.oid, used), How.INHERITED) for used in column.uses}
         flow |= (beneath or {}).get(column.attnum, NOTHING)
         columns.append(Named(name, frozenset(flow), base))
-    return Item(tuple(columns), relation=relation, spelled=spelled)
+    index: dict[str, tuple[Named, ...]] = {}
+    for named in columns:
+        index[named.name] = (*index.get(named.name, ()), named)
+    return Item(tuple(columns), relation=relation, spelled=spelled, index=index)
 
 
 def derived(columns: tuple[Named, ...], aliases: list[str]) -> tuple[Named, ...]:
@@ -179,7 +188,9 @@ def derived(columns: tuple[Named, ...], aliases: list[str]) -> tuple[Named, ...]
 
 def under(item: Item, name: str) -> Item:
     """Give the same item, known as the table `name`."""
-    return replace(item, tables={name: replace(item, tables={})})
+    columns, relation, index = item.columns, item.relation, item.index
+    bare = Item(columns, {}, relation, item.spelled, item.phantom, item.scalar, index)
+    return Item(columns, {name: bare}, relation, item.spelled, item.phantom, item.scalar, index)
 
 
 def joined(left: Item, right: Item, using: list[str], natural: bool) -> Item:
@@ -187,9 +198,12 @@ def joined(left: Item, right: Item, using: list[str], natural: bool) -> Item:
     if natural:
         theirs = {column.name for column in right.columns}
         using = [column.name for column in left.columns if column.name in theirs]
+    tables = {**left.tables, **right.tables}
+    if not using:
+        return Item(left.columns + right.columns, tables)
     both = tuple(_both(left, right, name) for name in using)
     rest = [c for side in (left, right) for c in side.columns if c.name not in using]
-    return Item(both + tuple(rest), {**left.tables, **right.tables})
+    return Item(both + tuple(rest), tables)
 
 
 def _both(left: Item, right: Item, name: str) -> Named:

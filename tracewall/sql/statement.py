@@ -125,13 +125,14 @@ def inherited(column: Column, catalog: Catalog) -> frozenset[Column]:
 
 
 def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
-    tree = grammar.parse(sql)
+    text = grammar.Text(sql)
+    tree = text.parse()
     command = _command(tree, log)
     views.charge(log)
     if log.problem:
         raise Unknowable(log.problem)
     names, depth = names_and_depth(tree, log)
-    query = grammar.query_within(sql, tree)
+    query = text.query_within(tree)
     if query is not None:
         opinion = second_opinion(*query, names) if depth <= MAX_TREE_DEPTH else "silent"
         if opinion == "contradicts" or (strict and opinion == "silent"):
@@ -139,7 +140,7 @@ def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
     return Statement(
         command.kind,
         _summary(command.kind, log),
-        grammar.without_literals(sql),
+        text.without_literals(),
         tuple(log.accesses),
         tuple(log.uses),
         tuple(log.writes),
