@@ -246,9 +246,9 @@ def _masked_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoa
         if fixed:
             return _constant_loader(fixed.value, wire)
         refuse = partial(withheld, veil, most)
-        load = veil.text(most, refuse) if veil.text is not None and oid in TEXT_OIDS else None
-        if load is not None:
-            return _text_loader(load, wire)
+        make = veil.text(most, refuse) if veil.text is not None and oid in TEXT_OIDS else None
+        if make is not None:
+            return _text_loader(make, wire)
     return _value_loader(veil, oid, wire, most)
 
 
@@ -288,7 +288,7 @@ def _value_loader(veil: Veil, oid: int, wire: Format, most: int) -> type[AnyLoad
     return MaskedLoader
 
 
-def _text_loader(load: Callable[[Any], object], wire: Format) -> type[AnyLoader]:
+def _text_loader(make: Callable[[], Callable[[Any], object]], wire: Format) -> type[AnyLoader]:
     class TextLoader(Loader):
         """Masks a text by the shortest way there is."""
 
@@ -297,11 +297,11 @@ def _text_loader(load: Callable[[Any], object], wire: Format) -> type[AnyLoader]
         def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
             super().__init__(pseudo, context)
             # Not a method: psycopg's C code calls it for each value.
-            self.load = load  # type: ignore[method-assign,assignment]
+            self.load = make()  # type: ignore[method-assign,assignment]
 
         def load(self, data: Buffer) -> Any:
             """Mask a text; each instance has this as a plain function."""
-            return load(data)
+            return make()(data)
 
     return TextLoader
 

@@ -56,15 +56,15 @@ class Veil:
     """What hides one output position: ``hide`` over values, by the rules named in ``rule``.
 
     A mask of whole values has its ``method`` and ``mark``, by which a loader that knows its
-    type may do with less; ``text`` makes a loader of UTF-8, for a limit and a refusal.
-    ``joins`` finds keys that go on in the text beside it.
+    type may do with less; ``text`` gives what makes, for one result, a loader of UTF-8, for a
+    limit and a refusal. ``joins`` finds keys that go on in the text beside it.
     """
 
     rule: str
     hide: Hide
     method: Method | None = None
     mark: Mark = PLAIN
-    text: Callable[[int, Refuse], Load | None] | None = None
+    text: Callable[[int, Refuse], Callable[[], Load] | None] | None = None
     joins: Detectors | None = None
 
     def fixed(self, kind: type) -> Fixed | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 TAG = 12
@@ -41,12 +41,17 @@ class Mark:
     local: str = "***"
     key: bytes = b""
 
-    def pseudonym(self, digest: bytes) -> str:
-        """Spell a digest of 16 bytes as a text, with a tag if there is a key."""
+    def speller(self) -> Callable[[bytes], str]:
+        """Give what spells a digest of 16 bytes as a text, with a tag if there is a key."""
         if not self.key:
-            return PSEUDONYM + digest.hex()
-        head = digest[:_PLAIN_HEAD].hex()
-        return f"{PSEUDONYM}{head}{_tag(self.key, head.encode())}"
+            return lambda digest: PSEUDONYM + digest.hex()
+        tag = _tagger(self.key)
+
+        def spelled(digest: bytes) -> str:
+            head = digest[:_PLAIN_HEAD].hex()
+            return f"{PSEUDONYM}{head}{tag(head.encode())}"
+
+        return spelled
 
 
 PLAIN = Mark()
@@ -63,20 +68,28 @@ def mark(key: bytes, name: str) -> Mark:
     return Mark(word, word, f"***{tag}", subkey)
 
 
-def _tag(key: bytes, head: bytes) -> str:
-    # The digest is keyed already: a second HMAC would only cost more.
-    return hashlib.blake2s(head, key=key, digest_size=_PLAIN_TAG).hexdigest()
+def _tagger(key: bytes) -> Callable[[bytes], str]:
+    # The digest is keyed already: a second HMAC would only cost more. The key takes a block of
+    # its own, which is hashed once and copied.
+    begun = hashlib.blake2s(key=key, digest_size=_PLAIN_TAG).copy
+
+    def tag(head: bytes) -> str:
+        digest = begun()
+        digest.update(head)
+        return digest.hexdigest()
+
+    return tag
 
 
 class Recogniser:
     """Knows the marks of some masks again, made with any of some keys."""
 
-    __slots__ = ("_keys", "_names")
+    __slots__ = ("_names", "_taggers")
 
     def __init__(self, names: Iterable[str], keys: Iterable[bytes]) -> None:
         marks = [(name, mark(key, name)) for key in keys if key for name in names]
         self._names = {made.local[3:].encode(): name for name, made in marks}
-        self._keys = tuple({made.key for _, made in marks})
+        self._taggers = tuple(map(_tagger, {made.key for _, made in marks}))
 
     def __bool__(self) -> bool:
         return bool(self._names)
@@ -90,6 +103,6 @@ class Recogniser:
             found = self._names.get(whole or local or b"")
             if found and (name is None or name.decode() == found):
                 return found
-            if head and any(_tag(key, head).encode() == tag for key in self._keys):
+            if head and any(tagged(head).encode() == tag for tagged in self._taggers):
                 return "hash"
         return ""

@@ -36,15 +36,17 @@ _CLASS_E = 0xF000_0000  # 240.0.0.0/4, reserved (RFC 1112)
 _DOCUMENTATION = 0x2001_0DB8 << 96  # 2001:db8::/32 (RFC 3849)
 
 
-def digester(key: bytes, purpose: str) -> Callable[[bytes], bytes]:
-    """Give HMAC-SHA-256 (RFC 2104) under a key that is derived for a purpose."""
+def digester(
+    key: bytes, purpose: str, prefix: bytes = b""
+) -> Callable[[bytes | bytearray | memoryview], bytes]:
+    """Give HMAC-SHA-256 (RFC 2104) of `prefix` and data, under a key derived for a purpose."""
     block = hmac.digest(key, b"tracewall hash\0" + purpose.encode(), "sha256").ljust(64, b"\0")
     # Both halves begin with a block that depends on the key alone: hashed once, then copied,
     # which takes a third of the time of hmac.digest().
-    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block)).copy
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + prefix).copy
     outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block)).copy
 
-    def digest(data: bytes) -> bytes:
+    def digest(data: bytes | bytearray | memoryview) -> bytes:
         within, around = inner(), outer()
         within.update(data)
         around.update(within.digest())
@@ -55,7 +57,7 @@ def digester(key: bytes, purpose: str) -> Callable[[bytes], bytes]:
 
 def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[Any], object]]:
     """Give for each type that has pseudonyms the function that makes them."""
-    digest, spelled = digester(key, purpose), mark.pseudonym
+    digest, spelled = digester(key, purpose), mark.speller()
 
     def made(kind: bytes, data: bytes) -> int:
         return int.from_bytes(digest(kind + data)[:16], "big")

@@ -2,11 +2,13 @@
 
 1. They give what `methods` gives, and hand on to it whatever is out of the ordinary.
 2. They refuse by the error that they are given, raised where no handler holds the value.
+3. What one result remembers is its own, and goes with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from tracewall.masking.config import Method
@@ -20,12 +22,15 @@ Refuse: TypeAlias = Callable[[bool], Exception]
 
 _MOST_DOMAINS = 1_000
 _ENDLESS = 1 << 62
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 1_000, 200
 
 
 def text_loader(
     method: Method, key: bytes, purpose: str, mark: Mark, most: int, refuse: Refuse
-) -> Load | None:
-    """Give what masks the UTF-8 of a text, or None for a method without a short way.
+) -> Callable[[], Load] | None:
+    """Give what makes, for one result, what masks the UTF-8 of a text.
+
+    None: the method has no short way.
 
     More than `most` bytes (0: no limit) are refused by the error `refuse(True)`, what can't
     be masked by `refuse(False)`.
@@ -34,10 +39,13 @@ def text_loader(
     if slow is None:
         return None
     if method.name == "partial":
-        return _partial(method, mark, slow, most or _ENDLESS, refuse)
-    if method.name == "email":
-        return _email(mark, slow, most or _ENDLESS, refuse)
-    return _hash(key, purpose, mark, most or _ENDLESS, refuse)
+        load = _partial(method, mark, slow, most or _ENDLESS, refuse)
+    elif method.name == "email":
+        load = _email(mark, slow, most or _ENDLESS, refuse)
+    else:
+        digest, spelled = digester(key, purpose, b"s"), mark.speller()
+        return partial(_hash, digest, spelled, most or _ENDLESS, refuse)
+    return lambda: load
 
 
 def _partial(
@@ -90,14 +98,23 @@ def _email(mark: Mark, slow: Callable[[str], object], most: int, refuse: Refuse)
     return load
 
 
-def _hash(key: bytes, purpose: str, mark: Mark, most: int, refuse: Refuse) -> Load:
-    digest, spelled = digester(key, purpose), mark.pseudonym
+def _hash(
+    digest: Callable[[Data], bytes], spelled: Callable[[bytes], str], most: int, refuse: Refuse
+) -> Load:
+    # The first few values are the ones that repeat where any do.
+    known = dict[bytes, str]()
 
     def load(data: Data) -> object:
         size = len(data)
         if size <= most:
             try:
-                return spelled(digest(b"s" + bytes(data))[:16])
+                value = bytes(data)
+                shown = known.get(value)
+                if shown is None:
+                    shown = spelled(digest(value)[:16])
+                    if len(known) < _MOST_REMEMBERED and size <= _LONGEST_REMEMBERED:
+                        known[value] = shown
+                return shown
             except Exception:
                 size = 0
         raise refuse(size > most)
