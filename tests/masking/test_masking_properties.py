@@ -52,7 +52,7 @@ def kept(method: Method, text: str) -> str:
     """Give what a method says that it keeps of a text."""
     if method.name == "partial":
         return text[: method.keep_first] + "\0" + text[len(text) - method.keep_last :]
-    return text[:1] + "\0" + text.partition("@")[2] if method.name == "email" else ""
+    return text[:1] + "\0" + "".join(text.partition("@")[1:]) if method.name == "email" else ""
 
 
 @given(VALUES, HIDING, MARKS)
