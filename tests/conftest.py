@@ -111,6 +111,13 @@ def scratch_dsn(admin_dsn: str) -> Iterator[str]:
         yield conninfo
 
 
+@pytest.fixture(scope="module")
+def module_dsn(admin_dsn: str) -> Iterator[str]:
+    """The superuser's connection string to an empty database that lives for one file of tests."""
+    with scratch_database(admin_dsn) as conninfo:
+        yield conninfo
+
+
 @pytest.fixture(scope="session")
 def store(admin_dsn: str) -> Iterator[Store]:
     """The sample trace store with 200 generated runs, in a database of its own.

@@ -46,8 +46,9 @@ class Admission(msgspec.Struct, eq=False):
 
     ``sql`` is what was judged, and all that may leave; ``holder`` whose state must be on
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
-    told); ``take`` records it, where that is wanted; ``ended`` is true when the outcome is
-    recorded.
+    told), ``bytes`` how many bytes a COPY has moved (-1: it is none); ``transaction`` is
+    its number within the session (0: it is one by itself); ``take`` records
+    it, where that is wanted; ``ended`` is true when the outcome is recorded.
     """
 
     sql: bytes
@@ -58,6 +59,8 @@ class Admission(msgspec.Struct, eq=False):
     started: float
     holder: Holder | None = None
     rows: int = -1
+    bytes: int = -1
+    transaction: int = 0
     take: Take | None = None
     ended: bool = False
 

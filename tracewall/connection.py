@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import psycopg
 from psycopg import Notify
 from psycopg import errors as e
+from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor import Cursor, Doors, ServerCursor
+from tracewall.errors import known_sqlstate
 from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
@@ -121,6 +123,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             # A failed log-in's error holds the connection, and that the password.
             failure = type(ex)(*ex.args)
         if failure is not None:
+            session.note("login_failed", known_sqlstate(failure.sqlstate or ""))
             raise failure
         rv._settle(session)
         if cursor_factory:
@@ -131,6 +134,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         try:
             self._guard(session)
             self.wait(self._settle_gen())
+            session.note("connected")
         except BaseException:
             self.close()
             raise
@@ -201,6 +205,10 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
 
     def close(self) -> None:
         """Close the connection, after what the audit log still holds back is written."""
-        if self._session is not None and not self.closed:
-            self._session.close()
-        super().close()
+        returns = getattr(getattr(self, "_pool", None), "close_returns", False)
+        session = None if self.closed or returns else self._session
+        try:
+            if session is not None:
+                session.close(idle=self._wire.transaction_status == TransactionStatus.IDLE)
+        finally:
+            super().close()

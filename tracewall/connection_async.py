@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import psycopg
 from psycopg import Notify
 from psycopg import errors as e
+from psycopg.pq import TransactionStatus
 from psycopg.rows import AsyncRowFactory, Row
 
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor_async import AsyncCursor, AsyncDoors, AsyncServerCursor
+from tracewall.errors import known_sqlstate
 from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
@@ -134,6 +136,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             # A failed log-in's error holds the connection, and that the password.
             failure = type(ex)(*ex.args)
         if failure is not None:
+            session.note("login_failed", known_sqlstate(failure.sqlstate or ""))
             raise failure
         await rv._settle(session)
         if cursor_factory:
@@ -144,6 +147,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         try:
             self._guard(session)
             await self.wait(self._settle_gen())
+            session.note("connected")
         except BaseException:
             await self.close()
             raise
@@ -214,6 +218,10 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
 
     async def close(self) -> None:
         """Close the connection, after what the audit log still holds back is written."""
-        if self._session is not None and not self.closed:
-            self._session.close()
-        await super().close()
+        returns = getattr(getattr(self, "_pool", None), "close_returns", False)
+        session = None if self.closed or returns else self._session
+        try:
+            if session is not None:
+                session.close(idle=self._wire.transaction_status == TransactionStatus.IDLE)
+        finally:
+            await super().close()

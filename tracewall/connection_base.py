@@ -20,11 +20,11 @@ from psycopg import Notify
 from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import ConnStatus, Format
+from psycopg.pq import ConnStatus, Format, TransactionStatus
 from psycopg.rows import Row
 from psycopg.sql import Composable
 
-from tracewall.errors import Forbidden
+from tracewall.errors import AuditUnavailable, Forbidden
 from tracewall.facade import ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
 from tracewall.hearing import take_notice, take_notification
@@ -46,6 +46,8 @@ CALLERS_OPTIONS = frozenset(
     "keepalives_interval keepalives_count tcp_user_timeout".split()
 )
 """The connection options that are the caller's to choose; all others are the wall's."""
+
+_IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 # psycopg's own commands, as it composes them (_connection_base.py, transaction.py,
 # _server_cursor_base.py). Names are quoted by psycopg; nothing else fits.
@@ -194,7 +196,50 @@ class GuardedConnection(BaseConnection[Row]):
         if command.startswith(b"BEGIN"):
             # In the transaction it would be too late for another principal.
             yield from welcome_gen(self)
-        return (yield from super()._exec_command(command, result_format))
+        admission = yield from self._intend_gen(command)
+        try:
+            result = yield from super()._exec_command(command, result_format)
+        except BaseException as ex:
+            if admission is not None:
+                self._told().fail(admission, ex)
+            raise
+        if admission is not None:
+            self._settled(admission, result)
+        return result
+
+    def _told(self) -> Session:
+        assert self._session is not None
+        return self._session
+
+    def _intend_gen(self, command: bytes) -> PQGen[Admission | None]:
+        """Record the intent to send a command; without that, what would commit is rolled back."""
+        session = self._session
+        if session is None:
+            return None
+        try:
+            return session.command(command, self._transaction())
+        except AuditUnavailable:
+            if self._pipeline is not None:
+                self._wire.finish()
+            elif self._wire.transaction_status in _IN_TRANSACTION:
+                yield from super()._exec_command(b"ROLLBACK")
+            raise
+
+    def _settled(self, admission: Admission, result: PGresult | None) -> None:
+        """Record how a command ended; in a pipeline nobody knows yet."""
+        session, asked = self._told(), admission.judged.decision.summary
+        if result is None:
+            session.unsure(admission)
+        elif asked == "COMMIT" and result.command_status == b"ROLLBACK":
+            # What the server answers where a statement of the transaction has failed.
+            session.rolled_back(admission)
+        else:
+            session.finish(admission)
+
+    def _transaction(self) -> int:
+        """Give the number of the transaction that what leaves next is in."""
+        idle = self._wire.transaction_status == TransactionStatus.IDLE
+        return self._told().transactions.within(idle=idle, autocommit=self._autocommit)
 
     def _settle_gen(self) -> PQGen[None]:
         """Pin what judging depends on, then read the catalog."""

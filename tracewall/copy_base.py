@@ -80,6 +80,7 @@ class GuardedCopy(BaseCopy[Any]):
 
         def checked(data: Buffer) -> Any:
             nonlocal last
+            admission.bytes = max(admission.bytes, 0) + memoryview(data).nbytes
             if admission.judged.writes:
                 joined = last + bytes(data)
                 session.check_written(admission, (joined,))
@@ -142,6 +143,7 @@ class GuardedCopy(BaseCopy[Any]):
         self._messages = at = self._messages + 1
         # Binary rows have no trailer of their own unless there are none.
         trailer = copying.binary and (row == b"\xff\xff" or len(row) == _NO_ROWS)
+        copying.admission.bytes = max(copying.admission.bytes, 0) + len(row)
         if at > copying.preface and not trailer:
             copying.session.count(copying.admission, 1)
         if at % _LOOK_EVERY == 0:

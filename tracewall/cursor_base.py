@@ -25,7 +25,7 @@ from psycopg.client_cursor import ClientCursorMixin
 from psycopg.rows import Row, RowMaker
 
 from tracewall.copy_base import CopyDoor
-from tracewall.errors import Forbidden, TokenRejected, Withheld
+from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
 from tracewall.learning import confirm_gen, learn_gen, refresh_gen
@@ -85,7 +85,7 @@ class GuardedCursor(CopyDoor[Row]):
             else:
                 if session.known.is_watched and self.description:
                     yield from confirm_gen(conn, admission)
-                session.finish(admission)
+                self._finish(admission)
         except BaseException as ex:
             self._drop(admission, ex)
             raise
@@ -137,7 +137,8 @@ class GuardedCursor(CopyDoor[Row]):
     ) -> Admission:
         """Have a rendered statement judged, and choose what its results are loaded with."""
         check_pins(self._conn._wire)
-        admission = session.admit(rendered.query, batch, rendered.params or (), door)
+        transaction = self._conn._transaction()
+        admission = session.admit(rendered.query, batch, rendered.params or (), door, transaction)
         self._admission = admission
         shown = self._shown
         if shown is None or admission.judged.veils or admission.take is not None:
@@ -238,7 +239,7 @@ class GuardedCursor(CopyDoor[Row]):
         if admission is None or not self._binds_again():
             raise Withheld("the statement that was about to leave is not the one that was judged")
         if not self._conn._pipeline:
-            self._guarded_by().finish(admission)
+            self._finish(admission)
         self._check_holder(self._admit(self._guarded_by(), query))
 
     def _check_holder(self, admission: Admission) -> None:
@@ -297,7 +298,7 @@ class GuardedCursor(CopyDoor[Row]):
             raise
         alone = self._execmany_returning is None or self._binds_again()
         if admission is not None and alone and self._conn._pipeline:
-            session.finish(admission)
+            self._finish(admission)
 
     def _select_current_result(self, i: int, format: Any = None) -> None:
         if self._owners is not None:
@@ -349,13 +350,21 @@ class GuardedCursor(CopyDoor[Row]):
         if admission is not None:
             self._guarded_by().fail(admission, error)
 
+    def _finish(self, admission: Admission) -> None:
+        """Record that a statement ended well, or break the connection: what it did is done."""
+        try:
+            self._guarded_by().finish(admission)
+        except AuditUnavailable:
+            self._conn._wire.finish()
+            raise
+
     def _done(self, error: BaseException | None = None) -> None:
         """Record the outcome of what took more than one step (executemany, stream)."""
         admission = self._admission
         if admission is None:
             return
         if error is None:
-            self._guarded_by().finish(admission)
+            self._finish(admission)
         else:
             self._guarded_by().fail(admission, error)
 

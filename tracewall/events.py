@@ -13,8 +13,9 @@ import msgspec
 class Who(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=True):
     """A principal on a connection.
 
-    ``session`` is the random id of the guarded connection; ``database`` and ``role``
-    are the server's names of the database and of the role tracewall logged in as.
+    ``session`` is the random id of the guarded connection; ``system`` is the server's
+    system identifier, ``database`` and ``role`` are its names of the database and of the
+    role tracewall logged in as.
     """
 
     issuer: str
@@ -25,14 +26,16 @@ class Who(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=Tru
     token_id: str = ""
     actor: str = ""
     purpose: str = ""
+    system: str = ""
 
 
 class What(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=True):
     """A judged statement.
 
     ``text`` is literal-free, ``sha256`` the hash of the exact bytes; ``relations`` maps
-    each relation touched to the actions done to it; ``masked`` maps output positions
-    (from 0) to the mask's name.
+    each relation touched to the actions done to it, ``columns`` to its columns that are
+    touched; ``masked`` maps output positions (from 0) to the mask's name; ``kept`` is how
+    strongly the policy wants the record of it, where that is more than of others.
     """
 
     summary: str
@@ -43,15 +46,31 @@ class What(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=Tr
     policy: str
     reason: str = ""
     relations: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    columns: dict[str, list[str]] = msgspec.field(default_factory=dict)
     masked: dict[str, str] = msgspec.field(default_factory=dict)
+    kept: str = ""
+
+
+class Moment(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What is true of one run of a statement only.
+
+    ``transaction`` is the number of its transaction within the session (0: it is one by
+    itself); ``text`` and ``parameters`` are salted commitments (hex) to the exact
+    bytes of the statement and of its parameters.
+    """
+
+    transaction: int = 0
+    text: str = ""
+    parameters: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How a statement ended.
 
-    ``status`` is ``ok``, ``error``, ``refused`` (never sent), ``withheld``, ``abandoned``
-    (not sent, for the record could not be kept) or ``unknown``; ``rows`` how many rows the
-    server returned or changed (-1: none told); ``masked`` how many of the columns handed
+    ``status`` is ``ok``, ``error``, ``cancelled``, ``refused`` (never sent), ``withheld``,
+    ``abandoned`` (not sent, for the record could not be kept) or ``unknown``; ``rows`` how
+    many rows the server returned or changed (-1: none told); ``bytes`` how many bytes of
+    rows a COPY moved (-1: it was none); ``masked`` how many of the columns handed
     out were masked; ``counts`` how many values each rule was laid on, NULLs among them;
     ``seconds`` from intent to end.
     """
@@ -59,6 +78,7 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     status: str
     sqlstate: str = ""
     rows: int = -1
+    bytes: int = -1
     masked: int = 0
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     seconds: float = 0.0
@@ -67,10 +87,11 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Anything else that the record keeps: a token refused, a policy loaded, a mismatch.
 
-    ``kind`` is a stable name (``policy_loaded``, ``token_rejected``, ``mismatch``,
-    ``policy_misfit``, ``unsafe``, ``principal_changed``, ``anchor_failed``,
-    ``audit_fault``, ``recording_began``, ``recording_ended``, ``recording_failed``); ``detail``
-    one sentence without any value.
+    ``kind`` is a stable name (``policy_loaded``, ``connected``, ``disconnected``,
+    ``login_failed``, ``token_rejected``, ``mismatch``, ``policy_misfit``, ``unsafe``,
+    ``principal_changed``, ``anchor_failed``, ``audit_fault``, ``audit_read``,
+    ``erased``, ``recording_began``, ``recording_ended``, ``recording_failed``); ``detail``
+    is one sentence without any value.
     """
 
     kind: str

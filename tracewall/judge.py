@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from tracewall.events import What
 from tracewall.policy.decide import decide
 from tracewall.policy.model import Decision, Grant, OutputColumn, Policy
 from tracewall.policy.rights import Rights
+from tracewall.policy.touched import columns, kept, writes
 from tracewall.shield import Shield, Veil, Written, hides, written_back
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.copying import CopyFormat, copied_query
@@ -30,7 +33,8 @@ class Judged:
 
     ``veils`` maps output positions (from 0) to what hides them; ``sources`` has for each
     position the base columns (table oid, attribute number) that it may come from.
-    ``writes`` is true where parameters are written that may hold a mask's mark; ``most``
+    ``changes`` is true where data may be changed, ``writes`` where parameters are written
+    that may hold a mask's mark; ``most``
     is how many bytes a value may have that is read to be masked (0: no limit). ``door``
     is ``copy`` or ``declare`` for statements that only that door may send; ``copy`` says how
     a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``rules``
@@ -47,6 +51,7 @@ class Judged:
     copy: CopyFormat | None = None
     copied: str = ""
     rules: tuple[tuple[str, int], ...] = ()
+    changes: bool = False
 
     def counts(self, rows: int) -> dict[str, int]:
         """Give how many values of so many rows each rule was laid on, NULLs among them."""
@@ -98,16 +103,28 @@ class Judge:
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
         return Judged(
             decision,
-            _what(sql, decision, masked),
+            self._what(sql, understood, decision, masked),
             self._shield.veils(masked),
             tuple(column.sources for column in decision.columns),
             writes=self._shield.marks_matter(decision),
+            changes=writes(understood),
             most=self._rights.policy.limits.masked_value,
             rules=tuple(
                 Counter(rule for c in masked.values() for rule in c.rule.split(", ")).items()
             ),
             **self._door(sql, understood, decision),
         )
+
+    def _what(
+        self,
+        sql: bytes,
+        understood: Understanding,
+        decision: Decision,
+        masked: Mapping[int, OutputColumn],
+    ) -> What:
+        touched = columns(understood, self._rights.catalog)
+        strength = kept(understood, self._rights)
+        return structs.replace(_what(sql, decision, masked), columns=touched, kept=strength)
 
     def _door(self, sql: bytes, understood: Understanding, decision: Decision) -> dict[str, Any]:
         if not isinstance(understood, Statement) or not decision.allowed:
@@ -124,7 +141,9 @@ class Judge:
         if not mask:
             return judged
         decision = written_back(judged.decision, mask)
-        return Judged(decision, _what(sql, decision, {}), {}, judged.sources)
+        what = _what(sql, decision, {})
+        what = structs.replace(what, columns=judged.what.columns, kept=judged.what.kept)
+        return Judged(decision, what, {}, judged.sources)
 
 
 def decision_on(sql: bytes, policy: Policy, catalog: Catalog, groups: frozenset[str]) -> Decision:

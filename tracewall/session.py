@@ -14,35 +14,34 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
 from tracewall.admission import Result, differs, refusal
 from tracewall.bearer import Bearer
 from tracewall.caller import Caller
-from tracewall.errors import Forbidden, PolicyError, TokenRejected, Withheld, known_sqlstate
-from tracewall.events import Incident, What, Who
+from tracewall.errors import (
+    Forbidden,
+    PolicyError,
+    TokenRejected,
+    Withheld,
+)
+from tracewall.events import Incident, Moment, Who
 from tracewall.holder import HELD, Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.provider import TokenProvider
-from tracewall.judge import Judge, Judged
-from tracewall.knowledge import Knowledge
+from tracewall.judge import Judge
+from tracewall.ledger import Ledger
 from tracewall.policy.model import Decision
 from tracewall.shield import Written
-from tracewall.sql.catalog import Catalog
 from tracewall.taping import Taping
-from tracewall.telemetry import Labels
-from tracewall.telling import ended_told, labels_told, outcome_told, who_told, wrong_door
+from tracewall.telling import who_told, wrong_door
 from tracewall.wall import Wall
 
 _NOBODY = frozenset[str]()
-_MOST_LABELS = 4_096
-_MISFITS = frozenset({"0A000", "42P01", "42703", "42883", "42804", "3F000"})
-"""What the server says of statements that do not fit its schema (SQLSTATEs)."""
 
 
-class Session:
+class Session(Ledger):
     """Guards one connection: who acts on it, what they may send, what comes back.
 
     Args:
@@ -52,24 +51,11 @@ class Session:
     """
 
     def __init__(self, wall: Wall, token: str | TokenProvider | None) -> None:
-        self.wall = wall
-        self.id = uuid.uuid4().hex
-        self.known = Knowledge(wall)
+        super().__init__(wall)
         self._unknown = False
         self.caller = Caller(wall, token)
-        self._where = ("", 0)
         self._bearer: Bearer | None = None
-        self._principal: Principal | None = None
-        self.holder: Holder | None = None
-        self._acting: Holder | None = None
-        self._who: Who | None = None
         self._judge: Judge | None = None
-        self._labels: dict[What, Labels] = {}
-        self.taping = Taping(wall.recorder, wall.policy) if wall.recorder else None
-
-    def locate(self, address: str, port: int) -> None:
-        """Take the server's host name (or socket directory) and port, for spans."""
-        self._where = (address, port)
 
     # --- who ------------------------------------------------------------------------
 
@@ -140,8 +126,7 @@ class Session:
         """
         if self.holder is not None:
             detail = "what the last principal left on the connection was discarded"
-            who = who_told(self._principal, self.catalog, self.id)
-            self.wall.audit.incident(Incident(kind="principal_changed", detail=detail, who=who))
+            self.note("principal_changed", detail)
         self.holder = self._acting = holder
 
     def refuse_change(self, admission: Admission) -> Forbidden:
@@ -160,15 +145,10 @@ class Session:
         self._bearer = self._principal = self._acting = self._who = self._judge = None
         of = f" (issuer {rejection.issuer})" if rejection.issuer else ""
         detail = f"{rejection.reason}{of}: {rejection.message}"
-        self.wall.audit.incident(Incident(kind="token_rejected", detail=detail))
+        self.note("token_rejected", detail)
         return TokenRejected(rejection.message, reason=rejection.reason)
 
     # --- in -------------------------------------------------------------------------
-
-    @property
-    def catalog(self) -> Catalog | None:
-        """What statements are judged by; None: it is not known."""
-        return self.known.catalog
 
     def know(
         self, fingerprint: bytes, answers: Sequence[bytes] | None = None, *, alone: bool
@@ -214,7 +194,14 @@ class Session:
         _, judge = self._ready(sql)
         return (judge.said.get(sql) or judge.judge(sql)).decision.for_caller()
 
-    def admit(self, sql: bytes, batch: int = 0, written: Written = (), door: str = "") -> Admission:
+    def admit(
+        self,
+        sql: bytes,
+        batch: int = 0,
+        written: Written = (),
+        door: str = "",
+        transaction: int = 0,
+    ) -> Admission:
         """Judge a statement and record the intent to send it.
 
         Args:
@@ -222,6 +209,7 @@ class Session:
             batch: how many times a batch sends it; 0: it is no batch, or nobody knows.
             written: the parameters as they will leave; no mask's mark may be among them.
             door: ``copy`` or ``declare`` where it comes by one that is for these alone.
+            transaction: its number; 0: it will be one by itself.
 
         Raises:
             TokenRejected: nobody acts, or their token is refused.
@@ -238,11 +226,8 @@ class Session:
         judged = judge.said.get(sql) or judge.judge(sql)
         if judged.writes and written:
             judged = judge.writing_back(sql, judged, written)
-        shown = self._labels.get(judged.what) or self._label(judged)
-        intent = self.wall.audit.intent(who, judged.what)
-        span = self.wall.telemetry.start(shown, batch=batch)
-        holder = self._acting if self._who is not None else self.holder
-        admission = Admission(sql, judged, intent, shown, span, started, holder)
+        moment = Moment(transaction) if transaction else None
+        admission = self._intend(sql, who, judged, moment, started, batch)
         if self.taping is not None:
             self._record(self.taping, admission, who)
         if judged.decision.outcome != "allowed":
@@ -288,13 +273,6 @@ class Session:
         if principal is not None:
             self._who, self._judge = who, judge
         return who, judge
-
-    def _label(self, judged: Judged) -> Labels:
-        made = labels_told(judged.decision, self.catalog, self._where, self.id)
-        if len(self._labels) >= _MOST_LABELS:
-            self._labels.clear()
-        self._labels[judged.what] = made
-        return made
 
     # --- out ------------------------------------------------------------------------
 
@@ -342,51 +320,6 @@ class Session:
             raise Forbidden("the result belongs to somebody who acted before")
         if admission.ended:
             raise Forbidden("the result has ended")
-
-    def finish(self, admission: Admission) -> None:
-        """Record that a statement ended well."""
-        self._end(admission, "ok")
-
-    def fail(self, admission: Admission, error: BaseException) -> None:
-        """Record that a statement ended by an error."""
-        if isinstance(error, GeneratorExit):
-            # An early break out of a stream is a normal end.
-            self._end(admission, "ok")
-            return
-        sqlstate = known_sqlstate(str(getattr(error, "sqlstate", None) or ""))
-        status = "withheld" if isinstance(error, Withheld) else "error" if sqlstate else "unknown"
-        self._end(admission, status, sqlstate, type(error).__name__)
-        if sqlstate in _MISFITS:
-            self.known.doubt()
-
-    def close(self) -> None:
-        """Close what is recorded, and write what the audit log still holds back."""
-        if self.taping is not None:
-            self.taping.close()
-        self.wall.audit.flush()
-
-    def _end(
-        self, admission: Admission, status: str, sqlstate: str = "", error_type: str = ""
-    ) -> None:
-        if admission.ended:
-            return
-        admission.ended = True
-        if admission.judged.decision.unfollowed:
-            self.known.doubt()
-        ended = ended_told(admission, status, sqlstate)
-        self.wall.audit.outcome(admission.intent, ended)
-        self.wall.telemetry.finish(
-            admission.span,
-            admission.labels,
-            started=admission.started,
-            sqlstate=sqlstate,
-            error_type=error_type,
-            rows=admission.rows,
-            masked=len(admission.judged.veils),
-            counts=ended.counts,
-        )
-        if admission.take is not None:
-            admission.take.outcome(status, error=error_type, **outcome_told(ended))
 
     def mismatch(self, admission: Admission, how: str) -> Withheld:
         """Give, and record, why a result is withheld: its catalog has to be read again."""

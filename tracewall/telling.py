@@ -25,6 +25,7 @@ def who_told(principal: Principal | None, catalog: Catalog | None, session: str)
         session=session,
         database=catalog.database if catalog else "",
         role=catalog.role if catalog else "",
+        system=catalog.system if catalog else "",
     )
 
 
@@ -56,6 +57,7 @@ def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
         status=status,
         sqlstate=sqlstate,
         rows=admission.rows,
+        bytes=admission.bytes,
         masked=len(admission.judged.veils),
         counts=counted(admission, status),
         seconds=time.perf_counter() - admission.started,

@@ -483,8 +483,9 @@ async def test_every_statement_is_recorded(guard: Any) -> None:
         session = conn._session.id
     told = guard.recorded()
     mine = [line for line in told.splitlines() if session in line]
-    assert len(mine) == 3
-    assert '"decision":"forbidden"' in mine[2] and '"decision":"allowed"' in mine[0]
+    intents = [line for line in mine if '"kind":"intent"' in line]
+    assert len(intents) == 4, "the two reads, the refusal and the commit"
+    assert '"decision":"forbidden"' in intents[2] and '"decision":"allowed"' in intents[0]
     assert '"status":"refused"' in told and '"status":"ok"' in told
     assert "CANARY" not in told
 

@@ -27,12 +27,12 @@ from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.failing import encoded, nobody_hears, sync, unavailable
 from tracewall.audit.file import AppendedFile, prepare
 from tracewall.audit.keeping import Keeping
-from tracewall.audit.record import Head, body, plain
+from tracewall.audit.record import Head, body, members, plain
 from tracewall.audit.upkeep import Upkeep
 from tracewall.audit.waiting import Batch, Entry, Intent, Note, Outcome
 from tracewall.audit.writer import Writer
 from tracewall.errors import AuditUnavailable
-from tracewall.events import Ended, Incident, What, Who
+from tracewall.events import Ended, Incident, Moment, What, Who
 
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
 
@@ -107,7 +107,7 @@ class FileLog:
         atexit.register(self.close)
         self._upkeep.begin(self._name())
 
-    def intent(self, who: Who, what: What) -> int:
+    def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:
         """Record what is about to be sent, and return the record's number.
 
         The number goes to `outcome`. It is the record's ``n`` for as long as this process
@@ -120,9 +120,12 @@ class FileLog:
         fragments = self._fragments
         told_who = fragments.get(who) or self._fragment(who)
         told_what = fragments.get(what) or self._fragment(what)
+        more = members(moment) if moment is not None else b""
+        kept = what.kept
         with self._lock:
-            number = self._add(Intent(self._clock(), told_who, told_what), not self._buffered)
-            if not self._synced:
+            entry = Intent(self._clock(), told_who, told_what, more)
+            number = self._add(entry, not self._buffered or bool(kept))
+            if not self._synced and kept != "synced":
                 return number
             file, mark = self._written()
         try:
@@ -174,8 +177,11 @@ class FileLog:
                 self._vouch(self._checkpoints, last=True)
                 self._write()
 
-    def flush(self) -> None:
+    def flush(self, kept: str = "") -> None:
         """Write what is queued, pending outcomes included, as strongly as configured.
+
+        Args:
+            kept: ``synced`` brings it to the disk even where the log's durability is less.
 
         Raises:
             AuditUnavailable: it could not be written; it stays queued.
@@ -184,7 +190,7 @@ class FileLog:
             if not self._closed and (self._batch.entries or self._ended):
                 self._write()
             file, mark = self._written()
-        if self._synced:
+        if self._synced or kept == "synced":
             sync(file, mark)
 
     def close(self) -> None:

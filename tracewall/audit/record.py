@@ -21,6 +21,8 @@ from typing import IO, Final, cast
 
 import msgspec
 
+from tracewall.events import Moment
+
 FORMAT: Final = 1
 FIRST_PREV: Final = b"0" * 64
 LONGEST: Final = 1 << 20
@@ -66,6 +68,15 @@ def _escaped(match: re.Match[str]) -> str:
 def body(kind: str, members: Mapping[str, object]) -> bytes:
     """Encode the ``kind`` of a record and what it says, without the braces."""
     return plain({"kind": kind, **members})[1:-1]
+
+
+def members(moment: Moment) -> bytes:
+    """Encode the members of a moment, each after a comma."""
+    told = b',"transaction":%d' % moment.transaction if moment.transaction else b""
+    if moment.text:
+        commitments = (moment.text.encode(), moment.parameters.encode())
+        told += b',"commitments":{"text":"%b","parameters":"%b"}' % commitments
+    return told
 
 
 def seal(n: int, prev: bytes, said: Iterable[tuple[float, bytes]]) -> tuple[bytes, bytes]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tracewall.events import Ended, Incident, What, Who
+from tracewall.events import Ended, Incident, Moment, What, Who
 
 
 class AuditLog(Protocol):
     """Keeps an intent before each statement is sent, and its outcome after."""
 
-    def intent(self, who: Who, what: What) -> int:
-        """Record what is about to be sent; raise `AuditUnavailable` unless it is kept."""
+    def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:
+        """Record what is about to be sent; raise `AuditUnavailable` unless it is kept.
+
+        Where ``what.kept`` asks for more than the log's own durability, that is kept to.
+        """
         ...
 
     def outcome(self, intent: int, ended: Ended) -> None:
@@ -22,8 +25,11 @@ class AuditLog(Protocol):
         """Record anything else at once; raise `AuditUnavailable` unless it is kept."""
         ...
 
-    def flush(self) -> None:
-        """Write everything pending; raise `AuditUnavailable` if it can't be."""
+    def flush(self, kept: str = "") -> None:
+        """Write everything pending; raise `AuditUnavailable` if it can't be.
+
+        ``kept`` is a durability that it shall have at least.
+        """
         ...
 
     def close(self) -> None:

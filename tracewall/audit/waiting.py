@@ -10,11 +10,15 @@ from tracewall.events import Ended
 
 
 class Intent(msgspec.Struct, frozen=True, gc=False):
-    """A statement about to be sent, with its `Who` and its `What` already encoded."""
+    """A statement about to be sent, with its `Who` and its `What` already encoded.
+
+    ``more`` are the members of its `Moment`, each after a comma.
+    """
 
     at: float
     who: bytes
     what: bytes
+    more: bytes = b""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

@@ -16,8 +16,8 @@ from tracewall.events import Ended
 from tracewall.version import __version__
 
 _REMEMBERED_FILES: Final = 256
-_INTENT: Final = b'"kind":"intent","who":%b,"what":%b'
-_STATEMENT: Final = b'"kind":"statement","who":%b,"what":%b,"ended":%b'
+_INTENT: Final = b'"kind":"intent","who":%b,"what":%b%b'
+_STATEMENT: Final = b'"kind":"statement","who":%b,"what":%b%b,"ended":%b'
 _UNKNOWN: Final = plain(Ended(status="unknown"))
 
 
@@ -69,9 +69,10 @@ class Writer:
         for number, entry in enumerate(batch.entries, batch.first):
             if isinstance(entry, Intent):
                 if (ended := outcome_of(number)) is None:
-                    yield entry.at, _INTENT % (entry.who, entry.what)
+                    yield entry.at, _INTENT % (entry.who, entry.what, entry.more)
                 else:
-                    yield entry.at, _STATEMENT % (entry.who, entry.what, _told(ended))
+                    said = (entry.who, entry.what, entry.more, _told(ended))
+                    yield entry.at, _STATEMENT % said
             elif isinstance(entry, Outcome):
                 yield entry.at, self._outcome(entry.intent, _told(entry.ended))
             else:

@@ -74,6 +74,10 @@ AUDIT = Section(
             "What the record survives: nothing certain (buffered), the death of the process "
             "(written), the death of the machine (synced).",
         ),
+        "writes": Key(
+            Choice(get_args(Durability)),
+            "What the record of statements that change rows survives, where that is more.",
+        ),
         "signing_key_env": Key(
             Text(), "The environment variable that holds the key that signs checkpoints."
         ),
@@ -137,6 +141,10 @@ GRANT = Section(
             RowFilter(),
             "Which rows it is about: an SQL condition over the tables' columns and the token's "
             "claims, as tenant_id = claim('tenant'). The server holds it; see tracewall rls.",
+        ),
+        "audit": Key(
+            Choice(get_args(Durability)),
+            "What the record of statements that use it survives, where that is more than others'.",
         ),
     },
 )

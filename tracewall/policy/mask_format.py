@@ -19,6 +19,7 @@ from tracewall.policy.checks import allowable, json_path, own_regex
 from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Flag, Positive, Text, Whole
 from tracewall.policy.model import (
     Detect,
+    Durability,
     Expressions,
     Mask,
     MaskKey,
@@ -112,6 +113,11 @@ MASK = Section(
             Choice(get_args(Expressions)),
             "What becomes of an expression over the column in the output: refused (refuse), or "
             "shown as a constant (mask).",
+        ),
+        "audit": Key(
+            Choice(get_args(Durability)),
+            "What the record of statements that touch the columns survives, where that is more "
+            "than others'.",
         ),
     },
     make=_mask,

@@ -30,6 +30,8 @@ CHANNEL_ACTIONS: tuple[ChannelAction, ...] = get_args(ChannelAction)
 """What is done to channels of notifications."""
 FREE_ACTIONS: tuple[FreeAction, ...] = get_args(FreeAction)
 """What statements do that can't be followed to the objects they reach."""
+DATA_CHANGES: frozenset[Action] = frozenset({"insert", "update", "delete", "truncate"})
+"""What changes rows."""
 ACTIONS: tuple[Action, ...] = (*TABLE_ACTIONS, *CHANNEL_ACTIONS, *FREE_ACTIONS)
 Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
@@ -46,7 +48,8 @@ class Grant:
 
     ``lifts`` names the masks and scans that it lifts. ``rows`` is the condition on the rows
     that it is about (None: all). Actions that can't be followed
-    (`FREE_ACTIONS`) have neither tables nor channels.
+    (`FREE_ACTIONS`) have neither tables nor channels. ``audit`` is how strongly statements
+    that use it are recorded at least (empty: as all are).
     """
 
     name: str
@@ -57,6 +60,7 @@ class Grant:
     lifts: frozenset[str] = frozenset()
     channels: tuple[Glob, ...] = ()
     rows: Condition | None = None
+    audit: Durability | Literal[""] = ""
     line: int = 0
 
 
@@ -85,7 +89,8 @@ class Mask:
     ``paths`` are JSON paths to what is masked; a ``preset`` knows a kind of document, of
     which it masks ``classes`` (none named: all). ``predicates`` says how a masked column
     may be compared, ``expressions`` whether an expression over it is refused or becomes a
-    constant.
+    constant. ``audit`` is how strongly statements that touch one of the columns are recorded
+    at least, whoever sees them masked (empty: as all are).
     """
 
     name: str
@@ -96,6 +101,7 @@ class Mask:
     paths: tuple[str, ...] = ()
     preset: Preset | Literal[""] = ""
     classes: tuple[str, ...] = ()
+    audit: Durability | Literal[""] = ""
     line: int = 0
 
     @property
@@ -198,6 +204,7 @@ class Database:
 class Audit:
     """Where the record is kept: ``directory``, and how strongly (``durability``).
 
+    Statements that change rows are kept as strongly as ``writes`` says, where that is more.
     Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
     path) is set, the record's end is signed after ``checkpoint_records`` records or
     ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
@@ -208,6 +215,7 @@ class Audit:
 
     directory: str = "audit"
     durability: Durability = "written"
+    writes: Durability | Literal[""] = ""
     signing_key_env: str = ""
     signing_key_file: str = ""
     checkpoint_records: int = 1000

@@ -62,6 +62,11 @@ class Rights:
     _on: dict[int, tuple[Grant, ...]] = field(default_factory=dict)
     _unheld: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
+    @property
+    def sides(self) -> tuple[Rights, ...]:
+        """These rights, and those of each who acts for them."""
+        return (self, *self._others)
+
     def verdict(self, action: str, oid: int, attnum: int) -> Grant | Denial | None:
         """Give the rule that decides an access: a grant, a denial, or None (nothing grants it).
 

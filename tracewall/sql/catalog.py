@@ -102,6 +102,7 @@ class Definition(msgspec.Struct, frozen=True):
 class _Settings(msgspec.Struct, frozen=True):
     database: str
     role: str
+    system: str | None = None
     path: tuple[str, ...] = ()
     sets: frozenset[str] = frozenset()
 
@@ -110,6 +111,7 @@ class _Settings(msgspec.Struct, frozen=True):
 class Catalog:
     """A snapshot of the catalog, as one role of one database sees it.
 
+    ``system`` is the server's system identifier (empty: it does not tell the role);
     ``version`` differs between snapshots with different contents; ``search_path`` lists
     the schemas that exist on it, in order. ``functions`` and ``operators`` have users'
     own by name, which may take the place of PostgreSQL's; ``sets`` the functions that give rows;
@@ -131,6 +133,7 @@ class Catalog:
     row_security: Mapping[int, RowSecurity] = field(default_factory=dict)
     around: Mapping[int, Beneath] = field(default_factory=dict)
     version: int = 0
+    system: str = ""
     followed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     _names: Mapping[tuple[str, str], Relation] = field(default_factory=dict, repr=False)
 
@@ -197,6 +200,7 @@ def read(answers: Iterable[bytes]) -> Catalog:
     return Catalog(
         database=where.database,
         role=where.role,
+        system=where.system or "",
         search_path=where.path,
         relations={relation.oid: relation for relation in known},
         functions=_overloads(functions),

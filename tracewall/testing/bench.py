@@ -83,7 +83,11 @@ class Bench:
                 replace(issuer, keys=trusted[issuer.name].keys, discovery="")
                 for issuer in read.issuers
             ),
-            audit=Audit(directory=str(home / "audit"), durability=read.audit.durability),
+            audit=Audit(
+                directory=str(home / "audit"),
+                durability=read.audit.durability,
+                writes=read.audit.writes,
+            ),
             recording=replace(read.recording, directory=str(home / "recordings")),
         )
         login = backend.conninfo if backend is not None else conninfo

@@ -1,0 +1,180 @@
+"""What is recorded of the statements of one connection, and how its spans are labelled."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from tracewall.admission import Admission
+from tracewall.commands import Transactions, commits, judgement, verb
+from tracewall.errors import AuditUnavailable, Withheld, known_sqlstate
+from tracewall.events import Incident, Moment, What, Who
+from tracewall.holder import Holder
+from tracewall.identity.principal import Principal
+from tracewall.judge import Judged
+from tracewall.knowledge import Knowledge
+from tracewall.sql.catalog import Catalog
+from tracewall.taping import Taping
+from tracewall.telemetry import Labels
+from tracewall.telling import ended_told, labels_told, outcome_told, who_told
+from tracewall.wall import Wall
+
+_MOST_LABELS = 4_096
+_CANCELLED = "57014"
+_MISFITS = frozenset({"0A000", "42P01", "42703", "42883", "42804", "3F000"})
+"""What the server says of statements that do not fit its schema (SQLSTATEs)."""
+
+
+class Ledger:
+    """The record's side of a guarded connection; `tracewall.session.Session` is the judge's."""
+
+    def __init__(self, wall: Wall) -> None:
+        self.wall = wall
+        self.id = uuid.uuid4().hex
+        self.known = Knowledge(wall)
+        self.transactions = Transactions()
+        self.holder: Holder | None = None
+        self._acting: Holder | None = None
+        self._principal: Principal | None = None
+        self._who: Who | None = None
+        self._where = ("", 0)
+        self._labels: dict[What, Labels] = {}
+        self.taping = Taping(wall.recorder, wall.policy) if wall.recorder else None
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """What statements are judged by; None: it is not known."""
+        return self.known.catalog
+
+    def locate(self, address: str, port: int) -> None:
+        """Take the server's host name (or socket directory) and port, for spans."""
+        self._where = (address, port)
+
+    def note(self, kind: str, detail: str = "") -> None:
+        """Record something other than a statement, with whoever acts.
+
+        Raises:
+            AuditUnavailable: it can't be recorded.
+        """
+        who = who_told(self._principal, self.catalog, self.id)
+        self.wall.audit.incident(Incident(kind=kind, detail=detail, who=who))
+
+    def command(self, sql: bytes, transaction: int) -> Admission | None:
+        """Record the intent to send a command of psycopg's own; None where it needs no record.
+
+        Raises:
+            AuditUnavailable: it commits, and the intent can't be recorded.
+        """
+        name = verb(sql)
+        if not name:
+            return None
+        kept = self.transactions.kept if commits(name) else ""
+        judged = judgement(name, sql, self.wall.policy.hash, kept)
+        who = self._who or who_told(self._principal, self.catalog, self.id)
+        moment = Moment(transaction) if transaction else None
+        try:
+            return self._intend(sql, who, judged, moment, time.perf_counter())
+        except AuditUnavailable:
+            if commits(name):
+                raise
+        # What takes changes back is never kept from it.
+        return None
+
+    def _intend(
+        self,
+        sql: bytes,
+        who: Who,
+        judged: Judged,
+        moment: Moment | None,
+        started: float,
+        batch: int = 0,
+    ) -> Admission:
+        shown = self._labels.get(judged.what) or self._label(judged)
+        intent = self.wall.audit.intent(who, judged.what, moment)
+        span = self.wall.telemetry.start(shown, batch=batch)
+        holder = self._acting if self._who is not None else self.holder
+        admission = Admission(sql, judged, intent, shown, span, started, holder)
+        if moment is not None:
+            admission.transaction = moment.transaction
+            if judged.what.kept:
+                self.transactions.keep(judged.what.kept)
+        return admission
+
+    def _label(self, judged: Judged) -> Labels:
+        made = labels_told(judged.decision, self.catalog, self._where, self.id)
+        if len(self._labels) >= _MOST_LABELS:
+            self._labels.clear()
+        self._labels[judged.what] = made
+        return made
+
+    def finish(self, admission: Admission) -> None:
+        """Record that a statement ended well.
+
+        Raises:
+            AuditUnavailable: a rule wants its outcome kept at once, it can't be, and what
+                it changed can't be taken back: the connection is to be broken.
+        """
+        self._end(admission, "ok")
+        self.transactions.sent(admission.judged.decision.summary)
+        judged = admission.judged
+        if judged.what.kept and judged.changes and not admission.transaction:
+            self.wall.audit.flush(judged.what.kept)
+
+    def unsure(self, admission: Admission) -> None:
+        """Record that nobody can say how a statement ended."""
+        self._end(admission, "unknown")
+
+    def rolled_back(self, admission: Admission) -> None:
+        """Record that the server rolled back what it was asked to commit."""
+        self._end(admission, "error", "25P02", "InFailedSqlTransaction")
+        self.transactions.sent("ROLLBACK")
+
+    def fail(self, admission: Admission, error: BaseException) -> None:
+        """Record that a statement ended by an error."""
+        if isinstance(error, GeneratorExit):
+            # An early break out of a stream is a normal end.
+            self._end(admission, "ok")
+            return
+        sqlstate = known_sqlstate(str(getattr(error, "sqlstate", None) or ""))
+        status = "withheld" if isinstance(error, Withheld) else "error" if sqlstate else "unknown"
+        status = "cancelled" if sqlstate == _CANCELLED else status
+        self._end(admission, status, sqlstate, type(error).__name__)
+        if sqlstate in _MISFITS:
+            self.known.doubt()
+
+    def close(self, *, idle: bool = True) -> None:
+        """Record that the connection ends, and write what the audit log still holds back.
+
+        Args:
+            idle: no transaction is open, so that nothing is rolled back by it.
+
+        Raises:
+            AuditUnavailable: it can't be recorded.
+        """
+        if self.taping is not None:
+            self.taping.close()
+        self.note("disconnected", "" if idle else "what was not committed is rolled back")
+        self.wall.audit.flush()
+
+    def _end(
+        self, admission: Admission, status: str, sqlstate: str = "", error_type: str = ""
+    ) -> None:
+        if admission.ended:
+            return
+        admission.ended = True
+        if admission.judged.decision.unfollowed:
+            self.known.doubt()
+        ended = ended_told(admission, status, sqlstate)
+        self.wall.audit.outcome(admission.intent, ended)
+        self.wall.telemetry.finish(
+            admission.span,
+            admission.labels,
+            started=admission.started,
+            sqlstate=sqlstate,
+            error_type=error_type,
+            rows=admission.rows,
+            masked=len(admission.judged.veils),
+            counts=ended.counts,
+        )
+        if admission.take is not None:
+            admission.take.outcome(status, error=error_type, **outcome_told(ended))

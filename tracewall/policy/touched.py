@@ -1,0 +1,67 @@
+"""What a statement touches, and how strongly the record of it is to be kept for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import get_args
+
+from tracewall.policy.model import DATA_CHANGES, Durability, Grant
+from tracewall.policy.rights import Rights
+from tracewall.sql.catalog import Catalog
+from tracewall.sql.flow import Access
+from tracewall.sql.statement import Statement, Understanding
+
+_STRENGTHS = get_args(Durability)
+
+
+def columns(understood: Understanding, catalog: Catalog) -> dict[str, list[str]]:
+    """Give the columns that a statement touches, by relation, in the order of the tables."""
+    touched = {(a.relation, a.attnum) for a in understood.accesses if a.attnum > 0}
+    found: dict[str, list[str]] = {}
+    for oid in dict.fromkeys(access.relation for access in understood.accesses):
+        relation = catalog.relations.get(oid)
+        for column in relation.columns if relation is not None else ():
+            if relation is not None and (oid, column.attnum) in touched:
+                found.setdefault(relation.qualified, []).append(column.name)
+    return found
+
+
+def kept(understood: Understanding, rights: Rights) -> str:
+    """Give how strongly a statement is to be recorded, if rules ask for more than the log's own.
+
+    What can't be followed may do anything, so the strongest rule of all is held to.
+    """
+    followed = isinstance(understood, Statement)
+    asked = _asked(understood.accesses, rights) if followed else _all(rights)
+    strongest = max((_STRENGTHS.index(each) for each in asked if each), default=0)
+    own = _STRENGTHS.index(rights.policy.audit.durability)
+    return _STRENGTHS[strongest] if strongest > own else ""
+
+
+def writes(understood: Understanding) -> bool:
+    """Tell whether a statement may change data; what can't be followed may."""
+    if not isinstance(understood, Statement):
+        return True
+    return any(access.action in DATA_CHANGES for access in understood.accesses)
+
+
+def _asked(accesses: Iterable[Access], rights: Rights) -> Iterator[str]:
+    if rights.trusted is not None:
+        yield rights.trusted.audit
+    for access in accesses:
+        if access.action in DATA_CHANGES:
+            yield rights.policy.audit.writes
+        if not access.relation:
+            continue
+        for side in rights.sides:
+            verdict = side.verdict(access.action, access.relation, access.attnum)
+            if isinstance(verdict, Grant):
+                yield verdict.audit
+        for mask in rights.stored((access.relation, access.attnum)).masks:
+            yield mask.audit
+
+
+def _all(rights: Rights) -> Iterator[str]:
+    policy = rights.policy
+    yield policy.audit.writes
+    yield from (rule.audit for rules in (policy.grants, policy.masks) for rule in rules)
