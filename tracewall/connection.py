@@ -123,7 +123,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             # A failed log-in's error holds the connection, and that the password.
             failure = type(ex)(*ex.args)
         if failure is not None:
-            session.note("login_failed", known_sqlstate(failure.sqlstate or ""))
+            session.tell("login_failed", known_sqlstate(failure.sqlstate or ""))
             raise failure
         rv._settle(session)
         if cursor_factory:
@@ -134,7 +134,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         try:
             self._guard(session)
             self.wait(self._settle_gen())
-            session.note("connected")
+            session.tell("connected")
         except BaseException:
             self.close()
             raise

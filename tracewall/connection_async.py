@@ -136,7 +136,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             # A failed log-in's error holds the connection, and that the password.
             failure = type(ex)(*ex.args)
         if failure is not None:
-            session.note("login_failed", known_sqlstate(failure.sqlstate or ""))
+            session.tell("login_failed", known_sqlstate(failure.sqlstate or ""))
             raise failure
         await rv._settle(session)
         if cursor_factory:
@@ -147,7 +147,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         try:
             self._guard(session)
             await self.wait(self._settle_gen())
-            session.note("connected")
+            session.tell("connected")
         except BaseException:
             await self.close()
             raise

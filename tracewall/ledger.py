@@ -50,7 +50,7 @@ class Ledger:
         """Take the server's host name (or socket directory) and port, for spans."""
         self._where = (address, port)
 
-    def note(self, kind: str, detail: str = "") -> None:
+    def tell(self, kind: str, detail: str = "") -> None:
         """Record something other than a statement, with whoever acts.
 
         Raises:
@@ -153,7 +153,7 @@ class Ledger:
         """
         if self.taping is not None:
             self.taping.close()
-        self.note("disconnected", "" if idle else "what was not committed is rolled back")
+        self.tell("disconnected", "" if idle else "what was not committed is rolled back")
         self.wall.audit.flush()
 
     def _end(

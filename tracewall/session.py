@@ -126,7 +126,7 @@ class Session(Ledger):
         """
         if self.holder is not None:
             detail = "what the last principal left on the connection was discarded"
-            self.note("principal_changed", detail)
+            self.tell("principal_changed", detail)
         self.holder = self._acting = holder
 
     def refuse_change(self, admission: Admission) -> Forbidden:
@@ -145,7 +145,7 @@ class Session(Ledger):
         self._bearer = self._principal = self._acting = self._who = self._judge = None
         of = f" (issuer {rejection.issuer})" if rejection.issuer else ""
         detail = f"{rejection.reason}{of}: {rejection.message}"
-        self.note("token_rejected", detail)
+        self.tell("token_rejected", detail)
         return TokenRejected(rejection.message, reason=rejection.reason)
 
     # --- in -------------------------------------------------------------------------

@@ -187,7 +187,7 @@ def test_every_kind_of_record_is_told(pages: Any) -> None:
     source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
     kinds = set(re.findall(r'"kind":"(\w+)"', source)) | set(re.findall(r'body\("(\w+)"', source))
     assert set(first(told["Lines"])) >= kinds and kinds
-    incidents = set(re.findall(r'(?:Incident\(kind=|_tell\(|\.note\()"(\w+)"', source))
+    incidents = set(re.findall(r'(?:Incident\(kind=|_tell\(|\.tell\()"(\w+)"', source))
     assert set(first(told["incident"])) == incidents | set(events.Incident.__struct_fields__)
 
 
