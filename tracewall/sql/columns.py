@@ -31,9 +31,9 @@ def refuse_stars(cells: list[Node]) -> None:
 def column_of(body: Node, scope: Scope, log: Reading) -> Flow:
     """Give the flow of a ColumnRef that stands where one value is expected."""
     fields = body["fields"]
-    if len(fields) == 1 and "A_Star" not in fields[0]:
+    if len(fields) == 1:
         return _bare(string(fields[0]), scope, log)
-    if len(fields) > 1 and "A_Star" in fields[-1]:
+    if "A_Star" in fields[-1]:
         # Outside of a list of outputs t.* is the whole row.
         return _whole_row(qualifier([string(part) for part in fields[:-1]], scope), log)
     names = [string(part) for part in fields]

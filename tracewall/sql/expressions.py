@@ -43,7 +43,7 @@ def flow_of(node: Node | None, scope: Scope, log: Reading) -> Flow:
     reader = _READERS.get(kind)
     if reader is None:
         raise Unknowable(f"{kind} is not understood")
-    log.see(body)
+    log.seen.add(id(body))
     return reader(body, scope, log)
 
 
@@ -68,11 +68,12 @@ def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
 
 
 def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
-    kind, name = body["kind"], _operator_name(body)
+    kind, names = body["kind"], _operator_names(body)
+    name = names[-1]
     if kind == "AEXPR_OP" and name in EQUALITIES and is_setting(body.get("rexpr"), log):
         return _access_method(body, scope, log)
     left, right = _side(body.get("lexpr"), scope, log), _side(body.get("rexpr"), scope, log)
-    _check_operator(body, [left, right] if "lexpr" in body else [right], log)
+    _check_operator(kind, names, [left, right] if "lexpr" in body else [right], log)
     if kind in _COMPARING or (kind in _PLAIN and name in COMPARISONS):
         equality = name in EQUALITIES and kind != "AEXPR_OP_ALL" and "BETWEEN" not in kind
         return comparison(equality, left, right, log)
@@ -106,22 +107,22 @@ _OPERATORS = _PLAIN | _COMPARING | {"AEXPR_NULLIF"}
 _NAMED_BY_KIND = frozenset(kind for kind in _COMPARING if "BETWEEN" in kind)
 
 
-def _operator_name(body: Node) -> str:
+def _operator_names(body: Node) -> list[str]:
     kind, names = body["kind"], [string(part) for part in body["name"]]
     if kind not in _OPERATORS:
         raise Unknowable("an operator is not understood")
     if kind not in _NAMED_BY_KIND and names[-1] not in OPERATORS:
         raise Unknowable("an operator is not on the list of those that may be used")
-    return names[-1]
+    return names
 
 
-def _check_operator(body: Node, sides: list[Side], log: Reading) -> None:
-    if body["kind"] in _NAMED_BY_KIND:
+def _check_operator(kind: str, names: list[str], sides: list[Side], log: Reading) -> None:
+    if kind in _NAMED_BY_KIND:
         # BETWEEN is made of these, which users can define for their own types.
         for meant in ("<=", ">=", "<", ">"):
             check_operator([meant], sides, log)
     else:
-        check_operator([string(part) for part in body["name"]], sides, log)
+        check_operator(names, sides, log)
 
 
 def _side(node: Node | None, scope: Scope, log: Reading) -> Side:
@@ -308,11 +309,11 @@ def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
     if kind == "ARRAY_SUBLINK":
         return through(flow, How.TAKEN)
     if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
-        names = body.get("operName") or [{"String": {"sval": "="}}]
-        name = _operator_name({"kind": "AEXPR_OP", "name": names})
-        equality = kind == "ANY_SUBLINK" and name in EQUALITIES
+        parts = body.get("operName") or [{"String": {"sval": "="}}]
+        names = _operator_names({"kind": "AEXPR_OP", "name": parts})
+        equality = kind == "ANY_SUBLINK" and names[-1] in EQUALITIES
         tested = _side(body["testexpr"], scope, log)
-        check_operator([string(part) for part in names], (tested, Side(flow)), log)
+        check_operator(names, (tested, Side(flow)), log)
         return comparison(equality, tested, Side(flow), log)
     raise Unknowable("a subquery is not understood")
 

@@ -37,7 +37,11 @@ MAX_UNIONS = 500
 """How many set operations one statement may have."""
 
 _UNICODE_ESCAPE = re.compile(rb"""[uU]&["']""")
-_LONG_WORD = re.compile(rb"[A-Za-z0-9_$\x80-\xff]{64,}|\"(?:[^\"]|\"\"){64,}\"")
+_LONG_QUOTED = re.compile(rb"\"(?:[^\"]|\"\"){64,}\"")
+_WORD = re.compile(rb"[A-Za-z0-9_$\x80-\xff]")
+_LONG_WORD = b"w" * 64
+_SHAPE = bytes(_LONG_WORD[0] if _WORD.match(bytes([byte])) else 0 for byte in range(256))
+"""Translates whatever an identifier is made of to one letter, and all else to none."""
 _BRACKET = re.compile(rb"[][()]")
 _LITERAL = re.compile(rb"""'|\$(?!\d)|\.?\d|[bBeEnNxX]'""")
 _DOUBTFUL = frozenset(b"'$.0123456789bBeEnNxX-/")
@@ -196,7 +200,7 @@ def _check_bytes(text: Text) -> None:
         sql.decode()
     except UnicodeDecodeError:
         raise Unparsable("it is no valid UTF-8") from None
-    if _UNICODE_ESCAPE.search(sql):
+    if b"&" in sql and _UNICODE_ESCAPE.search(sql):
         raise Unparsable("it uses U& escapes; write the characters themselves")
     if sql.count(b"/*") > MAX_COMMENTS:
         raise Unparsable("it has too many comments")
@@ -204,7 +208,7 @@ def _check_bytes(text: Text) -> None:
         _check_depth(sql)
     if len(sql) > MAX_RUN:
         _check_runs(text)
-    if _LONG_WORD.search(sql):
+    if _LONG_WORD in sql.translate(_SHAPE) or (b'"' in sql and _LONG_QUOTED.search(sql)):
         _check_identifiers(text)
 
 
