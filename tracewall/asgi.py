@@ -70,13 +70,12 @@ class BearerMiddleware:
             refused = await self._refused(found)
             found = challenge(refused, self._realm) if refused else found
         elif found.status == 401 and not self._required:
+            # As nobody, even where the server itself acts under a token.
             found = ""
         if isinstance(found, Challenge):
             await _deny(scope, receive, send, found.named(self._realm))
-        elif found:
-            with self._wall.acting_as(found, self._purpose):
-                await self._app(scope, receive, send)
-        else:
+            return
+        with self._wall.acting_as(found, self._purpose):
             await self._app(scope, receive, send)
 
     async def _refused(self, token: str) -> Rejection | None:
@@ -91,7 +90,7 @@ async def _deny(scope: Message, receive: Receive, send: Send, denied: Challenge)
     prefix = ""
     if scope["type"] == "websocket":
         await receive()
-        if "websocket.http.response" not in scope.get("extensions", {}):
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         prefix = "websocket."

@@ -4,7 +4,8 @@
    thread could change under another.
 2. Leaving a block takes out that block's entry, wherever it stands by then, so that blocks
    which generators leave out of order never bring back one that has ended.
-3. A task starts with a copy of what its maker acts under; a thread starts with nothing.
+3. A bearer without a token is nobody: whoever is acted under around it does not count.
+4. A task starts with a copy of what its maker acts under; a thread starts with nothing.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ _ACTING: Final[contextvars.ContextVar[_Entries]] = contextvars.ContextVar(
 
 def acting(wall: object) -> Bearer | None:
     """Give the innermost bearer that this context acts under at a wall, or None."""
-    entries = _ACTING.get()
-    if entries and entries[-1][1].wall is wall:
-        return entries[-1][1]
-    return next((bearer for _, bearer in reversed(entries) if bearer.wall is wall), None)
+    for _, bearer in reversed(_ACTING.get()):
+        if bearer.wall is wall:
+            return bearer if bearer.token else None
+    return None
 
 
 class Acting:

@@ -57,12 +57,14 @@ class BearerMiddleware:
     def __call__(self, environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it on with its token acted under."""
         header = environ.get("HTTP_AUTHORIZATION")
-        found = bearer_of([] if header is None else [header.encode("latin-1")])
+        # PEP 3333 has bytes as Latin-1; what is no Latin-1 is no token either.
+        found = bearer_of([] if header is None else [header.encode("latin-1", "replace")])
         if isinstance(found, str):
             refused = self._refused(found)
             found = challenge(refused, self._realm) if refused else found
         elif found.status == 401 and not self._required:
-            return self._app(environ, start_response)
+            # As nobody, even where the server itself acts under a token.
+            found = ""
         if isinstance(found, Challenge):
             start_response(_STATUS[found.status], list(found.named(self._realm).headers))
             return [b""]

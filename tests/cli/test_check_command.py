@@ -129,6 +129,44 @@ def test_checking_leaves_nothing_behind(run, policy, store, tmp_path):
     assert {path.name for path in Path(tmp_path).iterdir()} == {"policy.toml"}
 
 
+ISSUERS = """
+version = 1
+[[issuers]]
+name = "staff"
+issuer = "https://staff.test"
+audience = "a"
+groups_prefix = "staff:"
+max_lifetime = 0
+[[issuers]]
+name = "partners"
+issuer = "https://partners.test"
+audience = "a"
+token_type = ["at+jwt", ""]
+[[issuers]]
+name = "machines"
+issuer = "https://machines.test"
+audience = "a"
+groups_prefix = "machines:"
+"""
+
+
+def test_issuers_that_can_name_anothers_groups_are_told(run, tmp_path):
+    """A prefix keeps groups apart only where no other issuer can begin with it."""
+    path = tmp_path / "p.toml"
+    path.write_text(ISSUERS, "utf-8")
+    told = [line for line in run("check", path).stdout.splitlines() if line.startswith("weak ")]
+    can, see = "issuers.partners can name groups that are those of the issuer", "see groups_prefix"
+    assert told == [
+        "weak line 3: issuers.staff accepts tokens of any lifetime",
+        "weak line 9: issuers.partners accepts tokens of any type, ID tokens too",
+        f"weak line 9: {can} 'staff': {see}",
+        f"weak line 9: {can} 'machines': {see}",
+    ]
+    path.write_text(ISSUERS.replace("[[issuers]]\nname = \"partners", "[[issuers]]\ngroups_prefix"
+                    ' = "partners:"\nname = "partners'))  # fmt: skip
+    assert "can name groups" not in run("check", path).stdout
+
+
 def test_what_weakens_the_guard_is_told(run, tmp_path):
     """Lifts, free predicates, slices, unfollowed actions and vouched functions are listed."""
     path = tmp_path / "p.toml"

@@ -182,6 +182,30 @@ def test_requests_may_pass_as_nobody_where_that_is_said(wall: Wall, issuer: Toke
     assert web.status == "400 Bad Request"
 
 
+def test_a_request_without_a_token_is_nobodys_whoever_serves_it(
+    wall: Wall, issuer: TokenIssuer
+) -> None:
+    """A server that acts under a token of its own lends it to no request."""
+
+    def app(environ: Any, start: Any) -> Iterable[bytes]:
+        return [f"[{who(wall)}]".encode()]
+
+    async def site(scope: Any, receive: Any, send: Any) -> None:
+        await send({"who": who(wall)})
+
+    guarded = asgi.BearerMiddleware(site, wall, required=False)
+    with wall.acting_as(token(issuer, "service")):
+        assert list(Wsgi(wsgi.BearerMiddleware(app, wall, required=False))()) == [b"[]"]
+        assert asyncio.run(request(guarded)) == [{"who": ""}]
+        assert who(wall) == "service"
+
+
+def test_a_header_that_is_no_latin_1_is_no_token(web: Wsgi) -> None:
+    """It is answered, not raised."""
+    list(web("Bearer \u0100\u0100"))
+    assert web.status == "400 Bad Request"
+
+
 def test_the_services_own_trouble_is_not_the_callers(issuer: TokenIssuer, tmp_path: Path) -> None:
     """Where keys are out of reach the answer is 503, and nothing is said against the token."""
     text = POLICY.replace("jwks.json", "http://127.0.0.1:1/keys")

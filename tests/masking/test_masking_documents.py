@@ -39,7 +39,7 @@ def mask(value: object) -> Any:
 
 
 @pytest.mark.parametrize("key", SECRET_KEYS)
-def test_what_a_telling_key_holds_is_masked(key: str) -> None:
+def test_what_a_telling_key_holds_is_mask(key: str) -> None:
     """Whatever its style, a key that says secret hides texts and numbers under it."""
     assert mask({key: "a1b2c3d4e5"}) == {key: "[secret]"}
     assert mask({key: {"a": "x", "b": [1, 2.5, None, True, ""]}}) == {
@@ -47,7 +47,7 @@ def test_what_a_telling_key_holds_is_masked(key: str) -> None:
     }
 
 
-def test_a_secret_that_looks_like_a_mark_is_masked() -> None:
+def test_a_secret_that_looks_like_a_mark_is_mask() -> None:
     """Brackets around a password don't pass it off as masked already."""
     for value in ("[hunter3]", "[email]x", "[secret] x"):
         assert mask({"password": value}) == {"password": "[secret]"}
@@ -272,3 +272,35 @@ def test_another_rule_for_keys_can_be_given() -> None:
     masked, count = mask_document({"a": "x", "password": "y"}, spot, lambda key, value: key == "a")
     assert masked == {"a": "[secret]", "password": "y"}
     assert count == 1
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"name": "DB_PASSWORD", "value": "ab"},
+        {"key": "authorization", "value": {"scheme": "x", "rest": ["y"]}},
+        {"Name": "client-secret", "Value": 12, "Encrypted": False},
+        {"value": "ab", "name": "api_key"},
+    ],
+)
+def test_a_value_beside_its_name_is_a_secret(pair: dict[str, Any]) -> None:
+    """Headers and variables are listed as name and value: the value goes by its name."""
+    key = "value" if "value" in pair else "Value"
+    shown = mask([pair])[0]
+    assert str(pair[key]) not in str(shown[key]) and shown[key] != pair[key]
+    assert {**shown, key: 0} == {**pair, key: 0}
+    harmless = {"name": "colour", "value": "ab"}
+    assert mask(harmless) == harmless
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["Ｐａｓｓｗｏｒｄ", "contraseña", "contrase\u006e\u0303a", "db_Passwort", "senha", "пароль",
+     "密码", "パスワード", "pass\u200bword", "ａｐｉ＿ｋｅｙ", "mot de passe", "비밀번호"],
+)  # fmt: skip
+def test_a_telling_key_tells_in_other_scripts(key: str) -> None:
+    """Width, accents and some languages do not hide that a key names a secret."""
+    assert list(mask({key: "ab"}).values()) == ["[secret]"]
+    assert mask({"resenha": "ab", "compass": "ab", "цвет": "ab"}) == {
+        "resenha": "ab", "compass": "ab", "цвет": "ab",
+    }  # fmt: skip

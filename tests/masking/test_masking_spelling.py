@@ -40,6 +40,9 @@ SPELT = [
     (f'"{ANTHROPIC[:60]}\\n{ANTHROPIC[60:]}"', '"[anthropic]"'),
     (f"data: {b64('DB_PASSWORD=hunter2xyz')}", "data: [password]"),
     (f"auth {b64('x' + GITHUB + ' token=' + GITHUB)} end", "auth [github] end"),
+    (b64(GITHUB), "[github]"),
+    (f"x {b64('a ' + GITHUB)}", "x [github]"),
+    (b64("id AKIAIOSFODNN7EXAMPLE"), "[aws]"),
     (b64("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n"), "[pem]"),
     (f"cGFzc3dvcmQ/{'AKIAIOSFODNN7EXAMPLE'}", "cGFzc3dvcmQ/[aws]"),
 ]

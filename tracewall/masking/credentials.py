@@ -15,7 +15,7 @@ from tracewall.masking import confirm
 from tracewall.masking.config import DETECTORS
 from tracewall.masking.shape import SPACE, Shape, Verdict
 
-_STRONG = rb"passwords?|passwd|pwd|passphrase|passcode|credentials?|secret"
+_STRONG = rb"passwor[dt]s?|passwd|pwd|passphrase|passcode|credentials?|secret"
 _WEAK = (
     rb"token|(?:api|access|secret|private|account|signing|encryption|auth)[ _-]?key|authorization"
 )

@@ -6,7 +6,8 @@
 3. A text that is itself JSON (a tool call's arguments) is masked as a document and, where
    something changed, written anew; then it is searched as the text it is.
 4. Under a key such as ``password`` or ``api_key`` every text and number is masked wholly,
-   at any depth; true, false, null and "" tell nothing and stay.
+   at any depth; true, false, null and "" tell nothing and stay. So is the ``value`` beside
+   a ``name`` or ``key`` that says so, as headers and variables are listed.
 5. Nesting beyond `MAX_DEPTH` and types that JSON has none of raise `MaskFailed`.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,11 +36,13 @@ _MARKS = frozenset((SECRET, *(f"[{name}]" for name in DETECTORS)))
 _LONG_NUMBER = 10**6  # seven digits: the shortest telephone number
 _LONGEST_NUMBER = 131_072  # as many digits has numeric before the point (chapter 8.1.2)
 _SECRET_KEY = re.compile(
-    r"(?:password|passwd|passphrase|passcode|^pass|pwd|secret|credential|authorization|cookie"
+    r"(?:passwor[dt]|kennwort|contrasena|(?<!re)senha|motdepasse|wachtwoord|passwd|passphrase"
+    r"|passcode|^pass|pwd|secret|credential|authorization|cookie"
     r"|(?:api|access|secret|private|account|signing|encryption|auth|master)key|connectionstring)s?$"
 )
 _TOKEN_KEY = re.compile(r"(?<!eos)(?<!bos)(?<!pad)(?<!unk)(?<!page)(?:token|bearer|jwt)$")
-_NO_LETTERS = re.compile(r"[^a-z0-9]+")
+_NO_LETTERS = re.compile(r"[\W_]+")
+_NAMES, _VALUES = ("name", "key", "Name", "Key"), ("value", "Value")
 _OPAQUE = re.compile(r"[^\s<>]{8,}")
 _SCHEMA_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 _SCHEMA_KEYS = frozenset(
@@ -77,14 +81,28 @@ def is_secret(key: str, value: object) -> bool:
     ``password_hash`` or a tokenizer's ``eos_token``. Under a ``token`` only a text without
     blanks and of eight characters or more is one, or a list or object.
     """
-    name = _NO_LETTERS.sub("", key.lower())
-    if _SECRET_KEY.search(name):
+    name = _letters(key)
+    if _SECRET_KEY.search(name) or (not name.isascii() and _FOREIGN_KEY.search(name)):
         return not _describes(value)
     if not _TOKEN_KEY.search(name):
         return False
     if isinstance(value, str):
         return _OPAQUE.fullmatch(value) is not None
     return isinstance(value, dict | list) and not _describes(value)
+
+
+def _letters(key: str) -> str:
+    """Spell a key by its letters and digits alone: no case, width, accent or style."""
+    if not key.isascii():
+        key = unicodedata.normalize("NFKD", key)
+    return _NO_LETTERS.sub("", key.lower())
+
+
+_FOREIGN_KEY = re.compile(
+    "(?:{})$".format(
+        "|".join(map(_letters, ("пароль", "密码", "密碼", "パスワード", "비밀번호", "hasło")))
+    )
+)
 
 
 def _describes(value: object) -> bool:
@@ -154,9 +172,11 @@ class _Masking:
     def members(self, value: dict[Any, Any], depth: int, *, hidden: bool) -> tuple[Any, int]:
         made: dict[Any, Any] = {}
         total, alike = 0, Counter[str]()
+        label = next((value[name] for name in _NAMES if isinstance(value.get(name), str)), "")
         for key, item in value.items():
             name, found = self.key(key)
-            new, count = self.hidden(item, depth) if hidden else self.member(key, item, depth)
+            inside = hidden or (bool(label) and key in _VALUES and self.hides(label, item))
+            new, count = self.hidden(item, depth) if inside else self.member(key, item, depth)
             numbered = name
             # Keys that are masked alike are numbered, so that no member is lost.
             while found and (numbered in made or numbered in value):
@@ -230,6 +250,7 @@ class Loaded:
 
 def loaded(text: str) -> Loaded | None:
     """Read a text that is a JSON object, array or string; None when it is none."""
+    text = text.removeprefix("\ufeff")
     if text.lstrip(" \t\r\n")[:1] not in ("{", "[", '"'):
         return None
     twice: list[bool] = []

@@ -12,6 +12,7 @@ part has a ``type``. Each of `CLASSES` is hidden by itself:
 - ``other``         everything else: blobs, files, parts of unknown types, what is no message
 
 1. What no class claims belongs to ``other``: an unknown shape is never shown for its shape.
+   What could be of several classes, as what an unknown role says, is hidden with any of them.
 2. What says how a conversation is built stays: ids, names of tools, and the role, type and
    finish_reason where they are words that the conventions or the larger providers know.
 3. The older forms are known too: ``content`` beside ``role``, ``tool_calls``, spans'
@@ -75,7 +76,12 @@ _KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
     }
 )
-_SYSTEM = frozenset(("system", "developer"))
+_SAID: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("system", "developer"), "instructions")
+    | dict.fromkeys(("tool", "function"), "responses")
+    | dict.fromkeys(("user", "assistant", "model"), "text")
+)
+_SAYABLE = ("other", "responses", "instructions", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +128,9 @@ class MessageMask:
 
     def _object(self, value: dict[str, Any], kind: str, depth: int) -> tuple[Any, int]:
         role, type_ = value.get("role"), value.get("type")
-        if isinstance(role, str):
-            said = "instructions" if role in _SYSTEM else "responses" if role == "tool" else "text"
-            return self._members(value, said, depth)
+        part = _PARTS.get(type_, "") if isinstance(type_, str) else ""
+        if isinstance(role, str) and part not in self.hidden:
+            return self._members(value, self._said(role), depth)
         if isinstance(type_, str):
             found = _PARTS.get(type_, "other")
             if found in ("text", "other"):
@@ -133,6 +139,12 @@ class MessageMask:
         if kind == "other":
             return self._members(value, "other", depth)
         return self._shown(value, self._within(kind, "other"))
+
+    def _said(self, role: str) -> str:
+        """Give the class of what somebody says."""
+        if role in _SAID:
+            return _SAID[role]
+        return next((each for each in _SAYABLE if each in self.hidden), "text")
 
     def _within(self, around: str, found: str) -> str:
         """Give the class of what is found inside something of another class."""

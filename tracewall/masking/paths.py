@@ -31,7 +31,9 @@ _STEP = re.compile(
     r"(?P<deep>\.\.|\.)(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\"(?P<quoted>(?:[^\"\\]|\\.)+)\""
     r"|(?P<members>\*))|\[(?:(?P<element>[0-9]{1,9})|(?P<elements>\*))\]"
 )
-_CUT = re.compile(r'\s*(?:\{\s*"|\[\s*[\[{"])')
+_CUT = re.compile(
+    r"""\s*\ufeff?\s*(?:\{\s*["']|\[\s*(?:[\[{"']|(?:-?[0-9][0-9.eE+-]*|true|false|null)\s*,))"""
+)
 _MOST_STEPS = 32
 
 

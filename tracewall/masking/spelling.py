@@ -107,9 +107,9 @@ def _escape(hit: re.Match[str]) -> Escape:
 # Base64
 
 _WORDS = (
-    "password PASSWORD Password passwd secret SECRET api_key API_KEY apikey access_key token="
-    " github_pat_ sk-ant- sk-proj- xoxb- glpat- AccountKey -----BEGIN eyJhbGciOi postgres:// postgresql://"
-    " Bearer"
+    "password PASSWORD Password passwd secret SECRET api_key API_KEY apikey access_key"
+    " token= github_pat_ sk-ant- sk-proj- xoxb- xoxp- glpat- ghp_ gho_ ghs_ AKIA AIza"
+    " sk_live_ AccountKey -----BEGIN eyJhbGciOi postgres:// postgresql:// Bearer"
 ).split()
 _LONGEST = 8192
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{0,8192}={0,2}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 from typing import NamedTuple
 
-from tracewall.policy.model import FREE_ACTIONS, Grant, Mask, Policy, Scan
+from tracewall.policy.model import FREE_ACTIONS, Grant, Issuer, Mask, Policy, Scan
 
 
 class Weakness(NamedTuple):
@@ -18,12 +19,28 @@ class Weakness(NamedTuple):
 
 def weaknesses(policy: Policy) -> list[Weakness]:
     """Return what weakens the guard of `policy`, in the order of the file."""
-    found = [*_of_grants(policy.grants), *_of_masks(policy.masks), *_of_scans(policy.scans)]
+    found = [*_of_issuers(policy.issuers), *_of_grants(policy.grants)]
+    found += [*_of_masks(policy.masks), *_of_scans(policy.scans)]
     found += [
         Weakness(f"functions.{rule.name}", rule.line, "vouches for functions nobody looks into")
         for rule in policy.functions
     ]
     return sorted(found, key=lambda weakness: weakness.line)
+
+
+def _of_issuers(issuers: tuple[Issuer, ...]) -> Iterator[Weakness]:
+    for issuer in issuers:
+        rule = f"issuers.{issuer.name}"
+        if "" in (issuer.token_types or ()):
+            yield Weakness(rule, issuer.line, "accepts tokens of any type, ID tokens too")
+        if not issuer.max_lifetime:
+            yield Weakness(rule, issuer.line, "accepts tokens of any lifetime")
+    for issuer, other in permutations(issuers, 2):
+        # Where both have the same prefix, it is told of one of them.
+        first = issuer.groups_prefix != other.groups_prefix or issuer.line > other.line
+        if first and other.groups_prefix.startswith(issuer.groups_prefix):
+            how = f"can name groups that are those of the issuer '{other.name}': see groups_prefix"
+            yield Weakness(f"issuers.{issuer.name}", issuer.line, how)
 
 
 def _of_grants(grants: tuple[Grant, ...]) -> Iterator[Weakness]:
@@ -45,6 +62,9 @@ def _of_masks(masks: tuple[Mask, ...]) -> Iterator[Weakness]:
 
 def _of_scans(scans: tuple[Scan, ...]) -> Iterator[Weakness]:
     for scan in scans:
+        if any(not each.strip("*") for each in scan.allow):
+            how = "allows whatever it finds in one piece"
+            yield Weakness(f"scans.{scan.name}", scan.line, how)
         if scan.slices == "allow":
             how = "pieces of text are shown, in which a detector may not know half a secret"
             yield Weakness(f"scans.{scan.name}", scan.line, how)
