@@ -19,6 +19,7 @@ from weakref import ref
 from psycopg import Notify
 from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
+from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus, Format, TransactionStatus
 from psycopg.rows import Row
@@ -30,6 +31,7 @@ from tracewall.handover import pin_gen, welcome_gen
 from tracewall.hearing import take_notice, take_notification
 from tracewall.info import GuardedInfo
 from tracewall.learning import learn_gen
+from tracewall.lending import take_in
 from tracewall.policy.model import Decision
 from tracewall.scrubbing import scrubbed
 from tracewall.server_cursor_base import adopted
@@ -117,6 +119,12 @@ class GuardedConnection(BaseConnection[Row]):
     def pgconn(self, value: PGconn) -> None:
         if value is not self._wire:
             raise Forbidden("a guarded connection keeps its libpq connection")
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """psycopg's adapters map of the connection; a cursor that is made by hand is taken in."""
+        take_in(sys._getframe(1), self._doors)
+        return super().adapters
 
     @property
     def cursor_factory(self) -> Any:

@@ -136,6 +136,8 @@ class GuardedCopy(BaseCopy[Any]):
         self._finished = True
         if results[0].status != ExecStatus.COMMAND_OK:
             raise e.error_from_result(results[0], encoding=self._pgconn._encoding)
+        if len(results) > 1:
+            raise e.ProgrammingError("COPY cannot be mixed with other operations")
         rows = results[0].command_tuples
         cast(Any, self.cursor)._rowcount = rows if rows is not None else -1
 

@@ -33,6 +33,7 @@ from tracewall.recorded_rows import RecordedResult, transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
 from tracewall.sending import check_pins, check_types, send_or_break
 from tracewall.session import Admission, Session
+from tracewall.sql.statement import is_empty
 from tracewall.waist import check, drift
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class GuardedCursor(CopyDoor[Row]):
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
             raise e.InterfaceError("the cursor is closed")
-        check_types(rendered)
+        check_types(rendered, self._guarded_by())
         if type(rendered.query) is not bytes:
             # A subclass of bytes may answer differently the next time; its buffer can't.
             rendered.query = bytes(memoryview(rendered.query))
@@ -136,7 +137,7 @@ class GuardedCursor(CopyDoor[Row]):
         self, session: Session, rendered: PostgresQuery, batch: int = 0, door: str = ""
     ) -> Admission:
         """Have a rendered statement judged, and choose what its results are loaded with."""
-        check_pins(self._conn._wire)
+        check_pins(self._conn._wire, session)
         transaction = self._conn._transaction()
         admission = session.admit(rendered.query, batch, rendered.params or (), door, transaction)
         self._admission = admission
@@ -230,7 +231,7 @@ class GuardedCursor(CopyDoor[Row]):
     def _check_leaving(self, query: PostgresQuery) -> None:
         admission = self._admission
         if self._execmany_returning is not None:
-            check_types(query)
+            check_types(query, self._guarded_by())
         if admission is not None and query.query == admission.sql:
             self._check_holder(admission)
             if self._execmany_returning is not None:
@@ -243,7 +244,8 @@ class GuardedCursor(CopyDoor[Row]):
         self._check_holder(self._admit(self._guarded_by(), query))
 
     def _check_holder(self, admission: Admission) -> None:
-        if admission.holder is not self._guarded_by().holder:
+        # An empty statement, by which pools look whether the server is there, is nobody's.
+        if admission.holder is not self._guarded_by().holder and not is_empty(admission.sql):
             raise self._guarded_by().refuse_change(admission)
 
     def _binds_again(self) -> bool:

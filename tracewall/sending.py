@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tracewall.errors import Forbidden
+from tracewall.errors import Forbidden, TokenRejected
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
     from psycopg.pq.abc import PGconn
+
+    from tracewall.session import Session
 
 _LOOKING_UP = frozenset(
     {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 8326}
@@ -25,27 +27,48 @@ REPORTED = ((b"standard_conforming_strings", b"on"), (b"client_encoding", b"UTF8
 """What judging depends on and the server reports by itself, with the value that is pinned."""
 
 
-def check_pins(pgconn: PGconn) -> None:
+def unpinned(pgconn: PGconn) -> str:
+    """Name the setting by which the server reads text otherwise than the judge; empty: none."""
+    for name, value in REPORTED:
+        if pgconn.parameter_status(name) != value:
+            return name.decode()
+    return ""
+
+
+def looks_up(query: PostgresQuery) -> bool:
+    """Tell whether a parameter's type looks names up."""
+    return bool(query.types) and not _LOOKING_UP.isdisjoint(query.types)
+
+
+def _exempt(session: Session) -> bool:
+    """Tell whether whoever acts may do anything, and nothing is protected from them."""
+    try:
+        return session._ready(b"-")[1].trusts
+    except (TokenRejected, Forbidden):
+        return False
+
+
+def check_pins(pgconn: PGconn, session: Session) -> None:
     """Return when the server reads text as the judge does; nothing is sent for that.
 
     Raises:
-        Forbidden: it does not any more.
+        Forbidden: it does not any more, and whoever acts may not do just anything.
     """
-    for name, value in REPORTED:
-        if pgconn.parameter_status(name) != value:
-            raise Forbidden(
-                f"{name.decode()} is not what the wall has pinned, so the server would read "
-                "the statement otherwise than it was judged; connect anew"
-            )
+    name = unpinned(pgconn)
+    if name and not _exempt(session):
+        raise Forbidden(
+            f"{name} is not what the wall has pinned, so the server would read "
+            "the statement otherwise than it was judged; connect anew"
+        )
 
 
-def check_types(query: PostgresQuery) -> None:
+def check_types(query: PostgresQuery, session: Session) -> None:
     """Return when no parameter's type looks names up.
 
     Raises:
-        Forbidden: one does.
+        Forbidden: one does, and whoever acts may not do just anything.
     """
-    if query.types and not _LOOKING_UP.isdisjoint(query.types):
+    if looks_up(query) and not _exempt(session):
         raise Forbidden("a parameter has a type that looks names up in the catalog")
 
 

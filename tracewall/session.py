@@ -34,6 +34,7 @@ from tracewall.judge import Judge
 from tracewall.ledger import Ledger
 from tracewall.policy.model import Decision
 from tracewall.shield import Written
+from tracewall.sql.statement import is_empty
 from tracewall.taping import Taping
 from tracewall.telling import who_told, wrong_door
 from tracewall.wall import Wall
@@ -260,7 +261,7 @@ class Session(Ledger):
     def _ready(self, sql: bytes) -> tuple[Who, Judge]:
         """Find out who acts; for an empty statement, which pools send, it may be nobody."""
         principal = None
-        if sql.strip():
+        if not is_empty(sql):
             principal = self.principal()
         elif (self.caller.bearer()) is self._bearer:
             principal = self._principal

@@ -250,11 +250,21 @@ def _shop(run: Run, admin: str) -> Iterator[None]:
             run.names |= {"wall": wall, "issuer": issuer, "admin": admin}
             run.names["ana"] = issuer.mint("ana", ["analysts"], audience="shop")
             run.names["sam"] = issuer.mint("sam", ["support"], audience="shop")
+            _register_dialect()
             yield
     finally:
         with psycopg.connect(admin, autocommit=True) as conn:
             conn.execute(sql.SQL("drop owned by {}").format(sql.Identifier(role)))
             conn.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
+def _register_dialect() -> None:
+    """Let SQLAlchemy find the dialect where the package is not installed, but on the path."""
+    with contextlib.suppress(ImportError):
+        from sqlalchemy.dialects import registry
+
+        for name, dialect in (("", "TracewallDialect"), ("_async", "AsyncTracewallDialect")):
+            registry.register(f"postgresql.tracewall{name}", "tracewall.sqlalchemy", dialect)
 
 
 def logging_in(policy: str, conninfo: str) -> str:

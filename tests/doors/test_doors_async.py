@@ -280,13 +280,6 @@ async def test_errors_hold_no_value(conn: Any, writer: Any, guard: Any) -> None:
     await writer.rollback()
 
 
-async def test_a_cursor_of_psycopgs_own_is_refused(conn: Any) -> None:
-    """An unguarded cursor class on a guarded connection sends nothing."""
-    for kind in (psycopg.AsyncCursor, psycopg.AsyncClientCursor, psycopg.AsyncRawCursor):
-        with pytest.raises(tracewall.Forbidden, match="not guarded"):
-            await kind(conn).execute(SECRETS)
-
-
 async def test_a_cursor_factory_is_taken_in(conn: Any, guard: Any) -> None:
     """Whatever cursor class a program asks for comes out guarded, and still is that class."""
 

@@ -104,7 +104,7 @@ def understand(
         calls: tells whether a function of a user's own (``schema.function``) may be called,
             for it reads nothing but its arguments.
     """
-    if not sql.strip():
+    if is_empty(sql):
         return Statement("empty", "", "")
     log = Reading(catalog, _query, hides, opaque, calls)
     try:
@@ -117,6 +117,11 @@ def understand(
         # The tree has a shape that the reader does not expect: it is not understood.
         reason, action = "its shape is not understood", "anything"
     return Misunderstood(reason, text=_text(sql), accesses=tuple(log.accesses), action=action)
+
+
+def is_empty(sql: bytes) -> bool:
+    """Tell whether a statement is none, as pools send to see whether the server is there."""
+    return not sql.strip(b"; \t\n\r\f\v")
 
 
 def inherited(column: Column, catalog: Catalog) -> frozenset[Column]:

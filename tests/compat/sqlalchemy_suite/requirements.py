@@ -1,0 +1,76 @@
+"""What SQLAlchemy's compliance suite may ask of PostgreSQL: its own defaults, and this list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.testing import exclusions
+from sqlalchemy.testing.requirements import SuiteRequirements
+
+OPEN = """
+array_type autocommit autoincrement_insert bound_limit_offset check_constraint_reflection
+column_collation_reflection comment_reflection comment_reflection_full_unicode computed_columns
+computed_columns_reflect_persisted computed_columns_stored computed_columns_virtual
+constraint_comment_reflection create_or_replace_view create_table create_table_as
+create_temp_table_as cross_schema_fk_reflection ctes ctes_on_dml ctes_with_update_delete
+ctes_with_values date date_coerces_from_datetime date_historic date_implicit_bound datetime
+datetime_historic datetime_implicit_bound datetime_interval datetime_literals
+datetime_microseconds datetime_timezone datetime_timezone_historic delete_from delete_returning
+dialect_level_isolation_level_param drop_table duplicate_key_raises_integrity_error
+duplicate_names_in_cursor_description empty_inserts empty_inserts_executemany empty_strings_text
+empty_strings_varchar except_ expression_server_defaults fetch_expression fetch_first
+fetch_no_order_by fetch_offset_with_options fetch_rows_post_commit fetch_ties float_is_numeric
+float_or_double_precision_behaves_generically floats_to_four_decimals
+fk_constraint_option_reflection_ondelete_noaction fk_constraint_option_reflection_ondelete_restrict
+fk_constraint_option_reflection_onupdate_restrict foreign_key_constraint_name_reflection
+foreign_key_constraint_option_reflection_ondelete foreign_key_constraint_option_reflection_onupdate
+foreign_key_constraint_reflection foreign_keys get_isolation_level_values
+group_by_complex_expression has_temp_table identity_columns identity_columns_standard
+implicit_decimal_binds implicitly_named_constraints independent_connections
+independent_readonly_connections index_ddl_if_exists index_reflection
+index_reflects_included_columns indexes_check_column_order indexes_with_ascdesc
+indexes_with_expressions infinity_floats inline_check_constraint_reflection
+insert_executemany_returning insert_from_select insert_returning insertmanyvalues intersect
+isolation_level json_array_indexes json_deserializer_binary
+json_index_supplementary_unicode_element json_type like_escapes literal_float_coercion
+materialized_views multivalues_inserts named_constraints
+nullable_booleans offset order_by_collation parens_in_union_contained_select_w_limit_offset
+parens_in_union_contained_select_wo_limit_offset precision_generic_float_type
+precision_numerics_enotation_large precision_numerics_enotation_small precision_numerics_general
+precision_numerics_many_significant_digits precision_numerics_retains_significant_digits
+primary_key_constraint_reflection recursive_fk_cascade reflect_indexes_with_ascdesc
+reflect_indexes_with_expressions reflect_table_options reflect_tables_no_columns reflects_pk_names
+regexp_match regexp_replace repeated_column_foreign_keys
+sane_multi_rowcount sane_rowcount sane_rowcount_w_returning savepoints schema_create_delete
+schema_reflection schemas self_referential_foreign_keys sequences sequences_optional
+server_defaults server_side_cursors sql_expression_limit_offset standalone_binds
+standalone_null_binds_whereclause standard_cursor_sql supports_bitwise_and supports_bitwise_not
+supports_bitwise_or supports_bitwise_shift supports_bitwise_xor supports_distinct_on
+supports_is_distinct_from table_ddl_if_exists table_reflection table_value_constructor
+temp_table_comment_reflection temp_table_names temp_table_reflect_indexes temp_table_reflection
+temporary_tables temporary_views text_type time time_implicit_bound time_microseconds time_timezone
+timestamp_microseconds timestamp_microseconds_implicit_bound tuple_in tuple_in_w_empty
+two_phase_transactions unbounded_varchar unicode_data unicode_data_no_special_types unicode_ddl
+unique_constraint_reflection unique_constraints_reflect_as_index unusual_column_name_characters
+update_from update_returning uuid_data_type view_column_reflection view_reflection views
+window_functions window_range window_range_non_numeric window_range_numeric
+""".split()
+"""What PostgreSQL can, and SQLAlchemy does not suppose of every database."""
+
+
+class Requirements(SuiteRequirements):
+    """PostgreSQL's, on whichever driver."""
+
+    def get_isolation_levels(self, config: Any) -> dict[str, Any]:
+        """Give the levels that PostgreSQL has."""
+        levels = ["AUTOCOMMIT", "READ COMMITTED", "READ UNCOMMITTED", "REPEATABLE READ"]
+        return {"default": "READ COMMITTED", "supported": [*levels, "SERIALIZABLE"]}
+
+    def get_order_by_collation(self, config: Any) -> str:
+        """Give a collation that every PostgreSQL has."""
+        return "POSIX"
+
+
+for name in OPEN:
+    if hasattr(SuiteRequirements, name):
+        setattr(Requirements, name, property(lambda self: exclusions.open()))
