@@ -166,7 +166,7 @@ class Run:
 
     def python(self, block: Block) -> str:
         """Execute Python in the page's namespace; give what it prints."""
-        code = compile("\n" * block.line + block.text, self.page.name, "exec")
+        code = compile("\n" * block.line + block.text, self.page.name, "exec", dont_inherit=True)
         with contextlib.redirect_stdout(io.StringIO()) as out:
             exec(code, self.names)
         return out.getvalue()
