@@ -144,7 +144,8 @@ class GuardedCopy(BaseCopy[Any]):
     def _shown(self, row: bytes, copying: Copying) -> bytes:
         self._messages = at = self._messages + 1
         # Binary rows have no trailer of their own unless there are none.
-        trailer = copying.binary and (row == b"\xff\xff" or len(row) == _NO_ROWS)
+        empty = at == 1 and len(row) == _NO_ROWS and row.endswith(b"\xff\xff")
+        trailer = copying.binary and (row == b"\xff\xff" or empty)
         copying.admission.bytes = max(copying.admission.bytes, 0) + len(row)
         if at > copying.preface and not trailer:
             copying.session.count(copying.admission, 1)

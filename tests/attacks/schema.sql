@@ -97,12 +97,12 @@ INSERT INTO lab.cases SELECT i, 'case' || i,
     FROM generate_series(1, 4) i;
 ALTER TABLE lab.cases ADD COLUMN late text DEFAULT lab.canary('late', 1);
 CREATE VIEW lab.files AS SELECT id, title, doc, doc -> 'deep' AS deep, raw, chat, log FROM lab.cases;
-CREATE VIEW lab.asked AS SELECT title FROM lab.cases WHERE late = lab.canary('late', 1);
+DO $$ BEGIN EXECUTE format('CREATE VIEW lab.asked AS SELECT title FROM lab.cases WHERE late = %L', lab.canary('late', 1)); END $$;
 CREATE TABLE lab.hosts (id int, host text, name text);
 INSERT INTO lab.hosts SELECT i, lab.canary('host', i), 'host' || i FROM generate_series(1, 4) i;
-CREATE TABLE lab.cards (id int PRIMARY KEY, card text, twin text, doc jsonb, open text);
+CREATE TABLE lab.cards (id int PRIMARY KEY, card text, twin text, doc jsonb, open text, born date, paid float8);
 INSERT INTO lab.cards SELECT i, lab.canary('card', i) || '-wxyz', 'twin-wxyz', jsonb_build_object('token', jsonb_build_object('in', lab.canary('card', i))),
-    'open' FROM generate_series(1, 4) i;
+    'open', date '2000-05-02' + i * {more}, 71000 + i * {more} * 400 FROM generate_series(1, 4) i;
 ANALYZE;
 GRANT USAGE ON SCHEMA lab TO {role};
 GRANT ALL ON ALL TABLES IN SCHEMA lab TO {role};

@@ -162,6 +162,14 @@ def test_the_limit_counts(conn: Any) -> None:
     assert conn.execute("select 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("width", [1, 14, 15, 16])
+def test_the_limit_counts_binary_rows_of_any_length(conn: Any, width: int) -> None:
+    """A row that is as long as a binary COPY's header and trailer counts as a row."""
+    query = f"select rpad('x', {width}) from generate_series(1, 200)"
+    with pytest.raises(tracewall.Withheld, match="150 rows"):
+        copied(conn, f"copy ({query}) to stdout (format binary)")
+
+
 def test_who_goes_on_reading_after_a_limit_gets_nothing(conn: Any) -> None:
     """A program that swallows the refusal inside the block reads no further row."""
     with pytest.raises(tracewall.Withheld):

@@ -24,25 +24,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import product
 
 from tracewall.masking.config import Method
 from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
+from tracewall.policy.refused import Refused, named
 from tracewall.policy.rights import BARE, Rights
-from tracewall.sql.flow import Access, Column, Flow, How, Source, Use, Write
+from tracewall.policy.storing import check_write
+from tracewall.sql.flow import Access, Column, Flow, How, Source, Use
 from tracewall.sql.statement import Misunderstood, Statement, Understanding
 
 _STRICTNESS: dict[Predicates, int] = {"any": 0, "equality": 1, "none": 2}
-
-
-class _Refused(Exception):
-    """A rule refuses: its name, the reason and a hint."""
-
-    def __init__(self, rule: str, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
-        self.rule, self.reason, self.hint = rule, reason, hint
 
 
 def decide(understood: Understanding, rights: Rights) -> Decision:
@@ -58,7 +52,7 @@ def decide(understood: Understanding, rights: Rights) -> Decision:
             return _allowed(understood, rights)
         for access in understood.accesses:
             _check_access(access, understood, rights)
-    except _Refused as refused:
+    except Refused as refused:
         return _forbidden(understood, rights, refused.rule, refused.reason, refused.hint)
     return _misunderstood(understood, rights)
 
@@ -69,11 +63,11 @@ def _misunderstood(told: Misunderstood, rights: Rights) -> Decision:
         return _unfollowed(told, found, rights)
     rule, reason, hint = "unreadable", told.reason, ""
     if isinstance(found, Denial) and found.reason:
-        rule, reason = _named(found), found.reason
+        rule, reason = named(found), found.reason
     elif isinstance(found, Grant) and standing is not None:
         # A denial without a reason does not even tell that it is there.
         silent = isinstance(standing, Denial) and not standing.reason
-        what = "a rule of the policy" if silent else _named(standing)
+        what = "a rule of the policy" if silent else named(standing)
         rule = "unreadable" if silent else what
         hint = (
             f'"{told.action}" is granted to you, but only those may use it from whom nothing '
@@ -109,7 +103,7 @@ def _allowed(statement: Statement, rights: Rights) -> Decision:
     for name, value in statement.settings:
         _check_setting(name, value, rights)
     for write in statement.writes:
-        _check_write(write, rights)
+        check_write(write, rights)
     columns = tuple(_output(name, flow, rights) for name, flow in statement.columns)
     return Decision(
         "allowed",
@@ -166,20 +160,20 @@ def _check_access(access: Access, statement: Understanding, rights: Rights) -> s
         # The grant on the view is one on what it shows.
         return ""
     if isinstance(verdict, Denial) and verdict.reason:
-        raise _Refused(f"denials.{verdict.name}", verdict.reason, _hint(statement, rights))
+        raise Refused(f"denials.{verdict.name}", verdict.reason, _hint(statement, rights))
     # One wording for what is denied, what nothing grants and what is not there.
     if access.spelled == "*":
         what = "a column that * stands for"
     else:
         what = f'{"column" if access.attnum else "relation"} "{access.spelled}"'
     reason = f"{what} does not exist or is not granted to you for {access.action}"
-    raise _Refused("default", reason, _hint(statement, rights))
+    raise Refused("default", reason, _hint(statement, rights))
 
 
 def _check_rows(access: Access, grant: Grant, rights: Rights) -> None:
     problem = rights.rows_problem(access.action, access.relation, access.attnum)
     if problem:
-        raise _Refused(
+        raise Refused(
             f"grants.{grant.name}",
             f'"{access.spelled}": {problem}',
             "see row filters in the reference of policies; tracewall rls prints what the server "
@@ -192,8 +186,8 @@ def _check_channel(action: str, name: str, rights: Rights) -> str:
     if isinstance(verdict, Grant):
         return f"grants.{verdict.name}"
     if isinstance(verdict, Denial) and verdict.reason:
-        raise _Refused(f"denials.{verdict.name}", verdict.reason)
-    raise _Refused("default", f'channel "{name}" is not granted to you for {action}')
+        raise Refused(f"denials.{verdict.name}", verdict.reason)
+    raise Refused("default", f'channel "{name}" is not granted to you for {action}')
 
 
 def _hint(statement: Understanding, rights: Rights) -> str:
@@ -216,8 +210,8 @@ def _check_use(use: Use, rights: Rights) -> None:
             if not _may_use(use, column, rule, rights):
                 if use.how == "compute":
                     raise _shows_more(rule, column, rights)
-                raise _Refused(
-                    _named(rule),
+                raise Refused(
+                    named(rule),
                     f"{rights.spelled(column)} is protected and may not be compared this way",
                     _USE_HINTS[rule.predicates],
                 )
@@ -249,7 +243,19 @@ def _may_use(use: Use, column: Column, rule: Mask | Scan, rights: Rights) -> boo
 _MILLISECONDS = {"": 1, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+_ORDERING = frozenset(
+    "enable_seqscan enable_bitmapscan enable_hashjoin seq_page_cost random_page_cost "
+    "effective_cache_size".split()
+)
+"""Parameters by which rows can be had in the order of an index on a protected column."""
+
+
 def _check_setting(name: str, value: str | None, rights: Rights) -> None:
+    if name in _ORDERING and rights.standing is not None:
+        raise Refused(
+            "default",
+            f"{name} decides in which order rows are read, which would tell of protected columns",
+        )
     # The policy's limit is a parameter of the session: the caller may only tighten it.
     limit = rights.policy.limits.statement_timeout * 1_000
     if name != "statement_timeout" or not limit:
@@ -257,50 +263,11 @@ def _check_setting(name: str, value: str | None, rights: Rights) -> None:
     found = re.fullmatch(r"([0-9]{1,12})\s*([a-z]*)", (value or "").strip())
     asked = int(found[1]) * _MILLISECONDS.get(found[2], 0) if found else 0
     if not 0 < asked <= limit:
-        raise _Refused(
+        raise Refused(
             "limits.statement_timeout",
             "statement_timeout is limited by the policy and may not be lifted",
             f"set it to at most {limit:g} milliseconds",
         )
-
-
-def _check_write(write: Write, rights: Rights) -> None:
-    held = rights.stored(write.target).names
-    for source in sorted(write.flow):
-        rules: tuple[Mask | Scan, ...] = (
-            *rights.stored(source.column).masks,
-            *_leaking_scans(source, rights),
-        )
-        for rule in rules:
-            if rule.name not in held or rights.escapes(rule, source.column, write.target):
-                raise _Refused(
-                    _named(rule),
-                    f"a value of {rights.spelled(source.column)} may not be written into "
-                    f"{rights.spelled(write.target)}, which is less protected",
-                )
-            if not _keeps(rule, source.how):
-                raise _Refused(
-                    _named(rule),
-                    f"what is taken or computed from {rights.spelled(source.column)} may not be "
-                    f"written into {rights.spelled(write.target)}, where less of it may be hidden",
-                    "write literals or parameters, or the column as it is",
-                )
-
-
-def _keeps(rule: Mask | Scan, how: How) -> bool:
-    """Tell whether a rule hides as much of what it lies on once that is stored again."""
-    if how in (How.EXACT, How.AMONG, How.PART, How.COMPARED):
-        return True
-    if isinstance(rule, Scan):
-        # What lay under a telling key counts as computed.
-        kept = how in (How.TAKEN, How.MEASURED)
-        return kept or (how is How.SLICED and rule.slices == "allow")
-    return how is How.MEASURED if rule.inside else how is How.TAKEN
-
-
-def _leaking_scans(source: Source, rights: Rights) -> Iterator[Scan]:
-    if source.how not in (How.MEASURED, How.COMPARED):
-        yield from rights.stored(source.column).scans
 
 
 def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
@@ -315,7 +282,7 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
             continue
         if protection.masks and row:
             raise _shows_more(protection.masks[0], source.column, rights)
-        shown = (_shown_mask(mask, source, rights) for mask in protection.masks)
+        shown = (_shown_mask(mask, source, flow, rights) for mask in protection.masks)
         masks += [mask for mask in shown if mask is not None and mask not in masks]
         if not protection.scans or any(not mask.inside for mask in protection.masks):
             continue
@@ -342,9 +309,9 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
 _TOLD = tuple(how.name.lower() for how in How)
 
 
-def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask | None:
+def _shown_mask(mask: Mask, source: Source, flow: Flow, rights: Rights) -> Mask | None:
     if source.how in (How.EXACT, How.AMONG):
-        return mask
+        return _constant(mask.name) if _converted(mask, flow, rights) else mask
     if mask.inside and source.how in (How.MEASURED, How.COMPARED):
         return None
     if mask.inside and source.how in (How.PART, How.TAKEN):
@@ -354,23 +321,39 @@ def _shown_mask(mask: Mask, source: Source, rights: Rights) -> Mask | None:
     raise _shows_more(mask, source.column, rights)
 
 
+_TIMESTAMPTZ = 1184
+
+
+def _converted(mask: Mask, flow: Flow, rights: Rights) -> bool:
+    """Tell whether a date may come as a moment of the session's own time zone.
+
+    So it does among other values (UNION), and a zone of the caller's choice would move it
+    over the edge of what its mask cuts off.
+    """
+    if mask.method.name != "date":
+        return False
+    types = {rights.type_of(source.column) for source in flow}
+    among = any(source.how is How.AMONG for source in flow)
+    return types != {_TIMESTAMPTZ} and (among or len(types) > 1)
+
+
 def _check_scanned(source: Source, scan: Scan, rights: Rights) -> None:
     if source.how is How.DERIVED or (source.how is How.SLICED and scan.slices == "refuse"):
         raise _shows_more(scan, source.column, rights)
 
 
-def _shows_more(rule: Mask | Scan, column: Column, rights: Rights) -> _Refused:
+def _shows_more(rule: Mask | Scan, column: Column, rights: Rights) -> Refused:
     spelled = rights.spelled(column)
     if isinstance(rule, Mask):
-        return _Refused(
-            _named(rule),
+        return Refused(
+            named(rule),
             f"{spelled} is masked, and an expression over it would show more",
             "select the column itself"
             + (", or a part that the mask leaves clear" if rule.inside else "")
             + ": it comes back masked",
         )
-    return _Refused(
-        _named(rule),
+    return Refused(
+        named(rule),
         f"{spelled} is scanned, and what is computed from it could defeat the detectors",
         "select the column itself, or a whole part of a document (->, ->>)",
     )
@@ -383,10 +366,3 @@ def _constant(name: str) -> Mask:
 
 def _rules(column: Column, rights: Rights) -> Iterable[Mask | Scan]:
     return rights.shown(column).rules
-
-
-def _named(rule: Mask | Scan | Denial | Grant) -> str:
-    return f"{_SECTIONS[type(rule)]}.{rule.name}"
-
-
-_SECTIONS = {Mask: "masks", Scan: "scans", Denial: "denials", Grant: "grants"}

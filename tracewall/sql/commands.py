@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from tracewall.sql import views
 from tracewall.sql.copying import CopyFormat, copy
-from tracewall.sql.flow import NOTHING, How, Source, Use
+from tracewall.sql.flow import NOTHING, Access, How, Source, Use
 from tracewall.sql.grammar import Node
 from tracewall.sql.reading import Reading
 from tracewall.sql.relations import base_relation
@@ -155,6 +155,8 @@ def _explain(body: Node, log: Reading) -> Command:
     if options.get("analyze", "off") not in _OFF:
         raise Unknowable("EXPLAIN ANALYZE runs its statement; leave ANALYZE out")
     log.query(body["query"], Scope(), log)
+    # A plan shows what views are made of, the constants in their conditions among it.
+    views.charge(log)
     if options.get("costs", "on") not in _OFF:
         _widths(log)
     _as_explained(log, verbose=options.get("verbose", "off") not in _OFF)
@@ -179,7 +181,8 @@ def _as_explained(log: Reading, *, verbose: bool) -> None:
             log.accesses[access._replace(action="explain")] = None
             known = log.catalog.relations.get(access.relation) if verbose else None
             for column in known.columns if known else ():
-                log.need("explain", access.relation, column.attnum, "*")
+                shown = Access("explain", access.relation, column.attnum, "*", access.via)
+                log.accesses[shown] = None
 
 
 _OFF = frozenset({"off", "false", "0", "no"})

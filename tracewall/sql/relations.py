@@ -19,6 +19,7 @@ from tracewall.sql.overloads import check_operator
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import (
     Item,
+    Named,
     Scope,
     Unknowable,
     column_names,
@@ -94,10 +95,13 @@ def _without_values(item: Item) -> Item:
     relation = item.relation
     assert relation is not None
     columns = tuple(
-        replace(named, base=(0, UNKNOWN)) if (relation.name, column.name) in HOLDING else named
+        Named(named.name, named.flow, (0, UNKNOWN))
+        if (relation.name, column.name) in HOLDING
+        else named
         for named, column in zip(item.columns, relation.columns, strict=True)
     )
-    return replace(item, columns=columns)
+    # Without the index: that would still have what is left out here.
+    return Item(columns, relation=relation, spelled=item.spelled)
 
 
 def _remembered(relation: Relation, spelled: str, log: Reading) -> Item:

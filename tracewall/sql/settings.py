@@ -21,7 +21,7 @@ _ANY = ""
 SETTABLE: dict[str, str] = {
     **dict.fromkeys(
         "statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout "
-        "transaction_timeout timezone application_name intervalstyle extra_float_digits jit "
+        "transaction_timeout timezone application_name intervalstyle jit "
         "work_mem maintenance_work_mem plan_cache_mode max_parallel_workers_per_gather "
         "random_page_cost seq_page_cost effective_cache_size synchronous_commit "
         "constraint_exclusion from_collapse_limit join_collapse_limit "
@@ -32,6 +32,8 @@ SETTABLE: dict[str, str] = {
     ),
     # Other styles than ISO are spelled as psycopg, and so a mask, may not read them.
     "datestyle": r"iso(\s*,\s*(mdy|dmy|ymd|us|european|noneuropean|euro))?",
+    # With fewer digits a number is rounded before its mask sees it, to either side.
+    "extra_float_digits": r"[0-3]",
     # Lower levels show what the server logs.
     "client_min_messages": r"notice|warning|error",
 }

@@ -130,6 +130,9 @@ def _written(access: Access, view: Relation, followed: Followed, log: Reading) -
             yield Access(access.action, oid, 0, beneath.qualified, view.oid)
             oid = follow(beneath, log).base if is_view(beneath) else 0
         return
+    if access.action not in _BITS:
+        # Columns are explained, but nothing is written into them.
+        return
     if access.attnum not in log.catalog.definitions[view.oid].assignable:
         log.refuse("it writes to a column of a view that can't be written")
     for oid, attnum in sorted(_unchanged(followed.columns[access.attnum].flow)):
