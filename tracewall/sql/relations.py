@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec.structs import replace
-
 from tracewall.sql import views
 from tracewall.sql.calls import string
 from tracewall.sql.catalog import Catalog, Relation
