@@ -64,6 +64,7 @@ from psycopg import (
 
 from tracewall import _clash as _clash
 from tracewall import connection, connection_async, cursor, cursor_async, errors, rows, sql
+from tracewall.asked import asking
 from tracewall.connection import Connection
 from tracewall.connection_async import AsyncConnection
 from tracewall.cursor import ClientCursor, Cursor, RawCursor, RawServerCursor, ServerCursor
@@ -156,6 +157,7 @@ __all__ = [
     "adapt",
     "adapters",
     "apilevel",
+    "asking",
     "capabilities",
     "connect",
     "connection",

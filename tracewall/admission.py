@@ -6,10 +6,12 @@ from typing import Protocol
 
 import msgspec
 
-from tracewall.errors import Forbidden, Unreadable
+from tracewall.approval.request import Act
+from tracewall.asked import NOTHING, Asked, pending, shown_of
+from tracewall.errors import Forbidden, Unreadable, Withheld
 from tracewall.holder import Holder
 from tracewall.judge import Judged
-from tracewall.policy.model import Decision
+from tracewall.policy.model import Approval, Decision
 from tracewall.recording.recorder import Take
 from tracewall.telemetry import Labels, Span
 
@@ -49,6 +51,11 @@ class Admission(msgspec.Struct, eq=False):
     told), ``bytes`` how many bytes a COPY has moved (-1: it is none); ``transaction`` is
     its number within the session (0: it is one by itself); ``take`` records
     it, where that is wanted; ``ended`` is true when the outcome is recorded.
+
+    ``said`` is what the caller says to those who may have to approve; it may leave only
+    once it is ``cleared`` of that: then the rules ``over`` ask about its ``act`` where it has
+    more than ``most`` rows (0: none do). One that is ``fenced`` is undone then; of one that
+    ``flows`` some rows may have been handed out.
     """
 
     sql: bytes
@@ -63,6 +70,13 @@ class Admission(msgspec.Struct, eq=False):
     transaction: int = 0
     take: Take | None = None
     ended: bool = False
+    said: Asked = NOTHING
+    cleared: bool = True
+    most: int = 0
+    over: tuple[Approval, ...] = ()
+    act: Act | None = None
+    fenced: bool = False
+    flows: bool = False
 
 
 def refusal(decision: Decision) -> Forbidden:
@@ -73,6 +87,36 @@ def refusal(decision: Decision) -> Forbidden:
     reason = f"{prefix}{decision.reason}"
     hint = f"\nHINT:  {decision.hint}" if decision.hint else ""
     return kind(f"{reason} (rule {decision.rule}){hint}", decision=decision)
+
+
+def too_many(admission: Admission, rows: int, *, returned: bool) -> Forbidden | None:
+    """Give the error for more rows than may be handed out or changed; None: they may."""
+    limit, wanted = admission.judged.decision.row_limit, admission.said.rows
+    if returned and 0 < limit < rows:
+        return _over(admission, limit, "which is the policy's limit", "limits.rows")
+    if 0 < admission.most < rows:
+        return _late(admission, rows)
+    if 0 < wanted < rows and (returned or admission.fenced):
+        return _over(admission, wanted, "which is what was asked for", "rows")
+    return None
+
+
+def _over(admission: Admission, limit: int, what: str, rule: str) -> Withheld:
+    return Withheld(
+        f"the result has more than {limit} rows, {what}; "
+        f"nothing more of it is handed out (rule {rule})",
+        decision=admission.judged.decision,
+    )
+
+
+def _late(admission: Admission, rows: int) -> Forbidden:
+    """Give the error that has people asked about a result that is here, and withheld."""
+    decision, act = admission.judged.decision, admission.act
+    assert act is not None
+    why = f"the result has more than {admission.most} rows"
+    rules = tuple(rule for rule in admission.over if 0 < rule.rows < rows and not rule.per)
+    shown, late = shown_of(decision, why, -1), admission.flows
+    return pending(decision, act, rules, admission.sql, shown, admission.said, late=late)
 
 
 def differs(admission: Admission, result: Result) -> str:

@@ -17,6 +17,7 @@ from psycopg import errors as e
 from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, Row
 
+from tracewall.asked import Pending, asking
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor import Cursor, Doors, ServerCursor
 from tracewall.errors import known_sqlstate
@@ -24,12 +25,13 @@ from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
+from tracewall.permitting import required
 from tracewall.session import Session
 from tracewall.wall import Wall
 
 
 if TYPE_CHECKING:
-    from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
+    from psycopg.abc import RV, AdaptContext, ConnParam, Params, PQGen, Query
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
@@ -200,8 +202,38 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             return super().wait(gen, interval, timeout)
         except e.Error as ex:
             failure = self._scrubbed(ex)
+        if isinstance(failure, Pending) and failure.late:
+            failure = required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.
         raise failure
+
+    def execute(
+        self,
+        query: Query,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool = False,
+        **words: Any,
+    ) -> psycopg.Cursor[Row]:
+        """Execute a statement on a new cursor, and give that; see the cursor's ``execute``.
+
+        Args:
+            query: as in psycopg; so are ``params``, ``prepare`` and ``binary``.
+            params: see psycopg.
+            prepare: see psycopg.
+            binary: see psycopg.
+            **words: what is said to those who may have to approve, as in `asking`.
+        """
+        # What psycopg takes is its own to say: a release may take templates too.
+        run: Any = super().execute
+        if not words:
+            made: psycopg.Cursor[Row]
+            made = run(query, params, prepare=prepare, binary=binary)
+            return made
+        with asking(**words):
+            made = run(query, params, prepare=prepare, binary=binary)
+            return made
 
     def close(self) -> None:
         """Close the connection, after what the audit log still holds back is written."""

@@ -14,6 +14,7 @@ from psycopg import errors as e
 from psycopg.pq import TransactionStatus
 from psycopg.rows import AsyncRowFactory, Row
 
+from tracewall.asked import Pending, asking
 from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
 from tracewall.cursor_async import AsyncCursor, AsyncDoors, AsyncServerCursor
 from tracewall.errors import known_sqlstate
@@ -21,6 +22,7 @@ from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
+from tracewall.permitting_async import required
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -31,7 +33,7 @@ if True:  # ASYNC
     from tracewall.identity.provider import is_asynchronous
 
 if TYPE_CHECKING:
-    from psycopg.abc import RV, AdaptContext, ConnParam, PQGen
+    from psycopg.abc import RV, AdaptContext, ConnParam, Params, PQGen, Query
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
@@ -213,8 +215,38 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             return await super().wait(gen, interval, timeout)
         except e.Error as ex:
             failure = self._scrubbed(ex)
+        if isinstance(failure, Pending) and failure.late:
+            failure = await required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.
         raise failure
+
+    async def execute(
+        self,
+        query: Query,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool = False,
+        **words: Any,
+    ) -> psycopg.AsyncCursor[Row]:
+        """Execute a statement on a new cursor, and give that; see the cursor's ``execute``.
+
+        Args:
+            query: as in psycopg; so are ``params``, ``prepare`` and ``binary``.
+            params: see psycopg.
+            prepare: see psycopg.
+            binary: see psycopg.
+            **words: what is said to those who may have to approve, as in `asking`.
+        """
+        # What psycopg takes is its own to say: a release may take templates too.
+        run: Any = super().execute
+        if not words:
+            made: psycopg.AsyncCursor[Row]
+            made = await run(query, params, prepare=prepare, binary=binary)
+            return made
+        with asking(**words):
+            made = await run(query, params, prepare=prepare, binary=binary)
+            return made
 
     async def close(self) -> None:
         """Close the connection, after what the audit log still holds back is written."""

@@ -25,6 +25,7 @@ from psycopg.pq import ConnStatus, Format, TransactionStatus
 from psycopg.rows import Row
 from psycopg.sql import Composable
 
+from tracewall.clearance import explained
 from tracewall.errors import AuditUnavailable, Forbidden
 from tracewall.facade import ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
@@ -166,7 +167,7 @@ class GuardedConnection(BaseConnection[Row]):
         if self._session is None:
             raise Forbidden("this connection is not guarded by a wall")
         cursor: Any = cast(Any, self).cursor()
-        return self._session.explain(cursor._render(query, params).query)
+        return explained(self._session, cursor._render(query, params).query)
 
     def _guard(self, session: Session) -> None:
         info = self.info

@@ -18,6 +18,8 @@ from psycopg.pq import ExecStatus
 from psycopg.rows import Row
 from psycopg.waiting import Wait
 
+from tracewall.approving import clear_gen
+from tracewall.clearance import charge
 from tracewall.copy_rows import Cover, cover
 from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.handover import turn_over_gen
@@ -149,6 +151,8 @@ class GuardedCopy(BaseCopy[Any]):
         copying.admission.bytes = max(copying.admission.bytes, 0) + len(row)
         if at > copying.preface and not trailer:
             copying.session.count(copying.admission, 1)
+            if copying.admission.over:
+                charge(copying.session, copying.admission, 1, len(row))
         if at % _LOOK_EVERY == 0:
             copying.session.go_on(copying.admission)
         return row if copying.cover is None else copying.cover(row)
@@ -191,6 +195,7 @@ class CopyDoor(BaseCursor[Any, Row]):
         cursor._shown = self._tx = Transformer(self)
         try:
             yield from turn_over_gen(conn, admission)
+            yield from clear_gen(cursor, rendered, admission, "copy")
             if not conn._autocommit:
                 yield from BaseConnection._start_query(conn)
             copying = yield from self._prepare_copy_gen(admission)

@@ -5,22 +5,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Iterable
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Iterator, Callable, Iterable
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import Params, Query
 from psycopg.copy import Writer
 from psycopg.rows import Row
 
+from tracewall.asked import Pending, asking
+from tracewall.clearance import ending
 from tracewall.copy import Copy
 from tracewall.cursor_base import GuardedCursor
+from tracewall.permitting import permitted, required, settle, settled
 from tracewall.server_cursor_base import GuardedServerCursor
+
+Run = TypeVar("Run")
 
 
 class Doors(GuardedCursor[Row]):
     """The doors whose outcome is known only after more than one step."""
+
+    def execute(
+        self,
+        query: Query,
+        params: Params | None = None,
+        *,
+        approval: str | None = None,
+        reason: str | None = None,
+        ticket: str | None = None,
+        reveal: Iterable[str] | None = None,
+        wait: float | None = None,
+        rows: int | None = None,
+        break_glass: bool | None = None,
+        **options: Any,
+    ) -> Self:
+        """Execute a statement, judged; where people have to approve of it, have them asked.
+
+        Args:
+            query: as in psycopg; so are ``params`` and the options ``prepare`` and ``binary``.
+            params: see psycopg.
+            approval: the id of a request to go on with; the statement must be the very same.
+            reason: why, in a sentence; approvers see it.
+            ticket: a ticket's name, where the policy wants one.
+            reveal: names of masks and scans to be lifted, once; that is always asked for.
+            wait: how long (seconds) to wait for a decision; never in a transaction.
+            rows: how many rows are wanted at most.
+            break_glass: go on alone, where the policy lets the caller; it will be reviewed.
+            **options: see psycopg.
+
+        Raises:
+            ApprovalRequired: people were asked; ``request_id`` is for ``approval``.
+            Forbidden: the policy does not allow it, or people did not.
+        """
+        words = (approval, reason, ticket, reveal, wait, rows, break_glass)
+        if words.count(None) == len(words):
+            return self._cleared(lambda: self._execute(query, params, options))
+        with asking(
+            approval=approval,
+            reason=reason,
+            ticket=ticket,
+            reveal=reveal,
+            wait=wait,
+            rows=rows,
+            break_glass=break_glass,
+        ):
+            return self._cleared(lambda: self._execute(query, params, options))
+
+    def _execute(self, query: Query, params: Params | None, options: dict[str, Any]) -> Self:
+        made: Self = super().execute(query, params, **options)  # type: ignore[misc]
+        return made
+
+    def _cleared(self, run: Callable[[], Run]) -> Run:
+        """Run what sends a statement; where people are asked first, once more if they agree."""
+        try:
+            return run()
+        except Pending as ex:
+            found = ex
+        permit = permitted(self._conn, found)
+        self._permit = permit
+        try:
+            done = run()
+        except BaseException as ex:
+            settle(self._conn, permit, ending(self._conn, ex))
+            if isinstance(ex, Pending):
+                raise required(self._conn, ex) from None
+            raise
+        finally:
+            self._permit = None
+        settle(self._conn, permit, "done")
+        return done
 
     def executemany(
         self, query: Query, params_seq: Iterable[Params], *, returning: bool = False
@@ -44,15 +119,27 @@ class Doors(GuardedCursor[Row]):
         size: int = 1,
     ) -> Iterator[Row]:
         """Iterate row by row on a result, masked as it comes."""
-        rows: Any = super().stream(query, params, binary=binary, size=size)  # type: ignore[misc]
-        try:
-            with closing(rows):
-                for row in rows:
-                    yield row
-        except BaseException as ex:
-            self._done(ex)
-            raise
+        permit = None
+        while True:
+            rows: Any = super().stream(query, params, binary=binary, size=size)  # type: ignore[misc]
+            try:
+                with closing(rows):
+                    for row in rows:
+                        yield row
+                break
+            except Pending as ex:
+                if permit is not None:
+                    raise
+                found = ex
+            except BaseException as ex:
+                self._done(ex)
+                if permit is not None:
+                    settle(self._conn, permit, ending(self._conn, ex))
+                raise
+            self._permit = permit = permitted(self._conn, found)
         self._done()
+        if permit is not None:
+            settle(self._conn, permit, "done")
 
     @contextmanager
     def copy(
@@ -65,6 +152,23 @@ class Doors(GuardedCursor[Row]):
             params: are merged into the statement before it is judged.
             writer: where rows that are written go, instead of the server.
         """
+        with ExitStack() as stack:
+            copying = self._copy(statement, params, writer)
+            try:
+                copy = stack.enter_context(copying)
+            except Pending as ex:
+                found, copy = ex, None
+            if copy is None:
+                permit = permitted(self._conn, found)
+                self._permit = permit
+                stack.enter_context(settled(self._conn, permit))
+                copy = stack.enter_context(self._copy(statement, params, writer))
+            yield copy
+
+    @contextmanager
+    def _copy(
+        self, statement: Query, params: Params | None, writer: Writer | None
+    ) -> Iterator[Copy]:
         try:
             with self._conn.lock:
                 self._conn.wait(self._start_copy_gen(statement, params))

@@ -11,10 +11,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sized
-from functools import partial
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType
 
@@ -24,14 +22,18 @@ from psycopg.abc import Params, PQGen, Query
 from psycopg.client_cursor import ClientCursorMixin
 from psycopg.rows import Row, RowMaker
 
+from tracewall.approval.desk import Permit
+from tracewall.approving import UNASKABLE, charge_for, clear_gen, fenced_gen
 from tracewall.copy_base import CopyDoor
 from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected, Withheld
 from tracewall.facade import ShownResult
 from tracewall.handover import turn_over_gen
+from tracewall.holder import HELD
 from tracewall.learning import confirm_gen, learn_gen, refresh_gen
+from tracewall.queueing import Queueing
 from tracewall.recorded_rows import RecordedResult, transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
-from tracewall.sending import check_pins, check_types, send_or_break
+from tracewall.sending import check_pins, check_types
 from tracewall.session import Admission, Session
 from tracewall.sql.statement import is_empty
 from tracewall.waist import check, drift
@@ -44,14 +46,14 @@ if TYPE_CHECKING:
 check(drift())
 
 
-class GuardedCursor(CopyDoor[Row]):
+class GuardedCursor(CopyDoor[Row], Queueing):
     """The guard of a cursor class; put it before psycopg's own in the list of bases."""
 
     _admission: Admission | None = None
+    _permit: Permit | None = None
     _rendered: PostgresQuery | None = None
     _shown: Any = None
     _taped: bool = False
-    _waiting: deque[tuple[Any, Admission, Any]] | None = None
     _owners: list[tuple[PGresult, Admission, Any]] | None = None
 
     def _guarded_by(self) -> Session:
@@ -78,9 +80,11 @@ class GuardedCursor(CopyDoor[Row]):
         try:
             if admission.holder is not session.holder:
                 yield from turn_over_gen(conn, admission)
+            yield from clear_gen(self, rendered, admission, "execute")
             if not conn._autocommit:
                 yield from BaseConnection._start_query(conn)
-            yield from self._maybe_prepare_gen(rendered, prepare=prepare, binary=binary)
+            sending = self._maybe_prepare_gen(rendered, prepare=prepare, binary=binary)
+            yield from fenced_gen(conn, sending) if admission.fenced else sending
             if conn._pipeline:
                 yield from conn._pipeline._communicate_gen()
             else:
@@ -147,13 +151,16 @@ class GuardedCursor(CopyDoor[Row]):
             self._shown = self._tx = transformer(self, admission, self._tx)
         return admission
 
-    def _admit_now(self, query: Query, params: Params | None, batch: int = 0) -> Admission:
+    def _admit_now(
+        self, query: Query, params: Params | None, batch: int = 0, door: str = "executemany"
+    ) -> PQGen[None]:
         """Render a statement and have it judged; what psycopg converts next is that."""
         self._rendered = None
         rendered = self._render(query, params)
         admission = self._admit(self._guarded_by(), rendered, batch)
+        yield from turn_over_gen(self._conn, admission)
+        yield from clear_gen(self, rendered, admission, door, batch)
         self._rendered = rendered
-        return admission
 
     def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
         rendered, self._rendered = self._rendered, None
@@ -163,24 +170,23 @@ class GuardedCursor(CopyDoor[Row]):
         self, query: Query, params_seq: Iterable[Params], returning: bool
     ) -> PQGen[None]:
         yield from refresh_gen(self._conn)
-        params_seq = self._admit_many(query, params_seq)
-        yield from turn_over_gen(self._conn, self._admission)
+        params_seq = yield from self._admit_many(query, params_seq)
         yield from super()._executemany_gen_pipeline(query, params_seq, returning)
 
     def _executemany_gen_no_pipeline(
         self, query: Query, params_seq: Iterable[Params], returning: bool
     ) -> PQGen[None]:
         yield from refresh_gen(self._conn)
-        params_seq = self._admit_many(query, params_seq)
-        yield from turn_over_gen(self._conn, self._admission)
+        params_seq = yield from self._admit_many(query, params_seq)
         yield from super()._executemany_gen_no_pipeline(query, params_seq, returning)
 
-    def _admit_many(self, query: Query, params_seq: Iterable[Params]) -> Iterator[Params]:
+    def _admit_many(self, query: Query, params_seq: Iterable[Params]) -> PQGen[Iterator[Params]]:
         rest = iter(params_seq)
         for first in rest:
-            batch = len(params_seq) if isinstance(params_seq, Sized) else 0
-            self._admit_now(query, first, batch)
-            return chain((first,), rest)
+            # Only of these it is certain how many there are.
+            batch = len(params_seq) if type(params_seq) in (list, tuple) else 0  # type: ignore[arg-type]
+            yield from self._admit_now(query, first, batch)
+            return chain((first,), islice(rest, batch - 1) if batch else rest)
         self._admission = None
         return iter(())
 
@@ -188,7 +194,7 @@ class GuardedCursor(CopyDoor[Row]):
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int
     ) -> PQGen[None]:
         yield from refresh_gen(self._conn)
-        yield from turn_over_gen(self._conn, self._admit_now(query, params))
+        yield from self._admit_now(query, params, 1, "stream")
         yield from super()._stream_send_gen(query, params, binary=binary, size=size)
 
     def _start_query(self, query: Query | None = None) -> PQGen[None]:
@@ -233,6 +239,8 @@ class GuardedCursor(CopyDoor[Row]):
         if self._execmany_returning is not None:
             check_types(query, self._guarded_by())
         if admission is not None and query.query == admission.sql:
+            if not admission.cleared:
+                raise Withheld("the statement that was about to leave waits for approval")
             self._check_holder(admission)
             if self._execmany_returning is not None:
                 self._guarded_by().check_written(admission, query.params or ())
@@ -241,29 +249,19 @@ class GuardedCursor(CopyDoor[Row]):
             raise Withheld("the statement that was about to leave is not the one that was judged")
         if not self._conn._pipeline:
             self._finish(admission)
-        self._check_holder(self._admit(self._guarded_by(), query))
+        fresh = self._admit(self._guarded_by(), query)
+        if not fresh.cleared:
+            raise self._guarded_by().refuse(fresh, Forbidden(UNASKABLE))
+        self._check_holder(fresh)
 
     def _check_holder(self, admission: Admission) -> None:
         # An empty statement, by which pools look whether the server is there, is nobody's.
         if admission.holder is not self._guarded_by().holder and not is_empty(admission.sql):
-            raise self._guarded_by().refuse_change(admission)
+            raise self._guarded_by().refuse(admission, Forbidden(HELD))
 
     def _binds_again(self) -> bool:
         """Tell whether each row of an executemany is a text of its own, to be judged anew."""
         return self._execmany_returning is not None and isinstance(self, ClientCursorMixin)
-
-    def _queued(self) -> None:
-        """Note which judgement the statement just queued in the pipeline belongs to."""
-        self._make_sure()
-        if self._waiting is None:
-            self._waiting = deque()
-        assert self._admission is not None
-        self._waiting.append((self._conn._pipeline, self._admission, self._shown))
-
-    def _make_sure(self) -> None:
-        # A command that fails to leave would shift every later result to another cursor.
-        queue = self._conn._pipeline.command_queue
-        queue.append(partial(send_or_break, self._pgconn, queue.pop()))
 
     # --- out ------------------------------------------------------------------------
 
@@ -276,19 +274,13 @@ class GuardedCursor(CopyDoor[Row]):
                 self._guarded_by().fail(late, ex)
             raise
 
-    def _next_waiting(self) -> Admission | None:
-        while self._waiting:
-            pipeline, admission, shown = self._waiting.popleft()
-            if pipeline is self._conn._pipeline:
-                self._admission, self._shown = admission, shown
-                return admission
-        return None
-
     def _set_results(self, results: list[PGresult]) -> None:
         session, admission = self._guarded_by(), self._admission
         try:
             for result in results:
                 session.observe(admission, result)
+                if admission is not None and admission.over:
+                    charge_for(session, admission, result)
             if self._conn._pipeline:
                 # Results of several statements may gather here, each shown in its own way.
                 self._owners = self._owners or []

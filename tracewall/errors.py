@@ -75,7 +75,7 @@ class Forbidden(_Refusal):
 
 
 class ApprovalRequired(Forbidden):
-    """The statement waits for an approver; nothing was sent.
+    """The statement waits for approvers; nothing was sent, or nothing of it is handed out.
 
     ``request_id`` names the request to resume with, ``expires_at`` is its end in
     seconds since the epoch.
@@ -92,6 +92,13 @@ class ApprovalRequired(Forbidden):
         super().__init__(message, decision=decision)
         self.request_id = request_id
         self.expires_at = expires_at
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _approval_required, (str(self), self.request_id, self.expires_at)
+
+
+def _approval_required(message: str, request_id: str, expires_at: float) -> ApprovalRequired:
+    return ApprovalRequired(message, request_id=request_id, expires_at=expires_at)
 
 
 class Unreadable(Forbidden):

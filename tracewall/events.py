@@ -89,9 +89,9 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``kind`` is a stable name (``policy_loaded``, ``connected``, ``disconnected``,
     ``login_failed``, ``token_rejected``, ``mismatch``, ``policy_misfit``, ``unsafe``,
-    ``principal_changed``, ``anchor_failed``, ``audit_fault``, ``audit_read``,
-    ``erased``, ``recording_began``, ``recording_ended``, ``recording_failed``); ``detail``
-    is one sentence without any value.
+    ``principal_changed``, ``approval_requested`` and its kin, ``glass_broken``,
+    ``anchor_failed``, ``audit_fault``, ``audit_read``, ``erased``, ``recording_began``,
+    ``recording_ended``, ``recording_failed``); ``detail`` is one sentence without any value.
     """
 
     kind: str

@@ -18,7 +18,8 @@ from psycopg import generators
 from psycopg._connection_base import BaseConnection
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from tracewall.holder import Holder
+from tracewall.errors import Forbidden
+from tracewall.holder import HELD, Holder
 from tracewall.sql.rowfilter import SETTING
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def turn_over_gen(conn: Any, admission: Admission | None) -> PQGen[None]:
     told = holder is not None and holder.told
     # In a transaction the setting that row filters go by would be rolled back with it.
     if (session.holder is not None or told) and not is_free(conn):
-        raise session.refuse_change(admission)
+        raise session.refuse(admission, Forbidden(HELD))
     if holder is not None:
         yield from hand_over_gen(conn, holder)
 

@@ -18,6 +18,8 @@ from tracewall.policy.touched import columns, kept, writes
 from tracewall.shield import Shield, Veil, Written, hides, written_back
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.copying import CopyFormat, copied_query
+from tracewall.sql.extent import UNKNOWN_EXTENT, Extent
+from tracewall.sql.grammar import Text
 from tracewall.sql.statement import Statement, Understanding, understand
 
 Key = TypeVar("Key")
@@ -37,8 +39,9 @@ class Judged:
     that may hold a mask's mark; ``most``
     is how many bytes a value may have that is read to be masked (0: no limit). ``door``
     is ``copy`` or ``declare`` for statements that only that door may send; ``copy`` says how
-    a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``rules``
-    are the rules that mask, each with how many positions it masks.
+    a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``extent``
+    is how far it reaches, and ``query`` what a planner can estimate of it, where people may
+    be asked; ``rules`` are the rules that mask, each with how many positions it masks.
     """
 
     decision: Decision
@@ -50,6 +53,8 @@ class Judged:
     door: str = ""
     copy: CopyFormat | None = None
     copied: str = ""
+    extent: Extent = UNKNOWN_EXTENT
+    query: str = ""
     rules: tuple[tuple[str, int], ...] = ()
     changes: bool = False
 
@@ -74,8 +79,9 @@ class Judge:
         groups: frozenset[str],
         shield: Shield,
         actors: tuple[frozenset[str], ...] = (),
+        revealed: frozenset[str] = frozenset(),
     ) -> None:
-        self._rights = Rights(policy, catalog, groups, actors)
+        self._rights = Rights(policy, catalog, groups, actors, revealed)
         self._shield = shield
         self.trusts = self._rights.trusted is not None
         self.said: dict[bytes, Judged] = {}
@@ -127,13 +133,17 @@ class Judge:
         return structs.replace(_what(sql, decision, masked), columns=touched, kept=strength)
 
     def _door(self, sql: bytes, understood: Understanding, decision: Decision) -> dict[str, Any]:
-        if not isinstance(understood, Statement) or not decision.allowed:
+        if not isinstance(understood, Statement) or decision.outcome == "forbidden":
             return {}
         copied = ""
         if understood.kind == "copy_to" and not decision.unfollowed:
             copied = copied_query(sql, self._rights.catalog)
         door = _DOORS.get(understood.kind, "")
-        return {"door": door, "copy": understood.copy, "copied": copied}
+        found: dict[str, Any] = {"door": door, "copy": understood.copy, "copied": copied}
+        if decision.approvals:
+            inner = _inner(sql) if not decision.unfollowed else None
+            found |= {"extent": understood.extent, "query": copied or (inner[0] if inner else "")}
+        return found
 
     def writing_back(self, sql: bytes, judged: Judged, data: Written) -> Judged:
         """Give the judgement of a statement that writes `data`: no mark may be written back."""
@@ -162,6 +172,11 @@ def _decided(sql: bytes, rights: Rights) -> tuple[Understanding, Decision]:
         calls=rights.calls,
     )
     return understood, decide(understood, rights)
+
+
+def _inner(sql: bytes) -> tuple[str, str] | None:
+    text = Text(sql)
+    return text.query_within(text.parse())
 
 
 def _what(sql: bytes, decision: Decision, masked: Mapping[int, OutputColumn]) -> What:

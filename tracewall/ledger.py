@@ -6,8 +6,9 @@ import time
 import uuid
 
 from tracewall.admission import Admission
+from tracewall.asked import Pending
 from tracewall.commands import Transactions, commits, judgement, verb
-from tracewall.errors import AuditUnavailable, Withheld, known_sqlstate
+from tracewall.errors import AuditUnavailable, Forbidden, Withheld, known_sqlstate
 from tracewall.events import Incident, Moment, What, Who
 from tracewall.holder import Holder
 from tracewall.identity.principal import Principal
@@ -129,6 +130,11 @@ class Ledger:
         self._end(admission, "error", "25P02", "InFailedSqlTransaction")
         self.transactions.sent("ROLLBACK")
 
+    def refuse(self, admission: Admission, error: Forbidden) -> Forbidden:
+        """Record that an admitted statement is not sent after all, and give the error."""
+        self._end(admission, "refused", error_type=type(error).__name__)
+        return error
+
     def fail(self, admission: Admission, error: BaseException) -> None:
         """Record that a statement ended by an error."""
         if isinstance(error, GeneratorExit):
@@ -136,7 +142,8 @@ class Ledger:
             self._end(admission, "ok")
             return
         sqlstate = known_sqlstate(str(getattr(error, "sqlstate", None) or ""))
-        status = "withheld" if isinstance(error, Withheld) else "error" if sqlstate else "unknown"
+        withheld = isinstance(error, Withheld | Pending)
+        status = "withheld" if withheld else "error" if sqlstate else "unknown"
         status = "cancelled" if sqlstate == _CANCELLED else status
         self._end(admission, status, sqlstate, type(error).__name__)
         if sqlstate in _MISFITS:

@@ -18,6 +18,7 @@ from psycopg._cursor_base import BaseCursor
 from psycopg.abc import Params, PQGen, Query
 from psycopg.rows import Row
 
+from tracewall.approving import charge_for, clear_gen
 from tracewall.cursor_base import GuardedCursor
 from tracewall.errors import Forbidden
 from tracewall.handover import turn_over_gen
@@ -52,6 +53,7 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
         )
         try:
             yield from turn_over_gen(self._conn, admission)
+            yield from clear_gen(self, rendered, admission, "declare")
             # From here on the name may mean this portal: whoever had it before fetches no more.
             self._conn._portals.pop(self._name, None)
             self._rendered = rendered
@@ -78,7 +80,8 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
         admission = self._own_portal()
         session = self._guarded_by()
         session.go_on(admission)
-        limit = admission.judged.decision.row_limit
+        limits = (admission.judged.decision.row_limit, admission.most, admission.said.rows)
+        limit = min(filter(None, limits), default=0)
         if limit:
             # One row over the limit is enough to know that it is passed.
             most = limit - max(admission.rows, 0) + 1
@@ -88,6 +91,8 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
                 "FETCH FORWARD {} FROM", "ALL" if num is None else str(int(num))
             )
             session.observe(admission, result)
+            if admission.over:
+                charge_for(session, admission, result)
         except BaseException as ex:
             self._drop(admission, ex)
             raise

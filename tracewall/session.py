@@ -17,7 +17,8 @@ import time
 from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
-from tracewall.admission import Result, differs, refusal
+from tracewall.admission import Result, differs, refusal, too_many
+from tracewall.asked import asked
 from tracewall.bearer import Bearer
 from tracewall.caller import Caller
 from tracewall.errors import (
@@ -32,7 +33,6 @@ from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.provider import TokenProvider
 from tracewall.judge import Judge
 from tracewall.ledger import Ledger
-from tracewall.policy.model import Decision
 from tracewall.shield import Written
 from tracewall.sql.statement import is_empty
 from tracewall.taping import Taping
@@ -130,11 +130,6 @@ class Session(Ledger):
             self.tell("principal_changed", detail)
         self.holder = self._acting = holder
 
-    def refuse_change(self, admission: Admission) -> Forbidden:
-        """Give, and record, the refusal of another principal where the connection is not free."""
-        self._end(admission, "refused", error_type="Forbidden")
-        return Forbidden(HELD)
-
     def check_holder(self) -> None:
         """Raise Forbidden where the connection is another's, TokenRejected where nobody acts."""
         self.principal()
@@ -184,16 +179,17 @@ class Session(Ledger):
         """Tell whether the last refusal may be due to a catalog read too long ago."""
         return self._unknown and self.known.is_old()
 
-    def explain(self, sql: bytes) -> Decision:
-        """Judge a statement for whoever acts, without recording or sending it.
+    def judge(self, sql: bytes, revealed: frozenset[str]) -> Judge:
+        """Give the judge of whoever acts, as if people had lifted some masks and scans.
 
         Raises:
             TokenRejected: nobody acts, or their token is refused.
             Forbidden: the connection's catalog is not known.
         """
-        self.principal()
-        _, judge = self._ready(sql)
-        return (judge.said.get(sql) or judge.judge(sql)).decision.for_caller()
+        who, (_, judge) = self.principal(), self._ready(sql)
+        if not revealed or self.catalog is None:
+            return judge
+        return self.wall.judge_for(self.catalog, who.groups, who.actor_groups, revealed)
 
     def admit(
         self,
@@ -224,20 +220,22 @@ class Session(Ledger):
             who, judge = self._ready(sql)
         elif rejected := self.wall.verifier.still_valid(known, self.wall.clock()):
             raise self._reject(rejected)
+        said = asked()
+        if said.reveal:
+            judge = self.judge(sql, said.reveal)
         judged = judge.said.get(sql) or judge.judge(sql)
         if judged.writes and written:
             judged = judge.writing_back(sql, judged, written)
         moment = Moment(transaction) if transaction else None
         admission = self._intend(sql, who, judged, moment, started, batch)
+        admission.said, admission.cleared = said, not judged.decision.approvals
         if self.taping is not None:
             self._record(self.taping, admission, who)
-        if judged.decision.outcome != "allowed":
-            self._end(admission, "refused", error_type="Forbidden")
+        if judged.decision.outcome == "forbidden":
             self._unknown = judged.decision.unknown
-            raise refusal(judged.decision)
+            raise self.refuse(admission, refusal(judged.decision))
         if judged.door != door and not judged.decision.unfollowed:
-            self._end(admission, "refused", error_type="Forbidden")
-            raise wrong_door(judged.decision, judged.door, door)
+            raise self.refuse(admission, wrong_door(judged.decision, judged.door, door))
         return admission
 
     def _record(self, taping: Taping, admission: Admission, who: Who) -> None:
@@ -301,13 +299,8 @@ class Session(Ledger):
             Withheld: they are more than allowed.
         """
         admission.rows = seen = max(admission.rows, 0) + rows
-        limit = admission.judged.decision.row_limit
-        if limit and returned and seen > limit:
-            raise Withheld(
-                f"the result has more than {limit} rows, which is the policy's limit; "
-                "nothing more of it is handed out (rule limits.rows)",
-                decision=admission.judged.decision,
-            )
+        if (excess := too_many(admission, seen, returned=returned)) is not None:
+            raise excess
 
     def go_on(self, admission: Admission) -> None:
         """Look again at who acts, before more of a long result is handed out.

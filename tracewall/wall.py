@@ -14,12 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
+from tracewall.approval.desk import Desk
+from tracewall.approval.store import Store
 from tracewall.audit.anchor import Anchor
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.notes import BadKey
 from tracewall.audit.setup import open_log
 from tracewall.audit.store import AuditLog
 from tracewall.bearer import Acting, Bearer, acting
+from tracewall.counter import desk_of
 from tracewall.errors import OperationalError, PolicyError
 from tracewall.events import Incident
 from tracewall.identity.background import Background
@@ -52,7 +55,8 @@ class Wall:
 
     ``unsafe_anonymous`` is a token that those act under who bring none; with
     ``unsafe_logins`` callers choose server, database, role and password themselves. Both
-    are for `tracewall.testing.permit_all`, and are written to the record.
+    are for `tracewall.testing.permit_all`, and are written to the record. ``approvals`` is
+    where requests for approval are kept, instead of where the policy says.
     """
 
     policy: Policy
@@ -63,13 +67,12 @@ class Wall:
     recorder: Recorder | None = None
     unsafe_anonymous: str = field(default="", repr=False)
     unsafe_logins: bool = False
+    approvals: Store | None = field(default=None, repr=False)
     _password: Callable[[], str] | None = field(default=None, repr=False)
     _shield: Shield | None = field(default=None, repr=False)
     _catalogs: dict[int, Catalog] = field(default_factory=dict, repr=False)
     _fingerprints: dict[bytes, Catalog] = field(default_factory=dict, repr=False)
-    _judges: dict[tuple[int, frozenset[str], tuple[frozenset[str], ...]], Judge] = field(
-        default_factory=dict, repr=False
-    )
+    _judges: dict[tuple[object, ...], Judge] = field(default_factory=dict, repr=False)
     _principals: dict[tuple[str, str | None], Principal] = field(default_factory=dict, repr=False)
     _background: Background = field(default_factory=Background, repr=False)
 
@@ -88,6 +91,7 @@ class Wall:
         mask_key: MaskKey = None,
         audit: AuditLog | None = None,
         anchors: Sequence[Anchor] = (),
+        approvals: Store | None = None,
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
         revoked: Callable[[Principal], bool] | None = None,
@@ -105,6 +109,7 @@ class Wall:
             anchors: functions that keep a checkpoint (a signed note) in a second place,
                 besides the policy's ``anchor_file`` and ``anchor_url``; they are called in a
                 thread of their own.
+            approvals: where requests for approval are kept, instead of where the policy says.
             telemetry: whose spans and metrics are used; by default the global ones.
             clock: gives the time, in seconds since the epoch.
             revoked: tells, at each statement and without blocking, whether a principal is
@@ -121,6 +126,7 @@ class Wall:
             mask_key=mask_key,
             audit=audit,
             anchors=anchors,
+            approvals=approvals,
             telemetry=telemetry,
             clock=clock,
             revoked=revoked,
@@ -135,6 +141,7 @@ class Wall:
         mask_key: MaskKey = None,
         audit: AuditLog | None = None,
         anchors: Sequence[Anchor] = (),
+        approvals: Store | None = None,
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
         revoked: Callable[[Principal], bool] | None = None,
@@ -148,7 +155,17 @@ class Wall:
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         made = telemetry or Telemetry()
         recorder = recorder_of(policy, log)
-        return cls(policy, verifier, log, made, clock, recorder, _password=password, _shield=shield)
+        return cls(
+            policy,
+            verifier,
+            log,
+            made,
+            clock,
+            recorder,
+            approvals=approvals,
+            _password=password,
+            _shield=shield,
+        )
 
     @classmethod
     def from_environment(cls) -> Wall:
@@ -248,13 +265,17 @@ class Wall:
         catalog: Catalog,
         groups: frozenset[str],
         actors: tuple[frozenset[str], ...] = (),
+        revealed: frozenset[str] = frozenset(),
     ) -> Judge:
-        """Give the judge of a set of groups, and of those who act for it, in a catalog."""
-        key = (catalog.version, groups, actors)
+        """Give the judge of a set of groups, and of those who act for it, in a catalog.
+
+        It judges as if the masks and scans that are ``revealed`` were lifted by people.
+        """
+        key = (catalog.version, groups, actors, revealed)
         judge = self._judges.get(key)
         if judge is None:
             shield = self._shield or Shield(self.policy, {})
-            judge = Judge(self.policy, catalog, groups, shield, actors)
+            judge = Judge(self.policy, catalog, groups, shield, actors, revealed)
             remember(self._judges, key, judge, _REMEMBERED_GROUPS)
         return judge
 
@@ -285,6 +306,15 @@ class Wall:
         judge = self.judge_for(known, found.groups, found.actor_groups)
         return judge.judge(sql.encode() if isinstance(sql, str) else sql).decision.for_caller()
 
+    @cached_property
+    def desk(self) -> Desk:
+        """Where this wall has people asked for approval; opened when it is first wanted.
+
+        Raises:
+            StoreUnavailable: where requests are kept can't be used.
+        """
+        return desk_of(self.policy, self.approvals, self.clock)
+
     def _credential(self) -> str:
         """Give the database password, or an empty string where the policy names none.
 
@@ -305,6 +335,8 @@ class Wall:
         self._background.close()
         if self.recorder is not None:
             self.recorder.close()
+        if "desk" in vars(self):
+            self.desk.close()
         self.audit.close()
 
     def __enter__(self) -> Wall:

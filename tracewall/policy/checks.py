@@ -64,7 +64,12 @@ def anchor(text: str) -> Complaint | None:
     return _fetched(text, "checkpoints")
 
 
-_MOVED = {"keys": "fetched", "checkpoints": "sent"}
+def webhook(text: str) -> Complaint | None:
+    """Complain of a URL by which others could read who asks for what."""
+    return _fetched(text, "requests")
+
+
+_MOVED = {"keys": "fetched", "checkpoints": "sent", "requests": "sent"}
 
 
 def _fetched(text: str, what: str) -> Complaint | None:

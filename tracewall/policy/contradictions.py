@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 from tracewall.masking.config import DETECTORS
 from tracewall.masking.patterns import PatternInvalid, tables
+from tracewall.policy.askings import complain_of_approvals, liftable
 from tracewall.policy.checks import key_set
 from tracewall.policy.locate import Place
 from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy, Scan
 from tracewall.policy.reading import Reading, did_you_mean, listed
-from tracewall.policy.rights import classes
 from tracewall.policy.rows import FILTERED_ACTIONS
 
 Raw: TypeAlias = dict[str, Any]
@@ -27,6 +27,7 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
         ("masks", "scans"),
         ("functions",),
         ("recordings",),
+        ("approvals",),
     ):
         entries = [entry for section in sections for entry in _entries(policy, root, section)]
         names = ((rule.name, place.inside.get("name", place)) for rule, place in entries)
@@ -41,6 +42,7 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
     _complain_of_rows(policy, raw, root, reading)
     _complain_of_masks(policy, root, reading)
     _complain_of_scans(policy, root, reading)
+    complain_of_approvals(policy, raw, root, reading)
 
 
 def _entries(policy: Policy, root: Place, section: str) -> Iterator[tuple[Any, Place]]:
@@ -103,8 +105,7 @@ def _complain_of_actors(policy: Policy, root: Place, reading: Reading) -> None:
 
 
 def _complain_of_lifts(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
-    known = {mask.name for mask in policy.masks} | {scan.name for scan in policy.scans}
-    known |= {f"{mask.name}.{each}" for mask in policy.masks for each in classes(mask)}
+    known = liftable(policy)
     for index, (_, place) in enumerate(_entries(policy, root, "grants")):
         for at, name in enumerate(raw["grants"][index].get("lifts", ())):
             if name not in known:

@@ -19,6 +19,7 @@
    mask, scan or denial protects anything from the caller: it could read all there is.
    Who may do ``anything`` so, may send whatever they like.
 8. The first rule that refuses is the one that is told.
+9. What is permitted may be asked for: the rules that ask are told with the decision.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from functools import lru_cache
 from itertools import product
 
 from tracewall.masking.config import Method
+from tracewall.policy.askings import asked
 from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
+from tracewall.policy.protection import BARE
 from tracewall.policy.refused import Refused, named
-from tracewall.policy.rights import BARE, Rights
+from tracewall.policy.rights import Rights
 from tracewall.policy.storing import check_write
 from tracewall.sql.flow import Access, Column, Flow, How, Source, Use
 from tracewall.sql.statement import Misunderstood, Statement, Understanding
@@ -41,6 +44,10 @@ _STRICTNESS: dict[Predicates, int] = {"any": 0, "equality": 1, "none": 2}
 
 def decide(understood: Understanding, rights: Rights) -> Decision:
     """Decide on a statement for the members of some groups; total, it never raises."""
+    return asked(_decided(understood, rights), understood, rights)
+
+
+def _decided(understood: Understanding, rights: Rights) -> Decision:
     if rights.trusted is not None:
         return _unfollowed(understood, rights.trusted, rights)
     if isinstance(understood, Statement) and understood.kind in _ROWS_OF_OTHERS:

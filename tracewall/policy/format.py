@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from tracewall.policy.approval_format import APPROVAL, APPROVING
 from tracewall.policy.checks import anchor, conninfo
 from tracewall.policy.kinds import (
     Choice,
@@ -210,6 +211,8 @@ POLICY = Section(
         "masks": Key(Many(MASK), MASK.purpose),
         "scans": Key(Many(SCAN), SCAN.purpose),
         "functions": Key(Many(FUNCTION), FUNCTION.purpose),
+        "approvals": Key(Many(APPROVAL), APPROVAL.purpose),
+        "approval": Key(APPROVING, APPROVING.purpose),
         "detect": Key(DETECT, DETECT.purpose),
         "keys": Key(Many(MASK_KEY), MASK_KEY.purpose),
     },

@@ -135,8 +135,12 @@ def _missing(policy: Policy, names: _Names) -> Iterator[_Miss]:
     rules: tuple[Grant | Denial, ...] = (*policy.grants, *policy.denials)
     for rule in rules:
         yield from _missing_in_rule(rule, names)
+    for glob in (glob for asking in policy.approvals for glob in asking.tables):
+        if not names.tables(glob.text):
+            yield _Miss(glob, f"'{glob.text}' matches no table of the database")
     masked = [glob for mask in policy.masks for glob in mask.columns]
-    for glob in (*masked, *(glob for scan in policy.scans for glob in scan.columns)):
+    asked = [glob for rule in policy.approvals for glob in rule.columns]
+    for glob in (*masked, *(glob for scan in policy.scans for glob in scan.columns), *asked):
         if not any(_protected(glob, names)):
             yield _Miss(glob, f"'{glob.text}' matches no column of the database")
 

@@ -12,10 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from tracewall.masking.config import Engine, Method, Pattern, Replacement
+from tracewall.policy.approvals import USUAL, told
+from tracewall.policy.approvals import Approval as Approval
+from tracewall.policy.approvals import Approving as Approving
 from tracewall.policy.glob import Glob as Glob
 from tracewall.policy.issuers import DEFAULTS, Identity
 from tracewall.policy.issuers import Actor as Actor
 from tracewall.policy.issuers import Issuer as Issuer
+from tracewall.policy.places import Audit as Audit
+from tracewall.policy.places import Database as Database
+from tracewall.policy.places import Durability as Durability
+from tracewall.policy.places import Limits as Limits
+from tracewall.policy.places import Recording as Recording
 from tracewall.sql.rowfilter import Condition
 
 TableAction: TypeAlias = Literal[
@@ -37,7 +45,6 @@ Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
 Preset: TypeAlias = Literal["gen_ai"]
 Slices: TypeAlias = Literal["refuse", "allow"]
-Durability: TypeAlias = Literal["buffered", "written", "synced"]
 OnFailure: TypeAlias = Literal["refuse", "go_on"]
 Outcome: TypeAlias = Literal["allowed", "asks", "forbidden"]
 
@@ -172,77 +179,6 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one statement may return: ``rows`` (0: no limit), and how long it may take.
-
-    ``statement_timeout`` is in seconds (0: the server's own setting). ``masked_value`` is
-    the most bytes of a value that has to be read to be masked (0: no limit).
-    """
-
-    rows: int = 0
-    statement_timeout: float = 0.0
-    masked_value: int = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where the wall logs in, and where it finds the password.
-
-    ``conninfo`` is a libpq connection string without a password; at most one of
-    ``password_env`` (name of an environment variable) and ``password_file`` (a path)
-    is set. ``catalog_max_age`` is how long (seconds) statements are judged by the catalog
-    that was read last before it is looked whether it has changed; 0: before each.
-    """
-
-    conninfo: str = ""
-    password_env: str = ""
-    password_file: str = ""
-    catalog_max_age: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """Where the record is kept: ``directory``, and how strongly (``durability``).
-
-    Statements that change rows are kept as strongly as ``writes`` says, where that is more.
-    Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
-    path) is set, the record's end is signed after ``checkpoint_records`` records or
-    ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
-    A file ends after ``rotate_size`` bytes or ``rotate_interval`` seconds; with ``pack`` it
-    is packed then, and deleted ``keep_for`` seconds after its last record, or when there are
-    more than ``keep_size`` bytes of files (0: never).
-    """
-
-    directory: str = "audit"
-    durability: Durability = "written"
-    writes: Durability | Literal[""] = ""
-    signing_key_env: str = ""
-    signing_key_file: str = ""
-    checkpoint_records: int = 1000
-    checkpoint_interval: float = 60.0
-    anchor_file: str = ""
-    anchor_url: str = ""
-    rotate_size: int = 0
-    rotate_interval: float = 0.0
-    pack: bool = False
-    keep_for: float = 0.0
-    keep_size: int = 0
-
-    @property
-    def signed(self) -> bool:
-        """True where checkpoints are signed."""
-        return bool(self.signing_key_env or self.signing_key_file)
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """Where recorded sessions are kept: ``directory``; encrypted where there are ``recipients``."""
-
-    directory: str = "recordings"
-    recipients: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class RecordingRule:
     """Records what ``groups`` send and are given: at all, or of ``actions`` on ``tables``.
 
@@ -287,6 +223,8 @@ class Policy:
     masks: tuple[Mask, ...] = ()
     scans: tuple[Scan, ...] = ()
     functions: tuple[Trust, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    approval: Approving = USUAL
     keys: tuple[MaskKey, ...] = ()
     limits: Limits = Limits()
     detect: Detect = Detect()
@@ -337,7 +275,9 @@ class Decision:
     true where the statement was not understood, ``unknown`` where it names what the
     catalog does not have (so that a catalog read anew may change the answer). An
     ``unfollowed`` statement is allowed though nobody knows what it gives back: it has no
-    ``columns``, and nothing of its result is masked.
+    ``columns``, and nothing of its result is masked. ``approvals`` are the rules that ask,
+    or may ask when rows are counted or the clock is looked at, in the order of the file:
+    each of them has to be satisfied, the ``strictest`` among them.
     """
 
     outcome: Outcome
@@ -353,18 +293,24 @@ class Decision:
     unreadable: bool = False
     unknown: bool = False
     unfollowed: bool = False
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def allowed(self) -> bool:
         """True when the statement may be sent as it is."""
         return self.outcome == "allowed"
 
+    @property
+    def strictest(self) -> Approval | None:
+        """The rule that asks for the most people, or waits for the shortest time."""
+        return min(self.approvals, key=lambda rule: (-rule.people, rule.expires), default=None)
+
     def for_caller(self) -> Decision:
         """The decision as its caller may have it.
 
         A refusal that listed what the statement touches would tell what there is.
         """
-        if self.allowed:
+        if self.outcome != "forbidden":
             return self
         verb = self.summary.partition(" ")[0]
         return replace(self, summary=verb, columns=(), relations=(), unknown=False)
@@ -383,7 +329,10 @@ class Decision:
     def _why(self) -> Iterator[tuple[str, str]]:
         yield "reason", self.reason
         yield "hint", self.hint
-        if self.allowed:
+        for rule in self.approvals:
+            most = " (the strictest)" * (rule is self.strictest and len(self.approvals) > 1)
+            yield f"approvals.{rule.name}", told(rule) + most
+        if self.outcome != "forbidden":
             for name, actions in self.relations:
                 yield name, ", ".join(actions)
             yield "not followed", "nothing of the result is checked or masked" * self.unfollowed

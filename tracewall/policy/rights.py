@@ -8,7 +8,18 @@ from functools import cached_property
 from itertools import chain
 
 from tracewall.masking.messages import CLASSES
-from tracewall.policy.model import FREE_ACTIONS, Denial, Glob, Grant, Mask, Policy, Scan, Trust
+from tracewall.policy.model import (
+    FREE_ACTIONS,
+    Approval,
+    Denial,
+    Glob,
+    Grant,
+    Mask,
+    Policy,
+    Scan,
+    Trust,
+)
+from tracewall.policy.protection import BARE, Protection
 from tracewall.policy.rows import UNFILTERED, Filters, held, narrowed
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
@@ -16,29 +27,7 @@ from tracewall.sql.rowsecurity import Beneath
 from tracewall.sql.statement import inherited
 from tracewall.sql.system import SCHEMA
 
-
-@dataclass(frozen=True, slots=True)
-class Protection:
-    """The masks and scans that lie on a column."""
-
-    masks: tuple[Mask, ...] = ()
-    scans: tuple[Scan, ...] = ()
-
-    @property
-    def rules(self) -> tuple[Mask | Scan, ...]:
-        """All of them."""
-        return (*self.masks, *self.scans)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of the rules."""
-        return frozenset(rule.name for rule in self.rules)
-
-
 _MOST_CHANNELS = 1_000
-
-BARE = Protection()
-"""No protection at all."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +35,16 @@ class Rights:
     """A policy seen by the members of `groups`, over the relations of `catalog`.
 
     `actors` has the groups of each who acts for them: only what every one of them may,
-    too, is granted, and what stands against any of them stands. Answers are remembered,
-    so that a second look costs a dictionary look-up.
+    too, is granted, and what stands against any of them stands. `revealed` names the masks
+    and scans that people are asked to lift. Answers are remembered, so that a second look
+    costs a dictionary look-up.
     """
 
     policy: Policy
     catalog: Catalog
     groups: frozenset[str]
     actors: tuple[frozenset[str], ...] = ()
+    revealed: frozenset[str] = frozenset()
     _verdicts: dict[tuple[str, int, int], Grant | Denial | None] = field(default_factory=dict)
     _channels: dict[tuple[str, str], Grant | Denial | None] = field(default_factory=dict)
     _shown: dict[Column, Protection] = field(default_factory=dict)
@@ -119,13 +110,16 @@ class Rights:
 
     @cached_property
     def _others(self) -> tuple[Rights, ...]:
-        return tuple(Rights(self.policy, self.catalog, groups) for groups in self.actors)
+        return tuple(
+            Rights(self.policy, self.catalog, groups, (), self.revealed) for groups in self.actors
+        )
 
     @cached_property
     def trusted(self) -> Grant | None:
         """The grant by which these groups may do anything, where nothing stands against it."""
         found = self.free("anything")
-        return found if isinstance(found, Grant) and self.standing is None else None
+        free = isinstance(found, Grant) and self.standing is None and not self.asking
+        return found if free and isinstance(found, Grant) else None
 
     @cached_property
     def _grants(self) -> tuple[Grant, ...]:
@@ -141,7 +135,14 @@ class Rights:
         own = any(_covers(rule.functions, name) for rule in rules)
         return own and all(other.calls(name) for other in self._others)
 
-    def _concerns(self, rule: Grant | Denial | Trust) -> bool:
+    @cached_property
+    def asking(self) -> tuple[Approval, ...]:
+        """The rules that may ask for what these groups do, or who acts for them."""
+        others = {rule for other in self._others for rule in other.asking}
+        own = self.policy.approvals
+        return tuple(rule for rule in own if rule in others or self._concerns(rule))
+
+    def _concerns(self, rule: Grant | Denial | Trust | Approval) -> bool:
         return any(glob.matches(group) for glob in rule.groups for group in self.groups)
 
     def shown(self, column: Column) -> Protection:
@@ -298,7 +299,7 @@ class Rights:
         masks: dict[Mask, None] = {}
         scans: dict[Scan, None] = {}
         for kin in self.catalog.family[oid]:
-            lifted = self._lifted(kin, name) if lifting else frozenset()
+            lifted = self._lifted(kin, name) | self.revealed if lifting else frozenset()
             full = f"{kin.qualified}.{name}"
             hit = (_lessened(m, lifted) for m in self.policy.masks if _hits(m, full, lifted))
             masks.update((mask, None) for mask in hit if mask is not None)

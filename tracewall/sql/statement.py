@@ -10,6 +10,7 @@ from tracewall.sql import grammar, views
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.commands import COMMANDS, Command
 from tracewall.sql.copying import CopyFormat
+from tracewall.sql.extent import UNKNOWN_EXTENT, Extent, extent
 from tracewall.sql.flow import Access, Column, Flow, Use, Write
 from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import select
@@ -41,8 +42,8 @@ class Statement:
     name and a flow. ``channels`` are the channels of notifications it uses, each with the
     action (``listen`` or ``notify``); ``settings`` the parameters it sets, each with its
     new value (None: its default, or not known); ``cursor`` is the cursor it names, ``copy``
-    how COPY spells values. ``summary`` (``SELECT traces.runs``) and ``text``
-    (literal-free) are fit for logs.
+    how COPY spells values; ``extent`` how far it reaches. ``summary`` (``SELECT
+    traces.runs``) and ``text`` (literal-free) are fit for logs.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Statement:
     settings: tuple[tuple[str, str | None], ...] = ()
     cursor: str = ""
     copy: CopyFormat | None = None
+    extent: Extent = UNKNOWN_EXTENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
         tuple(log.settings),
         command.cursor,
         command.copy,
+        extent(tree),
     )
 
 

@@ -1,0 +1,314 @@
+"""The desk: where a wall asks for approval, and where approvers decide."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tracewall.approval.request import (
+    Act,
+    NotEncodable,
+    Person,
+    Request,
+    Requirement,
+    Shown,
+    decoded,
+    digest,
+    new_id,
+    requirement_of,
+)
+from tracewall.approval.store import Kept, Spending, Store
+from tracewall.approval.verdict import (
+    Kind,
+    Matches,
+    Standing,
+    Verdict,
+    is_approver,
+    standing,
+)
+from tracewall.signing import PublicKey, Signer
+
+LONGEST_REASON = 2_000
+"""How long (characters) a reason may be."""
+
+
+class NotGranted(Exception):
+    """A request gives no right to go on: ``state`` says how it stands, the text why."""
+
+    def __init__(self, state: str, why: str) -> None:
+        super().__init__(why)
+        self.state = state
+
+
+class Permit(msgspec.Struct, frozen=True):
+    """The right to do an act, used up in the store already.
+
+    ``rules`` are the names of the rules that it satisfies, ``people`` who agreed.
+    """
+
+    id: str
+    act: Act
+    rules: frozenset[str]
+    people: tuple[Person, ...] = ()
+    glass_broken: bool = False
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A request with what is kept of it, and how it stands."""
+
+    request: Request
+    kept: Kept
+    standing: Standing
+
+    @property
+    def state(self) -> str:
+        """How it stands, what became of its use among that.
+
+        ``pending``, ``approved``, ``denied``, ``revoked``, ``expired``; ``done``, ``failed``
+        or ``not sent`` once used, or ``unknown`` where whoever used it has not told.
+        """
+        if self.kept.state == "used":
+            return self.kept.outcome or "unknown"
+        return self.standing.state
+
+
+Tell = Callable[[str, Request], None]
+"""Is told an event (``requested``, ``glass_broken``) and the request; must not block."""
+
+
+class Desk:
+    """Takes requests, lets people decide on them, and gives each grant out once.
+
+    Args:
+        store: where requests are kept.
+        keys: the public keys whose signatures on verdicts count.
+        matches: tells whether a pattern of the policy matches a group.
+        clock: gives the time, in seconds since the epoch.
+        tell: is told of each new request.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Sequence[PublicKey],
+        matches: Matches,
+        *,
+        clock: Callable[[], float] = time.time,
+        tell: Tell = lambda event, request: None,
+    ) -> None:
+        self.store = store
+        self._keys = tuple(keys)
+        self._matches = matches
+        self._clock = clock
+        self._told = tell
+        self._used: dict[str, None] = {}
+
+    # --- who asks ---------------------------------------------------------------------
+
+    def ask(
+        self,
+        act: Act,
+        requirements: Sequence[Requirement],
+        shown: Shown,
+        *,
+        statement: str,
+        reason: str = "",
+        ticket: str = "",
+    ) -> Request:
+        """Keep a request, or give the one that waits already for the very same.
+
+        Raises:
+            NotEncodable: it can't be bound.
+            StoreUnavailable: it can't be kept.
+        """
+        made = self._request(act, requirements, shown, statement, reason, ticket)
+        same = digest(_Same(act, made.requirements, statement, reason, ticket))
+        waiting = self.store.pending(same, self._clock())
+        kept = self.store.get(waiting) if waiting else None
+        if kept is not None:
+            return decoded(kept.content)
+        self.store.add(made.id, same, made.encoded(), made.expires_at, used=False)
+        self._told("requested", made)
+        return made
+
+    def break_glass(
+        self,
+        act: Act,
+        requirements: Sequence[Requirement],
+        shown: Shown,
+        *,
+        statement: str,
+        reason: str,
+        ticket: str = "",
+    ) -> Permit:
+        """Let somebody go on alone, once, and keep that for review.
+
+        Raises:
+            NotEncodable: it can't be bound.
+            StoreUnavailable: it can't be kept; nobody may go on.
+        """
+        made = self._request(act, requirements, shown, statement, reason, ticket, broken=True)
+        self.store.add(made.id, digest(made), made.encoded(), made.expires_at, used=True)
+        self._told("glass_broken", made)
+        rules = frozenset(rule.rule for rule in requirements)
+        return Permit(made.id, act, rules, glass_broken=True)
+
+    def _request(
+        self,
+        act: Act,
+        requirements: Sequence[Requirement],
+        shown: Shown,
+        statement: str,
+        reason: str,
+        ticket: str,
+        *,
+        broken: bool = False,
+    ) -> Request:
+        now = int(self._clock())
+        return Request(
+            id=new_id(),
+            act=act,
+            requirements=tuple(requirements),
+            statement=statement,
+            shown=shown,
+            asked_at=now,
+            expires_at=now + max(1, int(requirement_of(requirements).expires)),
+            reason=reason[:LONGEST_REASON],
+            ticket=ticket,
+            glass_broken=broken,
+        )
+
+    def claim(self, id: str, act: Act) -> Permit:
+        """Use what was granted for an act; whoever calls must do it now, and settle after.
+
+        Raises:
+            NotGranted: it was not granted, not for this, or was used already.
+            StoreUnavailable: the store can't be asked.
+        """
+        case = self._case(id)
+        request, state = case.request, case.state
+        if state == "pending":
+            raise NotGranted(state, "the request waits for approval")
+        if request.act != act:
+            raise NotGranted("other", _difference(request.act, act))
+        if state != "approved":
+            raise NotGranted(state, _WHY.get(state, "the approval was used already"))
+        if (request.once and id in self._used) or not self.store.use(
+            id, self._clock(), once=request.once
+        ):
+            raise NotGranted("used", "the approval was used already, or taken back")
+        self._used[id] = None
+        rules = frozenset(rule.rule for rule in request.requirements)
+        return Permit(id, act, rules, case.standing.approved_by)
+
+    def settle(self, permit: Permit, outcome: str) -> None:
+        """Keep what became of a use: ``done``, ``failed`` or ``not sent``."""
+        self.store.settle(permit.id, outcome)
+
+    def spend(self, spending: Spending) -> bool:
+        """Count rows and bytes against a budget; False: it would be passed."""
+        return self.store.spend(spending, self._clock())
+
+    def is_pending(self, id: str) -> bool:
+        """Tell whether a request waits still for somebody's decision."""
+        return self._case(id).state == "pending"
+
+    # --- who decides ------------------------------------------------------------------
+
+    def case(self, id: str) -> Case | None:
+        """Give a request with how it stands; None: there is none of that id."""
+        kept = self.store.get(id)
+        return self._seen(kept) if kept is not None else None
+
+    def cases(self, *, most: int = 100) -> list[Case]:
+        """Give the newest requests, newest first; what can't be read is left out."""
+        found = []
+        for kept in self.store.all(most=most):
+            try:
+                found.append(self._seen(kept))
+            except NotEncodable:
+                continue
+        return found
+
+    def decide(
+        self,
+        id: str,
+        kind: Kind,
+        person: Person,
+        groups: frozenset[str],
+        signer: Signer,
+        reason: str = "",
+    ) -> Case:
+        """Sign and keep a person's verdict, and give how the request stands after it.
+
+        Raises:
+            NotGranted: it is not theirs to decide, or not any more.
+            StoreUnavailable: the store can't be asked.
+        """
+        case = self._case(id)
+        request = case.request
+        if person in request.act.parties and kind != "revoke":
+            raise NotGranted("own", "nobody decides on what they ask for, or act for")
+        member = any(is_approver(groups, rule, self._matches) for rule in request.requirements)
+        if not member and person != request.act.requester:
+            raise NotGranted("stranger", "your groups are not among this request's approvers")
+        open_states = {"review": ("done", "failed", "not sent", "unknown")}
+        if case.state not in open_states.get(kind, ("pending", "approved")):
+            raise NotGranted(case.state, f"the request is {case.state}")
+        if kind == "review" and case.kept.review != "open":
+            raise NotGranted("closed", "there is nothing to review")
+        if signer.public not in self._keys:
+            raise NotGranted("key", "the policy does not know this key")
+        now = int(self._clock())
+        verdict = Verdict(
+            id, request.binding, kind, person, tuple(sorted(groups)), now, reason[:LONGEST_REASON]
+        )
+        if not self.store.decide(id, person.key, kind, verdict.signed(signer)):
+            raise NotGranted("late", "you have said so already, or the request is used up")
+        return self._case(id)
+
+    def _case(self, id: str) -> Case:
+        try:
+            case = self.case(id)
+        except NotEncodable:
+            case = None
+        if case is None:
+            raise NotGranted("none", "there is no request of this id")
+        return case
+
+    def _seen(self, kept: Kept) -> Case:
+        request = decoded(kept.content)
+        if request.id != kept.id:
+            raise NotEncodable("a request is kept under another's id")
+        now = self._clock()
+        return Case(request, kept, standing(request, kept.notes, self._keys, now, self._matches))
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+
+class _Same(msgspec.Struct, frozen=True):
+    """What makes two requests the same: one of them is enough."""
+
+    act: Act
+    requirements: tuple[Requirement, ...]
+    statement: str
+    reason: str
+    ticket: str
+
+
+_WHY = {
+    "denied": "the request was denied",
+    "revoked": "the approval was taken back",
+    "expired": "the request, or its approval, has expired",
+    "unknown": "the approval was used, and what became of that is not known",
+}
+
+
+def _difference(asked: Act, now: Act) -> str:
+    """Say in what an act differs from what was asked for, without saying how."""
+    names = [f for f in Act.__struct_fields__ if getattr(asked, f) != getattr(now, f)]
+    return f"the approval is for something else: its {', '.join(names)} differ"

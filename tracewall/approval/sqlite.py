@@ -1,0 +1,183 @@
+"""Requests in a SQLite file: for one machine.
+
+Whoever can write the file can delete requests, and can make a used grant look unused; they
+can't make decisions, for these are signed. So the file is its owner's alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracewall.approval.store import Kept, Spending, StoreUnavailable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS request (
+    id TEXT PRIMARY KEY, act TEXT NOT NULL, content BLOB NOT NULL, asked_at REAL NOT NULL,
+    expires_at REAL NOT NULL, state TEXT NOT NULL DEFAULT 'open', uses INTEGER NOT NULL DEFAULT 0,
+    used_at REAL NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT '',
+    review TEXT NOT NULL DEFAULT '') STRICT;
+CREATE INDEX IF NOT EXISTS request_act ON request (act, state);
+CREATE TABLE IF NOT EXISTS verdict (
+    request TEXT NOT NULL REFERENCES request, person TEXT NOT NULL, kind TEXT NOT NULL,
+    note TEXT NOT NULL, PRIMARY KEY (request, person, kind)) STRICT;
+CREATE TABLE IF NOT EXISTS spent (
+    who TEXT NOT NULL, budget TEXT NOT NULL, at REAL NOT NULL, rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS spent_by ON spent (who, budget, at);
+PRAGMA user_version = 1;
+"""
+_SELECT = "SELECT id, content, state, uses, used_at, outcome, review FROM request"
+_BUSY_SECONDS = 15.0
+_LOOK_SECONDS = 0.1
+_VERSION = 1
+
+
+class SqliteStore:
+    """Keeps requests in the file at `path`, which is made where it is missing.
+
+    Raises:
+        StoreUnavailable: the file can't be used, or others than its owner may.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            mode = self._path.stat().st_mode
+        except OSError as ex:
+            raise StoreUnavailable(f"the file of requests can't be used: {ex.strerror}") from None
+        if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+            raise StoreUnavailable("the file of requests is open to others than its owner")
+        with self._connected() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > _VERSION:
+                raise StoreUnavailable("the file of requests was made by a later version")
+            if not version:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(_SCHEMA)
+
+    @contextmanager
+    def _connected(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
+        try:
+            # One connection for each use: it may be another thread, or a child of a fork.
+            db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+            try:
+                db.execute("PRAGMA synchronous = FULL")
+                if writing:
+                    db.execute("BEGIN IMMEDIATE")
+                yield db
+                if writing:
+                    db.execute("COMMIT")
+            finally:
+                db.close()
+        except sqlite3.Error as ex:
+            name = getattr(ex, "sqlite_errorname", type(ex).__name__)
+            raise StoreUnavailable(f"the file of requests can't be used ({name})") from None
+
+    def add(self, id: str, act: str, content: bytes, expires_at: float, *, used: bool) -> None:
+        """See `tracewall.approval.store.Store`; so are all that follow."""
+        now = time.time()
+        state, review, uses = ("used", "open", 1) if used else ("open", "", 0)
+        with self._connected(writing=True) as db:
+            db.execute(
+                "INSERT INTO request (id, act, content, asked_at, expires_at, state, review, uses,"
+                " used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (id, act, content, now, expires_at, state, review, uses, now if used else 0.0),
+            )
+
+    def pending(self, act: str, now: float) -> str:
+        """Give the id of an open request for an act that waits still; empty: none."""
+        with self._connected() as db:
+            found = db.execute(
+                "SELECT r.id FROM request r WHERE act = ? AND state = 'open' AND uses = 0"
+                " AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.request ="
+                " r.id AND v.kind IN ('deny', 'revoke')) ORDER BY asked_at DESC LIMIT 1",
+                (act, now),
+            ).fetchone()
+        return str(found[0]) if found else ""
+
+    def get(self, id: str) -> Kept | None:
+        """Give a request, or None where there is none of that id."""
+        with self._connected() as db:
+            db.execute("BEGIN")
+            row = db.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone()
+            return self._kept(db, row) if row else None
+
+    def all(self, *, most: int = 100) -> Sequence[Kept]:
+        """Give the newest requests, newest first."""
+        with self._connected() as db:
+            db.execute("BEGIN")
+            rows = db.execute(f"{_SELECT} ORDER BY asked_at DESC, id LIMIT ?", (most,)).fetchall()
+            return [self._kept(db, row) for row in rows]
+
+    def _kept(
+        self, db: sqlite3.Connection, row: tuple[str, bytes, str, int, float, str, str]
+    ) -> Kept:
+        notes = db.execute("SELECT note FROM verdict WHERE request = ? ORDER BY rowid", row[:1])
+        return Kept(*row, notes=tuple(note for (note,) in notes))
+
+    def decide(self, id: str, person: str, kind: str, note: str) -> bool:
+        """Keep somebody's verdict; False: there is no such request, or it is used up."""
+        state = "used" if kind == "review" else "open"
+        with self._connected(writing=True) as db:
+            kept = db.execute(
+                "INSERT INTO verdict (request, person, kind, note) SELECT id, ?, ?, ? FROM request"
+                " WHERE id = ? AND state = ? ON CONFLICT DO NOTHING",
+                (person, kind, note, id, state),
+            ).rowcount
+            if kept and kind == "review":
+                db.execute("UPDATE request SET review = 'closed' WHERE id = ?", (id,))
+        return kept == 1
+
+    def use(self, id: str, now: float, *, once: bool) -> bool:
+        """Use a request that is open, atomically; False: it was not open (any more)."""
+        state = "used" if once else "open"
+        with self._connected(writing=True) as db:
+            used = db.execute(
+                "UPDATE request SET state = ?, uses = uses + 1, used_at = ?, outcome = ''"
+                " WHERE id = ? AND state = 'open' AND NOT EXISTS (SELECT 1 FROM verdict v"
+                " WHERE v.request = request.id AND v.kind IN ('deny', 'revoke'))",
+                (state, now, id),
+            ).rowcount
+        return used == 1
+
+    def settle(self, id: str, outcome: str) -> None:
+        """Keep what became of the last use."""
+        with self._connected(writing=True) as db:
+            db.execute("UPDATE request SET outcome = ? WHERE id = ?", (outcome, id))
+
+    def spend(self, spending: Spending, now: float) -> bool:
+        """Count rows and bytes against a budget, atomically; False: it would be passed."""
+        by = (spending.who, spending.budget)
+        with self._connected(writing=True) as db:
+            db.execute(
+                "DELETE FROM spent WHERE who = ? AND budget = ? AND at <= ?",
+                (*by, now - spending.per),
+            )
+            rows, size = db.execute(
+                "SELECT coalesce(sum(rows), 0), coalesce(sum(bytes), 0) FROM spent"
+                " WHERE who = ? AND budget = ?",
+                by,
+            ).fetchone()
+            if 0 < spending.most_rows < rows + spending.rows:
+                return False
+            if 0 < spending.most_bytes < size + spending.bytes:
+                return False
+            db.execute(
+                "INSERT INTO spent VALUES (?, ?, ?, ?, ?)",
+                (*by, now, spending.rows, spending.bytes),
+            )
+        return True
+
+    def wait(self, id: str, seconds: float) -> None:
+        """Wait until something about a request may have changed, or so long."""
+        time.sleep(max(0.0, min(seconds, _LOOK_SECONDS)))
+
+    def close(self) -> None:
+        """Let go of what is held: nothing."""

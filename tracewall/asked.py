@@ -1,0 +1,263 @@
+"""What a caller says when people may have to approve, and what they are asked then.
+
+1. What a caller says holds for the statements of its block, in its task or thread.
+2. A rule asks when everything it is about holds; the clock is looked at here.
+3. A permit is for one act, and only for the rules that were asked about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from tracewall.approval.desk import Permit
+from tracewall.approval.request import Act, Parameter, Person, Requirement, Shown
+from tracewall.errors import ApprovalRequired, Forbidden
+from tracewall.identity.principal import Principal
+from tracewall.judge import Judged
+from tracewall.policy.askings import outright
+from tracewall.policy.hours import within
+from tracewall.policy.model import Approval, Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller says of a statement that people may have to approve.
+
+    ``approval`` is the id of a request to go on with; ``reason`` and ``ticket`` say why;
+    ``reveal`` names masks and scans to be lifted; ``wait`` is how long (seconds) to wait for
+    a decision; ``rows`` how many rows are wanted at most (0: no word on that);
+    ``break_glass`` goes on alone where the policy lets the caller.
+    """
+
+    approval: str = ""
+    reason: str = ""
+    ticket: str = ""
+    reveal: frozenset[str] = frozenset()
+    wait: float = 0.0
+    rows: int = 0
+    break_glass: bool = False
+
+
+NOTHING = Asked()
+_ASKED: ContextVar[Asked] = ContextVar("tracewall_asked", default=NOTHING)
+
+
+def asked() -> Asked:
+    """Give what the caller of this context says."""
+    return _ASKED.get()
+
+
+@contextmanager
+def asking(
+    *,
+    approval: str | None = None,
+    reason: str | None = None,
+    ticket: str | None = None,
+    reveal: Iterable[str] | None = None,
+    wait: float | None = None,
+    rows: int | None = None,
+    break_glass: bool | None = None,
+) -> Iterator[None]:
+    """Say for the statements of a block what people may have to be told, or asked.
+
+    Use it where ``execute`` is called by somebody else's code. What is left out stays as an
+    outer block says. It holds for the current task or thread, as context variables do.
+
+    Args:
+        approval: the id of a request to go on with; the statement must be the very same.
+        reason: why, in a sentence; the approvers see it.
+        ticket: a ticket's name, where the policy wants one.
+        reveal: names of masks and scans to be lifted, once; that is always asked for.
+        wait: how long (seconds) to wait for a decision, instead of raising at once; never
+            in a transaction.
+        rows: how many rows are wanted at most.
+        break_glass: go on alone, where the policy lets the caller; it will be reviewed.
+
+    Example:
+        with tracewall.asking(reason="quarterly export", ticket="OPS-12"):
+            report(conn)
+    """
+    given = {
+        "approval": approval,
+        "reason": reason,
+        "ticket": ticket,
+        "reveal": None if reveal is None else _names(reveal),
+        "wait": wait,
+        "rows": rows,
+        "break_glass": break_glass,
+    }
+    said = {name: value for name, value in given.items() if value is not None}
+    token = _ASKED.set(replace(_ASKED.get(), **said))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
+
+
+def _names(reveal: Iterable[str]) -> frozenset[str]:
+    if isinstance(reveal, str):
+        raise TypeError("reveal takes a list of names")
+    return frozenset(reveal)
+
+
+class Place(NamedTuple):
+    """Where a statement would be done, by the server's own word."""
+
+    server: str
+    database: str
+    role: str
+    login: str
+    search_path: str
+
+
+class Pending(ApprovalRequired):
+    """Raised inside the doors where a rule asks: nobody was asked yet, nothing was sent.
+
+    ``act`` is what would be done, ``rules`` ask; ``late`` is true where rows came already, of
+    which the rest is withheld: there is no going on.
+    """
+
+    act: Act
+    rules: tuple[Approval, ...]
+    statement: str
+    shown: Shown
+    said: Asked
+    late: bool
+
+
+def pending(
+    decision: Decision,
+    act: Act,
+    rules: tuple[Approval, ...],
+    sql: bytes,
+    shown: Shown,
+    said: Asked,
+    *,
+    late: bool = False,
+) -> Pending:
+    """Make the error that has people asked."""
+    made = Pending("people have to approve of this first", decision=decision.for_caller())
+    made.act, made.rules, made.statement = act, rules, sql.decode()
+    made.shown, made.said, made.late = shown, said, late
+    return made
+
+
+def due(judged: Judged, now: float) -> tuple[Approval, ...]:
+    """Give the rules that ask for a statement now, whatever number of rows it has."""
+    uncounted = judged.decision.unfollowed or judged.extent.uncounted
+    return tuple(
+        rule
+        for rule in judged.decision.approvals
+        if outright(rule, uncounted=uncounted) and _is_time(rule, now)
+    )
+
+
+def counting(judged: Judged, now: float) -> tuple[Approval, ...]:
+    """Give the rules that ask where a statement has more rows than they say."""
+    return tuple(rule for rule in judged.decision.approvals if rule.counts and _is_time(rule, now))
+
+
+def _is_time(rule: Approval, now: float) -> bool:
+    return not rule.hours or not within(rule.hours, rule.timezone, now)
+
+
+def most_rows(rules: Iterable[Approval]) -> int:
+    """Give how many rows may come before a rule asks (0: any number)."""
+    return min((rule.rows for rule in rules if rule.rows and not rule.per), default=0)
+
+
+def bounded(judged: Judged, parameters: Sequence[bytes | None], formats: Sequence[int]) -> int:
+    """Give how many rows a statement can have at most; -1: nobody knows."""
+    extent = judged.extent
+    if not 0 < extent.parameter <= len(parameters):
+        return extent.most
+    value = parameters[extent.parameter - 1]
+    if value is None:
+        return -1
+    if formats[extent.parameter - 1]:
+        return int.from_bytes(value, signed=True) if len(value) in (2, 4, 8) else -1
+    return int(value) if re.fullmatch(rb"[0-9]{1,18}", bytes(value)) else -1
+
+
+def requirements(rules: Iterable[Approval]) -> tuple[Requirement, ...]:
+    """Give what rules want, as requests have it."""
+    return tuple(
+        Requirement(
+            rule.name,
+            tuple(glob.text for glob in rule.approvers),
+            rule.people,
+            rule.expires,
+            rule.valid,
+            rule.mode,
+        )
+        for rule in rules
+    )
+
+
+def act_of(
+    judged: Judged,
+    principal: Principal,
+    place: Place,
+    parameters: Sequence[Parameter],
+    statement: str,
+    door: str,
+    said: Asked,
+) -> Act:
+    """Give what would be done, by whom and where."""
+    decision = judged.decision
+    shape = bool(decision.approvals) and all(rule.mode == "shape" for rule in decision.approvals)
+    return Act(
+        text=decision.text if shape else statement,
+        parameters=() if shape else tuple(parameters),
+        door=door,
+        issuer=principal.issuer,
+        subject=principal.subject,
+        actors=tuple(Person(actor.issuer, actor.subject) for actor in principal.actors),
+        purpose=principal.purpose or "",
+        policy=decision.policy_hash,
+        server=place.server,
+        database=place.database,
+        role=place.role,
+        login=place.login,
+        search_path=place.search_path,
+        rows=said.rows or decision.row_limit,
+        reveal=tuple(sorted(said.reveal)),
+        shape=shape,
+    )
+
+
+def shown_of(decision: Decision, why: str, estimate: int) -> Shown:
+    """Give what approvers are shown besides the statement."""
+    masked = tuple((column.name, column.rule) for column in decision.columns if column.rule)
+    return Shown(decision.summary, decision.relations, masked, why, estimate)
+
+
+def check_words(rules: Iterable[Approval], said: Asked) -> None:
+    """Return where the caller says what the rules that ask want to be told.
+
+    Raises:
+        Forbidden: a reason or a ticket is missing.
+    """
+    for rule in rules:
+        if rule.reason == "required" and not said.reason.strip():
+            raise Forbidden(f"a reason is needed: pass reason= (rule approvals.{rule.name})")
+        if rule.ticket and re.fullmatch(rule.ticket, said.ticket[:200]) is None:
+            raise Forbidden(f"a ticket is needed: pass ticket= (rule approvals.{rule.name})")
+
+
+def may_break_glass(rules: Iterable[Approval], principal: Principal) -> bool:
+    """Tell whether a caller may go on alone: in person, and where every rule lets them."""
+    return not principal.actors and all(
+        any(glob.matches(group) for glob in rule.break_glass for group in principal.groups)
+        for rule in rules
+    )
+
+
+def satisfies(permit: Permit, act: Act, rules: Iterable[Approval]) -> bool:
+    """Tell whether a permit is for an act, and for all the rules that ask."""
+    return permit.act == act and {rule.name for rule in rules} <= permit.rules

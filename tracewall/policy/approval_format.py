@@ -1,0 +1,119 @@
+"""The format of what a policy lets people decide."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+from tracewall.policy.approvals import Approval, Approving, Mode, Reason
+from tracewall.policy.checks import conninfo, webhook
+from tracewall.policy.hours import WorkingHours, zone
+from tracewall.policy.kinds import (
+    Choice,
+    DottedName,
+    Duration,
+    Flag,
+    GroupName,
+    Size,
+    Text,
+    Whole,
+)
+from tracewall.policy.mask_format import LIFTED
+from tracewall.policy.model import FREE_ACTIONS, TABLE_ACTIONS
+from tracewall.policy.reading import Complaint
+from tracewall.policy.sections import Key, Many, OneOrMany, Section
+from tracewall.policy.trust import RULE_NAME
+from tracewall.signing import BadKey, PublicKey
+
+_MANY_ROWS = 2**63 - 1
+_MANY_PEOPLE = 100
+_YEAR = 366 * 86_400
+_GROUPS = Many(GroupName())
+
+
+def _public(text: str) -> Complaint | None:
+    try:
+        PublicKey.parse(text)
+    except BadKey:
+        help = "tracewall audit keygen NAME makes a pair; here goes NAME+HASH+KEY, the public one"
+        return Complaint("this is no public key of a signed note", help)
+    return None
+
+
+def _regex(text: str) -> Complaint | None:
+    try:
+        re.compile(text)
+    except re.error as ex:
+        return Complaint(f"this is no regular expression: {ex.msg}")
+    return None
+
+
+APPROVAL = Section(
+    Approval,
+    "Has people decide on statements that are permitted otherwise. It asks where everything "
+    "holds that is written.",
+    {
+        "name": Key(RULE_NAME, "What decisions call this rule."),
+        "groups": Key(_GROUPS, "Whose statements; * stands for any text.", default=["*"]),
+        "actions": Key(
+            Many(Choice((*TABLE_ACTIONS, *FREE_ACTIONS)), frozenset),
+            "What is done; left out: anything that is done to a table.",
+        ),
+        "tables": Key(Many(DottedName("table", "schema.table")), "To which tables."),
+        "columns": Key(
+            Many(DottedName("column", "schema.table.column")), "One of these columns is touched."
+        ),
+        "protected": Key(Flag(), "A column is touched that a mask or scan is on."),
+        "no_where": Key(Flag(), "Rows are updated, deleted or truncated without a condition."),
+        "rows": Key(Whole(_MANY_ROWS, least=1), "More rows come back or are changed."),
+        "bytes": Key(Size(), "More bytes come back; goes with per."),
+        "per": Key(Duration(_YEAR), "Rows and bytes are counted over so long, per principal."),
+        "hours": Key(OneOrMany(WorkingHours()), "It is not within these hours."),
+        "timezone": Key(Text("a time zone", check=zone), "Of the hours, as Europe/Berlin."),
+        "reveal": Key(
+            Many(LIFTED, frozenset), "Which masks and scans may be lifted once, by asking for it."
+        ),
+        "approvers": Key(_GROUPS, "The groups whose members decide.", required=True),
+        "people": Key(Whole(_MANY_PEOPLE, least=1), "How many different people must agree."),
+        "expires": Key(Duration(_YEAR), "How long a request waits."),
+        "valid": Key(Duration(_YEAR), "How long what was agreed to may be done."),
+        "reason": Key(Choice(get_args(Reason)), "Whether whoever asks must say why."),
+        "ticket": Key(
+            Text("a regular expression", check=_regex),
+            "What the ticket is like (Python's re, all of it); left out: no ticket is needed.",
+        ),
+        "mode": Key(
+            Choice(get_args(Mode)),
+            "Whether it may be done once, or as often as the statement has the same shape.",
+        ),
+        "break_glass": Key(_GROUPS, "The groups whose members may go on alone, to be reviewed."),
+    },
+)
+APPROVING = Section(
+    Approving,
+    "Where requests wait for approval, and whose decisions count.",
+    {
+        "store": Key(Text("a path"), "The SQLite file of requests."),
+        "conninfo": Key(
+            Text("a connection string", check=conninfo),
+            "The PostgreSQL database of requests, in place of the file; without a password.",
+        ),
+        "password_env": Key(Text(), "The environment variable that holds the password."),
+        "password_file": Key(Text("a path"), "The file that holds the password."),
+        "keys": Key(
+            Many(Text("a public key", check=_public)),
+            "The public keys of what approvers decide with (NAME+HASH+KEY).",
+        ),
+        "webhook": Key(Text("a URL", check=webhook), "Where each request is told, signed."),
+        "webhook_secret_env": Key(Text(), "The environment variable with the webhook's secret."),
+        "webhook_secret_file": Key(Text("a path"), "The file with the webhook's secret."),
+        "chat_env": Key(
+            Text(), "The environment variable with a chat's incoming webhook (as Slack's)."
+        ),
+    },
+    exclusive=(
+        ("password_env", "password_file"),
+        ("webhook_secret_env", "webhook_secret_file"),
+        ("store", "conninfo"),
+    ),
+)

@@ -1,0 +1,79 @@
+"""The frozen values of what a policy says of the server, the record and the limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Durability: TypeAlias = Literal["buffered", "written", "synced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one statement may return: ``rows`` (0: no limit), and how long it may take.
+
+    ``statement_timeout`` is in seconds (0: the server's own setting). ``masked_value`` is
+    the most bytes of a value that has to be read to be masked (0: no limit).
+    """
+
+    rows: int = 0
+    statement_timeout: float = 0.0
+    masked_value: int = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the wall logs in, and where it finds the password.
+
+    ``conninfo`` is a libpq connection string without a password; at most one of
+    ``password_env`` (name of an environment variable) and ``password_file`` (a path)
+    is set. ``catalog_max_age`` is how long (seconds) statements are judged by the catalog
+    that was read last before it is looked whether it has changed; 0: before each.
+    """
+
+    conninfo: str = ""
+    password_env: str = ""
+    password_file: str = ""
+    catalog_max_age: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Where the record is kept: ``directory``, and how strongly (``durability``).
+
+    Statements that change rows are kept as strongly as ``writes`` says, where that is more.
+    Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
+    path) is set, the record's end is signed after ``checkpoint_records`` records or
+    ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
+    A file ends after ``rotate_size`` bytes or ``rotate_interval`` seconds; with ``pack`` it
+    is packed then, and deleted ``keep_for`` seconds after its last record, or when there are
+    more than ``keep_size`` bytes of files (0: never).
+    """
+
+    directory: str = "audit"
+    durability: Durability = "written"
+    writes: Durability | Literal[""] = ""
+    signing_key_env: str = ""
+    signing_key_file: str = ""
+    checkpoint_records: int = 1000
+    checkpoint_interval: float = 60.0
+    anchor_file: str = ""
+    anchor_url: str = ""
+    rotate_size: int = 0
+    rotate_interval: float = 0.0
+    pack: bool = False
+    keep_for: float = 0.0
+    keep_size: int = 0
+
+    @property
+    def signed(self) -> bool:
+        """True where checkpoints are signed."""
+        return bool(self.signing_key_env or self.signing_key_file)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Where recorded sessions are kept: ``directory``; encrypted where there are ``recipients``."""
+
+    directory: str = "recordings"
+    recipients: tuple[str, ...] = ()

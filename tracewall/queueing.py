@@ -1,0 +1,41 @@
+"""Which judgement each result of a pipeline belongs to."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import Any
+
+from tracewall.sending import send_or_break
+from tracewall.session import Admission
+
+
+class Queueing:
+    """The part of a guarded cursor that waits for results in a pipeline."""
+
+    _admission: Admission | None
+    _shown: Any
+    _conn: Any
+    _pgconn: Any
+    _waiting: deque[tuple[Any, Admission, Any]] | None = None
+
+    def _queued(self) -> None:
+        """Note which judgement the statement just queued in the pipeline belongs to."""
+        self._make_sure()
+        if self._waiting is None:
+            self._waiting = deque()
+        assert self._admission is not None
+        self._waiting.append((self._conn._pipeline, self._admission, self._shown))
+
+    def _make_sure(self) -> None:
+        # A command that fails to leave would shift every later result to another cursor.
+        queue = self._conn._pipeline.command_queue
+        queue.append(partial(send_or_break, self._pgconn, queue.pop()))
+
+    def _next_waiting(self) -> Admission | None:
+        while self._waiting:
+            pipeline, admission, shown = self._waiting.popleft()
+            if pipeline is self._conn._pipeline:
+                self._admission, self._shown = admission, shown
+                return admission
+        return None
