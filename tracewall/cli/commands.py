@@ -14,6 +14,7 @@ from tracewall.cli.explain import explain
 from tracewall.cli.rls import rls
 from tracewall.cli.scan import scan
 from tracewall.cli.schema import schema
+from tracewall.cli.sessions import sessions
 from tracewall.cli.version import version
 from tracewall.version import __version__
 
@@ -30,7 +31,7 @@ def tracewall() -> None:
     """
 
 
-for each in (audit, check, demo, explain, rls, scan, schema, version):
+for each in (audit, check, demo, explain, rls, scan, schema, sessions, version):
     tracewall.add_command(each)
 
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,8 @@ class Recorder:
             raise OSError("the wall is closed")
         id, sink = self._shelf.create(rule, str(header["session"]), sealed=bool(self._to))
         try:
-            tape = Tape(Sealed(sink, self._to) if self._to else sink, {"id": id, **header})
+            told = {"id": id, "time": round(time.time(), 3), **header}
+            tape = Tape(Sealed(sink, self._to) if self._to else sink, told)
         except BaseException:
             sink.close()
             raise

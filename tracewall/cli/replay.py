@@ -1,0 +1,165 @@
+"""``tracewall sessions replay``: a session in the terminal, in the time that it took."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from tracewall.cli.screen import Refused, console
+from tracewall.cli.tapes import KEY, PATH, keys, loaded, one
+from tracewall.recording.scenes import Scene, scenes
+
+Wait: TypeAlias = Callable[[float], str]
+"""Waits so many seconds for a key, and gives it; empty: none came."""
+
+_FOR_EVER = 3600.0
+
+
+@click.command()
+@PATH
+@click.argument("id")
+@KEY
+@click.option(
+    "--speed", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="How fast."
+)
+@click.option(
+    "--idle", type=click.FloatRange(min=0), default=5.0, show_default=True,
+    help="The longest pause (seconds); longer ones are shortened.",
+)  # fmt: skip
+@click.option("--from", "first", default=0, help="Begin with this statement.")
+@click.option("--rows", default=20, show_default=True, help="The most rows of a statement.")
+def replay(
+    path: str, id: str, key: Path | None, speed: float, idle: float, first: int, rows: int
+) -> None:
+    """Play a session as it was.
+
+    In a terminal: space pauses and goes on, n and p (or the right and left arrow) jump to
+    the next and previous statement, + and - change the speed, q ends. Without a terminal
+    it is printed at once.
+    """
+    seen, proof = loaded(path, one(path, id), keys(key))
+    with _keyboard() as wait:
+        player = Player(console(), list(scenes(seen, rows)), wait, speed=speed, idle=idle)
+        player.play(first)
+    if proof.fault:
+        raise Refused(f"line {proof.line}: {proof.fault}", "what was shown before it holds")
+
+
+class Player:
+    """Shows scenes one after the other, and obeys keys while it waits.
+
+    Args:
+        out: where it shows them.
+        all: the scenes.
+        wait: waits for a key.
+        speed: how many times faster than it was.
+        idle: the longest wait (seconds).
+        clock: gives the time (seconds).
+    """
+
+    def __init__(
+        self,
+        out: Console,
+        all: Sequence[Scene],
+        wait: Wait,
+        *,
+        speed: float,
+        idle: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out, self._all, self._wait = out, all, wait
+        self._speed, self._idle, self._clock = speed, idle, clock
+        self._at = 0
+
+    def play(self, first: int = 0) -> None:
+        """Play, from a statement on, until the end or until told to stop."""
+        self._at = self._of(first) if first else 0
+        while self._at < len(self._all):
+            if self._pause() == "q":
+                return
+            if self._at < len(self._all):
+                told(self._out, self._all[self._at])
+                self._at += 1
+
+    def _pause(self) -> str:
+        """Wait until the next scene is due; give the key that ends the play, or nothing."""
+        before = self._all[self._at - 1].at if self._at else 0.0
+        left = min(self._idle, max(0.0, self._all[self._at].at - before))
+        paused = False
+        while paused or left > 0:
+            began = self._clock()
+            key = self._wait(_FOR_EVER if paused else left / self._speed)
+            if not paused:
+                left -= (self._clock() - began) * self._speed
+            if key == "q":
+                return key
+            if key in ("n", "p"):
+                self._jump(1 if key == "n" else -1)
+                return ""
+            if key == " ":
+                paused = not paused
+            elif key in ("+", "-"):
+                self._speed *= 2.0 if key == "+" else 0.5
+            elif not key and not paused:
+                left = 0.0
+        return ""
+
+    def _jump(self, by: int) -> None:
+        """Go on with the statement after, or before, the one that was shown last."""
+        shown = self._all[self._at - 1].statement if self._at else 0
+        last = max(scene.statement for scene in self._all)
+        self._at = self._of(min(max(1, shown + by), last))
+
+    def _of(self, statement: int) -> int:
+        numbers = [scene.statement for scene in self._all]
+        return numbers.index(statement) if statement in numbers else 0
+
+
+def told(out: Console, scene: Scene) -> None:
+    """Print a scene; its texts are escaped already."""
+    for line in scene.lines:
+        text = Text.assemble(*line) if line else Text()
+        out.print(text, soft_wrap=True)
+
+
+@contextmanager
+def _keyboard() -> Iterator[Wait]:
+    """Give what waits for a key: with no terminal it waits for nothing."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.name != "posix":
+        yield lambda seconds: "" if not sys.stdout.isatty() else _sleep(seconds)
+        return
+    import termios
+    import tty
+
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    try:
+        tty.setcbreak(fd)
+        yield lambda seconds: _key(fd, seconds)
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _sleep(seconds: float) -> str:
+    time.sleep(seconds)
+    return ""
+
+
+_ARROWS = {b"\x1b[C": "n", b"\x1b[D": "p", b"\x03": "q"}
+
+
+def _key(fd: int, seconds: float) -> str:
+    if not select.select([fd], [], [], seconds)[0]:
+        return ""
+    pressed = os.read(fd, 16)
+    return _ARROWS.get(pressed) or pressed[:1].decode("ascii", "replace") or "q"

@@ -1,0 +1,147 @@
+"""A session as text over time: what a terminal shows, and a terminal's recording (asciicast)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final, NamedTuple, TypeAlias
+
+from tracewall.recording.shown import Seen, Spoken, names, visible
+
+Piece: TypeAlias = tuple[str, str]
+"""A text and its style: ``dim``, ``bold``, ``green``, ``yellow``, ``red``, or none."""
+
+_WIDEST: Final = 48
+_CODES: Final = {"dim": "2", "bold": "1", "green": "32", "yellow": "33", "red": "31"}
+_MOODS: Final = {"ok": "green", "refused": "red", "failed": "red", "open": "yellow"}
+
+
+class Scene(NamedTuple):
+    """What is shown at a moment (seconds since the beginning); ``statement`` is its number.
+
+    ``lines`` are lines of pieces. What was recorded is escaped in them.
+    """
+
+    at: float
+    statement: int
+    lines: tuple[tuple[Piece, ...], ...]
+
+
+def scenes(seen: Seen, most: int = 50) -> Iterator[Scene]:
+    """Yield what happened, in order; of each statement at most so many rows."""
+    yield Scene(0.0, 0, tuple(_opening(seen)))
+    for spoken in seen.statements:
+        yield Scene(spoken.began, spoken.number, tuple(_said(spoken)))
+        lines = tuple(_answered(spoken, most))
+        yield Scene(max(spoken.began, spoken.last), spoken.number, lines)
+    why = f"ended: {visible(seen.why)}" if seen.why else "the recording has no end"
+    yield Scene(seen.length, 0, (((why, "dim"),),))
+
+
+def _opening(seen: Seen) -> Iterator[tuple[Piece, ...]]:
+    header = seen.header
+    yield (("session ", "dim"), (_told(header, "id"), "bold"))
+    where = f"{_told(header, 'database')} as {_told(header, 'role')}"
+    yield ((f"{visible(seen.who)}", "bold"), (f" of {_told(header, 'issuer')} on {where}", ""))
+    groups = ", ".join(visible(str(group)) for group in header.get("groups") or ())
+    yield ((f"groups {groups}; policy {_told(header, 'policy')[:12]}", "dim"),)
+    yield ()
+
+
+def _told(header: dict[str, object], name: str) -> str:
+    return visible(str(header.get(name, "")))
+
+
+def _said(spoken: Spoken) -> Iterator[tuple[Piece, ...]]:
+    yield ((f"[{spoken.number}] +{spoken.began:.3f}s", "dim"),)
+    for line in visible(spoken.text, lines=True).split("\n"):
+        yield ((line, "bold"),)
+    style = "green" if spoken.decision == "allowed" else "red"
+    reason = f": {visible(spoken.reason)}" if spoken.reason else ""
+    yield ((f"{visible(spoken.decision)} by {visible(spoken.rule)}", style), (reason, ""))
+
+
+def _answered(spoken: Spoken, most: int) -> Iterator[tuple[Piece, ...]]:
+    yield from ((("notice ", "yellow"), (visible(notice), "")) for notice in spoken.notices)
+    yield from (((visible(note), "yellow"),) for note in spoken.notes)
+    yield from _table(spoken, most)
+    for row in spoken.spelled[:most]:
+        yield ((visible(row.rstrip("\n")), ""),)
+    more = spoken.handed_out - most
+    if more > 0:
+        yield ((f"... {more} more rows are recorded", "dim"),)
+    if spoken.cut:
+        yield ((f"cut here: the rule's limit of {visible(spoken.cut)} was reached", "yellow"),)
+    yield ((_end(spoken), _MOODS[spoken.mood]),)
+    yield ()
+
+
+def _end(spoken: Spoken) -> str:
+    if not spoken.status:
+        return "no end was recorded"
+    state = f" {visible(spoken.sqlstate)}" if spoken.sqlstate else ""
+    rows = f", {spoken.affected} rows" if spoken.affected >= 0 else ""
+    return f"{visible(spoken.status)}{state}{rows}, {spoken.seconds * 1000:.1f} ms"
+
+
+def _table(spoken: Spoken, most: int) -> Iterator[tuple[Piece, ...]]:
+    if not spoken.rows:
+        return
+    columns = names(spoken)
+    heads = [visible(column.name) + (" (masked)" if column.rule else "") for column in columns]
+    cells = [[_cell(value) for value in row] for row in spoken.rows[:most]]
+    widths = [
+        max([len(head), *(len(row[at]) for row in cells if at < len(row))])
+        for at, head in enumerate(heads)
+    ]
+    yield ((" | ".join(head.ljust(widths[at]) for at, head in enumerate(heads)), "bold"),)
+    yield (("-+-".join("-" * width for width in widths), "dim"),)
+    for row in cells:
+        yield tuple(_pieces(row, widths, [column.rule for column in columns]))
+
+
+def _pieces(row: list[str], widths: list[int], rules: list[str]) -> Iterator[Piece]:
+    for at, value in enumerate(row):
+        if at:
+            yield " | ", "dim"
+        yield value.ljust(widths[at]), "yellow" if rules[at] else ""
+
+
+def _cell(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    shown = visible(value)
+    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
+
+
+def asciicast(seen: Seen, *, width: int = 100, height: int = 30, idle: float = 2.0) -> str:
+    """Give a session as an asciicast, version 3.
+
+    https://docs.asciinema.org/manual/asciicast/v3/: newline-delimited JSON, a header and
+    events, each with the seconds since the one before.
+
+    Args:
+        seen: the session.
+        width: of the terminal, in columns.
+        height: of the terminal, in rows.
+        idle: what players are told to shorten pauses to (seconds).
+    """
+    header = {
+        "version": 3,
+        "term": {"cols": width, "rows": height},
+        "timestamp": int(seen.header.get("time") or 0),
+        "idle_time_limit": idle,
+        "title": f"{visible(seen.who)}: {_told(seen.header, 'id')}",
+    }
+    lines, before = [json.dumps(header)], 0.0
+    for scene in scenes(seen):
+        text = "".join(f"{''.join(map(_ansi, line))}\r\n" for line in scene.lines)
+        lines.append(json.dumps([round(max(0.0, scene.at - before), 6), "o", text]))
+        before = max(before, scene.at)
+    lines.append(json.dumps([0.0, "x", "0"]))
+    return "\n".join(lines) + "\n"
+
+
+def _ansi(piece: Piece) -> str:
+    text, style = piece
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style else text
