@@ -112,7 +112,7 @@ def _among(rule: Approval, access: Access, rights: Rights) -> bool:
     # Rows of a partition or heir are rows of its parent too.
     family = rights.catalog.family[access.relation]
     return not rule.tables or any(
-        glob.matches(kin.qualified) for glob in rule.tables for kin in family
+        glob.reaches(kin.schema, kin.name) for glob in rule.tables for kin in family
     )
 
 
@@ -128,8 +128,8 @@ def _touches(rule: Approval, access: Access, rights: Rights) -> bool:
         if rule.protected and rights.shown((relation.oid, column.attnum)).rules:
             return True
         kins = rights.catalog.family[relation.oid]
-        full = [f"{kin.qualified}.{name}" for kin in kins for name in names]
-        if any(glob.matches(name) for glob in rule.columns for name in full):
+        full = [(kin.schema, kin.name, name) for kin in kins for name in names]
+        if any(glob.reaches(*name) for glob in rule.columns for name in full):
             return True
     return False
 

@@ -33,6 +33,19 @@ class Glob:
         steps = "".join(f"(?>{any_run}?{part})" for part in inner)
         return re.compile(f"{first}{steps}{any_run}{last}")
 
+    @cached_property
+    def _parts(self) -> tuple[Glob, ...]:
+        return tuple(Glob(part, dots=True) for part in self.text.split("."))
+
+    def reaches(self, *names: str) -> bool:
+        """Tell whether each dotted part matches the name in its place, whatever dots that holds.
+
+        For what takes or hides: a name with a dot in it must not be out of its reach, as it is
+        out of the reach of what gives.
+        """
+        parts = self._parts
+        return len(parts) == len(names) and all(map(Glob.matches, parts, names))
+
     def matches(self, name: str) -> bool:
         """Tell whether the whole of `name` matches."""
         if "*" not in self.text:

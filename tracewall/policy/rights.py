@@ -283,12 +283,13 @@ class Rights:
         # Rows of a partition or heir are rows of its parent too: what is denied of the one
         # can't be had by way of the other. The same goes for what is computed from a column.
         if action not in denial.actions or not any(
-            _covers(denial.tables, kin.qualified) for kin in self.catalog.family[relation.oid]
+            _reaches(denial.tables, kin.schema, kin.name)
+            for kin in self.catalog.family[relation.oid]
         ):
             return False
         if attnum:
             names = _with_sources(relation, attnum)
-            return any(_covers(denial.columns, name) for name in names)
+            return any(_reaches(denial.columns, name) for name in names)
         # Deleting a row deletes the denied column's value.
         return action in ("delete", "truncate") or _covers_all(denial.columns)
 
@@ -300,7 +301,7 @@ class Rights:
         scans: dict[Scan, None] = {}
         for kin in self.catalog.family[oid]:
             lifted = self._lifted(kin, name) | self.revealed if lifting else frozenset()
-            full = f"{kin.qualified}.{name}"
+            full = (kin.schema, kin.name, name)
             hit = (_lessened(m, lifted) for m in self.policy.masks if _hits(m, full, lifted))
             masks.update((mask, None) for mask in hit if mask is not None)
             scans.update((s, None) for s in self.policy.scans if _hits(s, full, lifted))
@@ -348,8 +349,8 @@ def _is_on(grant: Grant, relation: Relation) -> bool:
     return _covers(tables, relation.qualified)
 
 
-def _hits(rule: Mask | Scan, column: str, lifted: frozenset[str]) -> bool:
-    return rule.name not in lifted and any(glob.matches(column) for glob in rule.columns)
+def _hits(rule: Mask | Scan, column: tuple[str, str, str], lifted: frozenset[str]) -> bool:
+    return rule.name not in lifted and _reaches(rule.columns, *column)
 
 
 def classes(mask: Mask) -> tuple[str, ...]:
@@ -372,6 +373,10 @@ def _lessened(mask: Mask, lifted: frozenset[str]) -> Mask | None:
 
 def _covers(columns: Iterable[Glob], name: str) -> bool:
     return any(glob.matches(name) for glob in columns)
+
+
+def _reaches(globs: Iterable[Glob], *names: str) -> bool:
+    return any(glob.reaches(*names) for glob in globs)
 
 
 def _names(globs: Iterable[Glob], name: str) -> bool:
