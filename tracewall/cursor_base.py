@@ -53,6 +53,7 @@ class GuardedCursor(CopyDoor[Row], Queueing):
     _permit: Permit | None = None
     _rendered: PostgresQuery | None = None
     _shown: Any = None
+    _plain: Any = None
     _taped: bool = False
     _owners: list[tuple[PGresult, Admission, Any]] | None = None
 
@@ -126,7 +127,9 @@ class GuardedCursor(CopyDoor[Row], Queueing):
             self._last_query = None
             self._shown = None
             self._taped = False
-            self._tx = Transformer(self)
+            self._plain = Transformer(self)
+        # Parameters are dumped as psycopg would, whatever hid the last result.
+        self._tx = self._plain
         rendered = super()._convert_query(query, params)
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
@@ -145,10 +148,12 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         transaction = self._conn._transaction()
         admission = session.admit(rendered.query, batch, rendered.params or (), door, transaction)
         self._admission = admission
-        shown = self._shown
-        if shown is None or admission.judged.veils or admission.take is not None:
-            self._taped = admission.take is not None
-            self._shown = self._tx = transformer(self, admission, self._tx)
+        shown, veils = self._shown, admission.judged.veils or None
+        taped = admission.take is not None
+        if shown is None or taped or getattr(shown, "veils", None) is not veils:
+            self._taped = taped
+            self._shown = transformer(self, admission, self._plain or Transformer(self))
+        self._tx = self._shown
         return admission
 
     def _admit_now(
@@ -373,6 +378,7 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         if admission is None:
             cursor._shown, cursor._tx = None, GuardedTransformer(cursor)
             return
+        cursor._plain = Transformer(cursor)
         if cursor.pgresult is not None and not cursor._results:
             # In the middle of a stream the loaders stay those it began with.
             return

@@ -111,6 +111,7 @@ class GuardedTransformer(Transformer):
         self.veils: Mapping[int, Veil] | None = None
         self.own: AdaptersMap | None = None
         self.most = 0
+        self._pseudo: dict[tuple[int, int, Format], int] = {}
 
     @property
     def pgresult(self) -> Any:
@@ -130,16 +131,21 @@ class GuardedTransformer(Transformer):
         if shows_values and self.veils is None:
             super().set_pgresult(None)
             raise Withheld("a result came that belongs to no judged statement")
-        super().set_pgresult(result, set_loaders=set_loaders, format=format)
-        if result is not None and shows_values and set_loaders:
+        masks = shows_values and set_loaders
+        super().set_pgresult(result, set_loaders=set_loaders and not masks, format=format)
+        if result is not None and masks:
             self._mask(result, Format(result.fformat(0) if format is None else format))
 
     def _mask(self, result: PGresult, wire: Format) -> None:
         assert self.own is not None and self.veils is not None
         oids = [result.ftype(at) for at in range(result.nfields)]
         for at, veil in self.veils.items():
-            pseudo = _FIRST_PSEUDO_OID + at
-            self.own.register_loader(pseudo, _loader(veil, oids[at], wire, self.most))
+            # One for each type that a column had: what was loaded by it once stays with it.
+            key = (at, oids[at], wire)
+            pseudo = self._pseudo.get(key)
+            if pseudo is None:
+                pseudo = self._pseudo[key] = _FIRST_PSEUDO_OID + len(self._pseudo)
+                self.own.register_loader(pseudo, _loader(veil, oids[at], wire, self.most))
             oids[at] = pseudo
         self.set_loader_types(oids, wire)
 

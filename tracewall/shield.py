@@ -56,8 +56,9 @@ class Veil:
     """What hides one output position: ``hide`` over values, by the rules named in ``rule``.
 
     A mask of whole values has its ``method`` and ``mark``, by which a loader that knows its
-    type may do with less; ``text`` gives what makes, for one result, a loader of UTF-8, for a
-    limit and a refusal. ``joins`` finds keys that go on in the text beside it.
+    type may do with less; ``text`` gives what makes, for one cursor's statement, a
+    loader of UTF-8, for a limit and a refusal. ``joins`` finds keys that go on in the text
+    beside it.
     """
 
     rule: str

@@ -168,6 +168,31 @@ async def test_loaders_of_the_caller_never_see_a_masked_column(conn: Any, guard:
     assert seen == []
 
 
+async def test_a_statement_that_is_sent_again_is_masked_again(conn: Any, guard: Any) -> None:
+    """One cursor gives the same masked rows each time, in either format, for any parameter type."""
+
+    class Name:
+        pass
+
+    class Dumper(psycopg.adapt.Dumper):
+        oid = 25
+
+        def dump(self, obj: Any) -> bytes:
+            return b"%"
+
+    cursor = conn.cursor()
+    query = SECRETS.replace("order by", "where coalesce(model, '') like %s order by")
+    found = []
+    for binary in (False, True, False):
+        await cursor.execute(query, ["%"], binary=binary)
+        found.append(await cursor.fetchall())
+    cursor.adapters.register_dumper(Name, Dumper)
+    await cursor.execute(query, [Name()])
+    found.append(await cursor.fetchall())
+    check_masked(guard, found[0])
+    assert found == [found[0]] * 4
+
+
 async def test_loaders_of_the_caller_serve_clear_columns(conn: Any) -> None:
     """Adaptation that the caller set up works on columns that are not masked."""
 

@@ -2,7 +2,7 @@
 
 1. They give what `methods` gives, and hand on to it whatever is out of the ordinary.
 2. They refuse by the error that they are given, raised where no handler holds the value.
-3. What one result remembers is its own, and goes with it.
+3. What is remembered of values is remembered for one cursor's statement, and goes with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_REMEMBERED, _LONGEST_REMEMBERED = 1_000, 200
 def text_loader(
     method: Method, key: bytes, purpose: str, mark: Mark, most: int, refuse: Refuse
 ) -> Callable[[], Load] | None:
-    """Give what makes, for one result, what masks the UTF-8 of a text.
+    """Give what makes, for one cursor's statement, what masks the UTF-8 of a text.
 
     None: the method has no short way.
 
