@@ -35,7 +35,7 @@ from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, 
 from tracewall.policy.protection import BARE
 from tracewall.policy.refused import Refused, named
 from tracewall.policy.rights import Rights
-from tracewall.policy.storing import check_write
+from tracewall.policy.storing import check_moves, check_write
 from tracewall.sql.flow import Access, Column, Flow, How, Source, Use
 from tracewall.sql.statement import Misunderstood, Statement, Understanding
 
@@ -109,6 +109,8 @@ def _allowed(statement: Statement, rights: Rights) -> Decision:
         _check_use(use, rights)
     for name, value in statement.settings:
         _check_setting(name, value, rights)
+    for access in statement.accesses:
+        check_moves(access, rights)
     for write in statement.writes:
         check_write(write, rights)
     columns = tuple(_output(name, flow, rights) for name, flow in statement.columns)

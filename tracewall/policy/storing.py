@@ -4,6 +4,9 @@
 2. Nobody sees that column in clear from whom the value is hidden where it was.
 3. A part of a value, or what is computed from it or converted, could show there what its
    mask hides, or be compared piece by piece: it is stored nowhere.
+4. What goes into a partitioned table lands in any of its partitions: each has to lie under
+   those rules. Rows can be moved between partitions, so that none is updated by way of the
+   table where rules lie on some of them only.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ from collections.abc import Iterator
 from tracewall.policy.model import Mask, Scan
 from tracewall.policy.refused import Refused, named
 from tracewall.policy.rights import Rights
-from tracewall.sql.flow import How, Source, Write
+from tracewall.sql.catalog import Relation
+from tracewall.sql.flow import Access, Column, How, Source, Write
 
 
 def check_write(write: Write, rights: Rights) -> None:
     """Refuse to store what may not be stored there; raises `Refused`."""
-    held = rights.stored(write.target).names
+    held = _held(write.target, rights)
     for source in sorted(write.flow):
         rules: tuple[Mask | Scan, ...] = (
             *rights.stored(source.column).masks,
@@ -58,3 +62,49 @@ def _keeps(rule: Mask | Scan, how: How, of_other_type: bool) -> bool:
 def _leaking_scans(source: Source, rights: Rights) -> Iterator[Scan]:
     if source.how not in (How.MEASURED, How.COMPARED):
         yield from rights.stored(source.column).scans
+
+
+def check_moves(access: Access, rights: Rights) -> None:
+    """Refuse an update by which rows could leave partitions that are protected otherwise."""
+    if access.action != "update" or not access.attnum or not access.relation:
+        return
+    for column in rights.catalog.relations[access.relation].columns:
+        target = (access.relation, column.attnum)
+        held = _held(target, rights)
+        for rule in rights.stored(target).rules:
+            # Where it is lifted on one of them, it lies on that one less.
+            if rule.name not in held or any(
+                rights.escapes(rule, target, beneath) for beneath in _beneath(target, rights)
+            ):
+                raise Refused(
+                    named(rule),
+                    f"{rights.spelled(target)} is protected in some partitions only, between which "
+                    "an update may move rows",
+                    "update the partition itself",
+                )
+
+
+def _held(target: Column, rights: Rights) -> frozenset[str]:
+    """Give the rules that lie on a column wherever its values land."""
+    held = rights.stored(target).names
+    for beneath in _beneath(target, rights):
+        held &= rights.stored(beneath).names
+    return held
+
+
+def _beneath(column: Column, rights: Rights) -> Iterator[Column]:
+    """Give a partitioned table's column in each of its partitions."""
+    relation = rights.catalog.relations[column[0]]
+    if relation.kind != "p":
+        return
+    name = next((each.name for each in relation.columns if each.attnum == column[1]), "")
+    for kin in rights.catalog.family[relation.oid]:
+        found = kin.column(name)
+        if found is not None and _is_beneath(kin, relation, rights):
+            yield kin.oid, found.attnum
+
+
+def _is_beneath(relation: Relation, above: Relation, rights: Rights) -> bool:
+    known = rights.catalog.relations
+    parents = [known[oid] for oid in relation.parents if oid in known]
+    return any(each.oid == above.oid or _is_beneath(each, above, rights) for each in parents)

@@ -1,0 +1,33 @@
+-- as: explorers
+-- columns: secret notes
+SELECT id, rank() OVER w FROM lab.people WINDOW w AS (ORDER BY right({c}, 3));
+SELECT id, count(*) OVER (ORDER BY id ROWS BETWEEN (SELECT ascii(right({c}, 1)) % 3 FROM lab.people WHERE id = 2) PRECEDING AND CURRENT ROW) FROM lab.people;
+SELECT id, first_value(id) OVER (PARTITION BY right({c}, 1) < 'm' ORDER BY id) FROM lab.people;
+SELECT first_value(name) OVER (ORDER BY {c}) FROM lab.people;
+SELECT lag({c}) OVER (ORDER BY id) || '' FROM lab.people;
+SELECT upper(nth_value({c}, 2) OVER (ORDER BY id)) FROM lab.people;
+SELECT lead(name, 1, {c}) OVER (ORDER BY id) FROM lab.people;
+SELECT nth_value(name, ascii(right({c}, 1)) % 4 + 1) OVER () FROM lab.people;
+SELECT sum(ascii(right({c}, 1))) OVER (ORDER BY id) FROM lab.people;
+SELECT id, sum(1) FILTER (WHERE right({c}, 1) < 'm') OVER (ORDER BY id) FROM lab.people;
+SELECT string_agg(name, ',' ORDER BY right({c}, 3)) FROM lab.people;
+SELECT string_agg(name, {c} ORDER BY id) FROM lab.people;
+SELECT array_agg(id ORDER BY right({c}, 2)) FROM lab.people;
+SELECT jsonb_object_agg(id, {c}) -> '2' FROM lab.people;
+SELECT percentile_disc(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY right({c}, 5)) FROM lab.people;
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ascii(right({c}, 1))) FROM lab.people;
+SELECT rank('zqm') WITHIN GROUP (ORDER BY {c}), rank('see zqm') WITHIN GROUP (ORDER BY {c}), percent_rank('m') WITHIN GROUP (ORDER BY right({c}, 1)) FROM lab.people;
+SELECT mode() WITHIN GROUP (ORDER BY right({c}, 3)) FROM lab.people;
+SELECT any_value({c} ORDER BY id) || '' FROM lab.people;
+SELECT count(DISTINCT right({c}, 1)), count(DISTINCT left(right({c}, 2), 1)), max(right({c}, 4)) FROM lab.people;
+SELECT max(id) KEEP FROM (SELECT id, right({c}, 2) AS k FROM lab.people ORDER BY k LIMIT 1) q GROUP BY k;
+SELECT corr(id, ascii(right({c}, 1))), regr_slope(ascii(right({c}, 1)), id) FROM lab.people;
+SELECT count(*) FROM lab.people GROUP BY GROUPING SETS ((right({c}, 1) < 'm'), (id)) ORDER BY 1;
+SELECT GROUPING(right({c}, 4)), right({c}, 4) FROM lab.people GROUP BY ROLLUP (right({c}, 4));
+SELECT count(*) FROM lab.people GROUP BY CUBE (right({c}, 1) < 'm', id) ORDER BY 1;
+SELECT DISTINCT ON (right({c}, 1) < 'm') id FROM lab.people ORDER BY right({c}, 1) < 'm', id;
+SELECT id FROM lab.people ORDER BY right({c}, 2) FETCH FIRST 2 ROWS WITH TIES;
+SELECT bit_xor(hashtext({c})), sum(crc32({c}::bytea)) FROM lab.people;
+SELECT min(ROW(right({c}, 3), id)::text) FROM lab.people;
+SELECT id, width_bucket(ascii(right({c}, 1)), 103, 120, 17) FROM lab.people;
+SELECT xmin::text::int8 * 0 + ascii(right({c}, 1)) FROM lab.people;

@@ -1,0 +1,34 @@
+-- as: explorers
+-- columns: secret notes
+SELECT t.a FROM lab.people p, JSON_TABLE('[1]'::jsonb, '$[*]' PASSING p.{c} AS x COLUMNS (a text PATH '$x')) t;
+SELECT t.a FROM lab.people p, JSON_TABLE(jsonb_build_array(p.{c}), '$[*]' COLUMNS (a text PATH '$')) t;
+SELECT t.n FROM lab.people p, JSON_TABLE(jsonb_build_array(p.id), '$[*] ? (@ < $x)' PASSING ascii(right(p.{c}, 1)) % 5 AS x COLUMNS (n FOR ORDINALITY, v int PATH '$')) t;
+SELECT t.e FROM lab.people p, JSON_TABLE(jsonb_build_object('a', p.{c}), '$' COLUMNS (e int EXISTS PATH '$.a ? (@ like_regex "[g-m]$")')) t;
+SELECT t.j FROM lab.people p, JSON_TABLE(to_jsonb(p), '$' COLUMNS (j jsonb FORMAT JSON PATH '$')) t;
+SELECT t.n FROM lab.people p, JSON_TABLE(jsonb_build_object('a', jsonb_build_array(p.{c})), '$' COLUMNS (NESTED PATH '$.a[*]' COLUMNS (n text PATH '$'))) t;
+SELECT t.q FROM lab.people p, JSON_TABLE(to_jsonb(p), '$' AS root COLUMNS (q text PATH '$.{c}' WITH CONDITIONAL WRAPPER KEEP QUOTES)) t;
+SELECT t.b FROM lab.people p, JSON_TABLE(to_jsonb(p), '$' COLUMNS (a int PATH '$.id', b text PATH '$.{c}')) AS t (x, b);
+SELECT JSON_VALUE('{}', '$.a' DEFAULT 'x' ON EMPTY) || JSON_VALUE(to_jsonb(p), '$.{c}' RETURNING text) FROM lab.people p;
+SELECT JSON_VALUE(jsonb_build_object('k', {c}), 'strict $.k' ERROR ON ERROR) FROM lab.people;
+SELECT JSON_QUERY(jsonb_build_array({c}), '$[0]' RETURNING text OMIT QUOTES) FROM lab.people;
+SELECT JSON_EXISTS(jsonb_build_object({c}, 1), '$.keyvalue() ? (@.key like_regex "[g-m]$")') FROM lab.people;
+SELECT JSON_VALUE('"x"', '$ ? (@ == $y)' PASSING {c} AS y), JSON_VALUE('1', '$y' PASSING {c} AS y) FROM lab.people;
+SELECT JSON_OBJECT({c} VALUE id ABSENT ON NULL) FROM lab.people;
+SELECT JSON_OBJECT('a' VALUE {c} FORMAT JSON) FROM lab.people WHERE id < 0 UNION ALL SELECT JSON_OBJECT('a' VALUE {c}) FROM lab.people;
+SELECT JSON_ARRAY({c}, {c} NULL ON NULL RETURNING jsonb) ->> 0 FROM lab.people;
+SELECT JSON_ARRAY(SELECT reverse({c}) FROM lab.people ORDER BY id RETURNING text);
+SELECT JSON_OBJECTAGG(id: {c} WITH UNIQUE KEYS) FROM lab.people;
+SELECT JSON_ARRAYAGG({c} ORDER BY id ABSENT ON NULL RETURNING jsonb) -> 1 FROM lab.people;
+SELECT JSON_ARRAYAGG(id ORDER BY right({c}, 2)) FROM lab.people;
+SELECT JSON_ARRAYAGG(id) FILTER (WHERE right({c}, 1) < 'm') FROM lab.people;
+SELECT JSON_OBJECTAGG(id: right({c}, 4)) OVER (ORDER BY id) FROM lab.people;
+SELECT JSON(format('"%s"', {c})), JSON_SCALAR(left({c}, 12)) FROM lab.people;
+SELECT JSON_SERIALIZE(jsonb_build_object('a', {c})::json RETURNING bytea) FROM lab.people;
+SELECT (format('"%s"', {c}) IS JSON SCALAR) AND right({c}, 1) < 'm' FROM lab.people;
+SELECT jsonb_path_query(to_jsonb(p), '$.{c}') FROM lab.people p;
+SELECT jsonb_path_query_first('{}', '$x', jsonb_build_object('x', {c})) FROM lab.people;
+SELECT to_jsonb(p) @? '$.{c} ? (@ like_regex "[g-m]$")' FROM lab.people p;
+SELECT jsonb_path_match(to_jsonb(p), '$.{c} < "zqn"'), jsonb_path_match(to_jsonb(p), '$.{c} < "see zqn"') FROM lab.people p;
+SELECT to_jsonb({c}) #>> '{}' || '' FROM lab.people;
+SELECT (jsonb_agg({c}) ->> 1) || '' FROM lab.people;
+SELECT jsonb_set('{}', '{a}', to_jsonb({c})) ->> 'a' FROM lab.people;
