@@ -32,7 +32,8 @@ class Who(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=Tru
 class What(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=True):
     """A judged statement.
 
-    ``text`` is literal-free, ``sha256`` the hash of the exact bytes; ``relations`` maps
+    ``text`` is literal-free, ``sha256`` the hash of the exact bytes (empty in an erasable
+    record); ``relations`` maps
     each relation touched to the actions done to it, ``columns`` to its columns that are
     touched; ``masked`` maps output positions (from 0) to the mask's name; ``kept`` is how
     strongly the policy wants the record of it, where that is more than of others.
@@ -40,7 +41,7 @@ class What(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=Tr
 
     summary: str
     text: str
-    sha256: str
+    sha256: str = ""
     decision: str
     rule: str
     policy: str

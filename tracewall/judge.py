@@ -109,7 +109,7 @@ class Judge:
         masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
         return Judged(
             decision,
-            self._what(sql, understood, decision, masked),
+            self._told(sql, understood, decision, masked),
             self._shield.veils(masked),
             tuple(column.sources for column in decision.columns),
             writes=self._shield.marks_matter(decision),
@@ -121,7 +121,7 @@ class Judge:
             **self._door(sql, understood, decision),
         )
 
-    def _what(
+    def _told(
         self,
         sql: bytes,
         understood: Understanding,
@@ -130,7 +130,10 @@ class Judge:
     ) -> What:
         touched = columns(understood, self._rights.catalog)
         strength = kept(understood, self._rights)
-        return structs.replace(_what(sql, decision, masked), columns=touched, kept=strength)
+        what = _what(sql, decision, masked)
+        # The hash of a short text is soon guessed, and can't be erased.
+        digest = "" if self._rights.policy.audit.erasable else what.sha256
+        return structs.replace(what, sha256=digest, columns=touched, kept=strength)
 
     def _door(self, sql: bytes, understood: Understanding, decision: Decision) -> dict[str, Any]:
         if not isinstance(understood, Statement) or decision.outcome == "forbidden":
@@ -152,7 +155,9 @@ class Judge:
             return judged
         decision = written_back(judged.decision, mask)
         what = _what(sql, decision, {})
-        what = structs.replace(what, columns=judged.what.columns, kept=judged.what.kept)
+        told = judged.what
+        digest = told.sha256 and what.sha256
+        what = structs.replace(what, sha256=digest, columns=told.columns, kept=told.kept)
         return Judged(decision, what, {}, judged.sources)
 
 

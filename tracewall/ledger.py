@@ -7,6 +7,7 @@ import uuid
 
 from tracewall.admission import Admission
 from tracewall.asked import Pending
+from tracewall.audit.people import Person, pseudonymous
 from tracewall.commands import Transactions, commits, judgement, verb
 from tracewall.errors import AuditUnavailable, Forbidden, Withheld, known_sqlstate
 from tracewall.events import Incident, Moment, What, Who
@@ -14,6 +15,7 @@ from tracewall.holder import Holder
 from tracewall.identity.principal import Principal
 from tracewall.judge import Judged
 from tracewall.knowledge import Knowledge
+from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
 from tracewall.taping import Taping
 from tracewall.telemetry import Labels
@@ -38,6 +40,7 @@ class Ledger:
         self._acting: Holder | None = None
         self._principal: Principal | None = None
         self._who: Who | None = None
+        self._person: Person | None = None
         self._where = ("", 0)
         self._labels: dict[What, Labels] = {}
         self.taping = Taping(wall.recorder, wall.policy) if wall.recorder else None
@@ -57,8 +60,23 @@ class Ledger:
         Raises:
             AuditUnavailable: it can't be recorded.
         """
-        who = who_told(self._principal, self.catalog, self.id)
+        who = self._told_who(self._principal)
         self.wall.audit.incident(Incident(kind=kind, detail=detail, who=who))
+
+    def _told_who(self, principal: Principal | None) -> Who:
+        """Give what the record keeps of whoever acts: pseudonyms, where it is erasable."""
+        who, people = who_told(principal, self.catalog, self.id), self.wall._people
+        if people is None or principal is None:
+            self._person = None
+            return who
+        self._person = person = people.of(principal.issuer, principal.subject)
+        actors = [people.of(actor.issuer, actor.subject) for actor in principal.actors]
+        return pseudonymous(who, person, actors)
+
+    def _moment(self, transaction: int, sql: bytes, parameters: Written) -> Moment | None:
+        if self._person is not None:
+            return self._person.moment(transaction, sql, parameters)
+        return Moment(transaction) if transaction else None
 
     def command(self, sql: bytes, transaction: int) -> Admission | None:
         """Record the intent to send a command of psycopg's own; None where it needs no record.
@@ -71,8 +89,8 @@ class Ledger:
             return None
         kept = self.transactions.kept if commits(name) else ""
         judged = judgement(name, sql, self.wall.policy.hash, kept)
-        who = self._who or who_told(self._principal, self.catalog, self.id)
-        moment = Moment(transaction) if transaction else None
+        who = self._who or self._told_who(self._principal)
+        moment = self._moment(transaction, sql, ())
         try:
             return self._intend(sql, who, judged, moment, time.perf_counter())
         except AuditUnavailable:

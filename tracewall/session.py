@@ -27,7 +27,7 @@ from tracewall.errors import (
     TokenRejected,
     Withheld,
 )
-from tracewall.events import Incident, Moment, Who
+from tracewall.events import Incident, Who
 from tracewall.holder import HELD, Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.provider import TokenProvider
@@ -36,7 +36,7 @@ from tracewall.ledger import Ledger
 from tracewall.shield import Written
 from tracewall.sql.statement import is_empty
 from tracewall.taping import Taping
-from tracewall.telling import who_told, wrong_door
+from tracewall.telling import wrong_door
 from tracewall.wall import Wall
 
 _NOBODY = frozenset[str]()
@@ -226,7 +226,7 @@ class Session(Ledger):
         judged = judge.said.get(sql) or judge.judge(sql)
         if judged.writes and written:
             judged = judge.writing_back(sql, judged, written)
-        moment = Moment(transaction) if transaction else None
+        moment = self._moment(transaction, sql, written)
         admission = self._intend(sql, who, judged, moment, started, batch)
         admission.said, admission.cleared = said, not judged.decision.approvals
         if self.taping is not None:
@@ -268,7 +268,7 @@ class Session(Ledger):
         groups = principal.groups if principal else _NOBODY
         actors = principal.actor_groups if principal else ()
         judge = self.wall.judge_for(self.catalog, groups, actors)
-        who = who_told(principal, self.catalog, self.id)
+        who = self._told_who(principal)
         if principal is not None:
             self._who, self._judge = who, judge
         return who, judge

@@ -19,6 +19,7 @@ from tracewall.approval.store import Store
 from tracewall.audit.anchor import Anchor
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.notes import BadKey
+from tracewall.audit.people import People
 from tracewall.audit.setup import open_log
 from tracewall.audit.store import AuditLog
 from tracewall.bearer import Acting, Bearer, acting
@@ -210,6 +211,12 @@ class Wall:
     @cached_property
     def _anonymous(self) -> Bearer | None:
         return Bearer(self, self.unsafe_anonymous) if self.unsafe_anonymous else None
+
+    @cached_property
+    def _people(self) -> People | None:
+        """Whose pseudonyms the record has; None: it is not erasable, and has names."""
+        settings = self.policy.audit
+        return People(beside(self.policy, settings.directory)) if settings.erasable else None
 
     def identify(self, bearer: Bearer) -> Principal | Rejection:
         """Verify a bearer's token, or give why not. Never blocks."""

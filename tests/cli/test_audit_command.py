@@ -19,7 +19,7 @@ KINDS = st.sampled_from("opened intent outcome statement incident closed unreada
 
 def lines(log):
     """Give the log's only file and its lines."""
-    (file,) = log.iterdir()
+    (file,) = log.glob("*.jsonl")
     return file, file.read_bytes().splitlines(keepends=True)
 
 

@@ -27,7 +27,7 @@ HINT:  this needs a grant of "ddl"
     Forbidden - relation "people" does not exist or is not granted to you for select (rule default)
 > select name from people
     TokenRejected - The token has expired.
-14 records, verified
+28 records, verified
 """
 
 

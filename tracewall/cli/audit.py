@@ -1,9 +1,8 @@
-"""``tracewall audit``: prove an audit log, or read its last records."""
+"""``tracewall audit``: prove an audit log, and make keys for it."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from pathlib import Path
 
 import click
@@ -13,9 +12,9 @@ from rich.text import Text
 from tracewall.audit.notes import BadKey, BadNote, PublicKey, Signer, notes, opened
 from tracewall.audit.record import Head
 from tracewall.audit.record import plain as ascii_json
-from tracewall.audit.verify import FileReport, Report, records
+from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
-from tracewall.cli.entries import entry
+from tracewall.cli.audit_read import erase, export, search, tail
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 
 _PATH = click.argument("path", type=click.Path(exists=True, path_type=Path))
@@ -106,24 +105,8 @@ def keygen(name: str, out: Path | None) -> None:
     click.echo(f"public key: {signer.public}", err=True)
 
 
-@audit.command()
-@_PATH
-@click.option(
-    "-n", "count", type=click.IntRange(min=1), default=10, show_default=True, help="How many."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each record.")
-def tail(path: Path, count: int, as_json: bool) -> None:
-    """Print the last records of a log, oldest first. Nothing is proved by it."""
-    try:
-        last = deque(records(path), maxlen=count)
-    except OSError as error:
-        raise Missing(f"the log can't be read: {error.strerror}", str(error.filename)) from None
-    out = console()
-    for record in last:
-        if as_json:
-            plain(ascii_json(record).decode())
-        else:
-            out.print(entry(record), soft_wrap=True)
+for command in (erase, export, search, tail):
+    audit.add_command(command)
 
 
 def _heads(path: Path | None) -> list[Head]:

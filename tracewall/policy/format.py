@@ -79,6 +79,11 @@ AUDIT = Section(
             Choice(get_args(Durability)),
             "What the record of statements that change rows survives, where that is more.",
         ),
+        "erasable": Key(
+            Flag(),
+            "Whether people are recorded by pseudonyms, and statements by salted commitments, so "
+            "that somebody's data can be erased.",
+        ),
         "signing_key_env": Key(
             Text(), "The environment variable that holds the key that signs checkpoints."
         ),

@@ -42,6 +42,7 @@ class Audit:
     """Where the record is kept: ``directory``, and how strongly (``durability``).
 
     Statements that change rows are kept as strongly as ``writes`` says, where that is more.
+    An ``erasable`` record has pseudonyms and salted commitments in place of names and hashes.
     Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
     path) is set, the record's end is signed after ``checkpoint_records`` records or
     ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
@@ -53,6 +54,7 @@ class Audit:
     directory: str = "audit"
     durability: Durability = "written"
     writes: Durability | Literal[""] = ""
+    erasable: bool = False
     signing_key_env: str = ""
     signing_key_file: str = ""
     checkpoint_records: int = 1000

@@ -87,6 +87,7 @@ class Bench:
                 directory=str(home / "audit"),
                 durability=read.audit.durability,
                 writes=read.audit.writes,
+                erasable=read.audit.erasable,
             ),
             recording=replace(read.recording, directory=str(home / "recordings")),
         )
