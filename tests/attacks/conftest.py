@@ -37,6 +37,7 @@ PROTECTED = f"""
         {", NULL" * 7} FROM lab.cases
     UNION ALL SELECT host{", NULL" * 13} FROM lab.hosts
     UNION ALL SELECT card{", NULL" * 13} FROM lab.cards"""
+RECORDING = '\n[[recordings]]\nname = "all"\nrows = 1000000\nbytes = "100MB"\n'
 WINDOW = 7
 """How many characters of a canary in a row count as a leak."""
 
@@ -137,13 +138,14 @@ def world(admin_dsn: str, role: str, salt: str, more: int) -> Iterator[World]:
 
 
 @contextmanager
-def guard(home: Path, dsn: str, role: str) -> Iterator[Guard]:
-    """Put a guard in front of a world."""
+def guard(home: Path, dsn: str, role: str, more: str = "") -> Iterator[Guard]:
+    """Put a guard in front of a world, with more in its policy."""
     home.mkdir()
     issuer = TokenIssuer()
     issuer.write_jwks(home / "jwks.json")
     policy = (HERE / "policy.toml").read_text("utf-8")
-    (home / "policy.toml").write_text(policy.replace("{conninfo}", make_conninfo(dsn, user=role)))
+    policy = policy.replace("{conninfo}", make_conninfo(dsn, user=role)) + more
+    (home / "policy.toml").write_text(policy)
     with tracewall.Wall.load(home / "policy.toml", password=lambda: "hush") as wall:
         made = Guard(wall, issuer, home / "audit")
         yield made
@@ -162,9 +164,10 @@ def lab(admin_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
             stack.enter_context(world(admin_dsn, role, "here", 1)),
             stack.enter_context(world(admin_dsn, role, "there", 3)),
         )
+        # One world is recorded and the other is not: callers must not be able to tell.
         guards = [
-            stack.enter_context(guard(home / f"{at}", made.dsn, role))
-            for at, made in enumerate(worlds)
+            stack.enter_context(guard(home / f"{at}", made.dsn, role, more))
+            for at, (made, more) in enumerate(zip(worlds, (RECORDING, ""), strict=True))
         ]
         yield Lab(worlds, (guards[0], guards[1]))
     with psycopg.connect(admin_dsn, autocommit=True) as conn:
