@@ -117,6 +117,19 @@ def test_the_wall_is_loaded_once_from_the_environment(
     first.close()
 
 
+def test_a_policy_behind_a_link_goes_by_what_is_beside_the_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the link points to may be replaced and go (as Kubernetes does); the link stays."""
+    (tmp_path / "release").mkdir()
+    wall_in(tmp_path / "release").close()
+    for name in ("tracewall.toml", "jwks.json"):
+        (tmp_path / name).symlink_to(tmp_path / "release" / name)
+    monkeypatch.setenv("TRACEWALL_CONFIG", str(tmp_path / "tracewall.toml"))
+    with Wall.from_environment() as wall:
+        assert Path(wall.policy.path) == tmp_path / "tracewall.toml"
+
+
 def test_the_password_comes_from_where_the_policy_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

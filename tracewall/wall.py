@@ -182,7 +182,8 @@ class Wall:
                 path=CONFIG_VARIABLE,
                 help=f"pass wall=Wall.load(...) or name a policy file in {CONFIG_VARIABLE}",
             )
-        key = str(Path(path).resolve())
+        # Not resolved: what a policy names is beside its link, which outlives what it points to.
+        key = os.path.abspath(path)
         if key not in _LOADED:
             _LOADED[key] = cls.load(key)
         return _LOADED[key]

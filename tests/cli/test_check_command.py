@@ -212,3 +212,30 @@ functions = ["s.f"]
     ]
     path.write_text("version = 1", "utf-8")
     assert json.loads(run("check", path, "--json").stdout)["weaknesses"] == []
+
+
+def test_files_that_everybody_may_change_or_read_are_told(run, tmp_path):
+    """Who can write a policy or its keys, or read its secrets, needs no hole in the guard."""
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'version = 1\n[database]\npassword_file = "password"\n[[keys]]\nid = "k"\nfile = "k"\n'
+        '[[issuers]]\nissuer = "https://i.test"\naudience = "a"\nkeys = "jwks.json"\n',
+        "utf-8",
+    )
+    for name in ("password", "k", "jwks.json"):
+        (tmp_path / name).touch(mode=0o600)
+    tmp_path.chmod(0o700)
+    path.chmod(0o644)
+    assert "weak " not in run("check", path).stdout
+    (tmp_path / "password").chmod(0o644)
+    (tmp_path / "jwks.json").chmod(0o646)
+    told = [line for line in run("check", path).stdout.splitlines() if line.startswith("weak ")]
+    assert told == [
+        "weak line 0: files everybody may read the password: password",
+        "weak line 7: files everybody may change the keys: jwks.json",
+    ]
+    tmp_path.chmod(0o777)
+    found = json.loads(run("check", path, "--json").stdout)["weaknesses"]
+    assert len(found) == 5
+    tmp_path.chmod(0o1777)
+    assert len(json.loads(run("check", path, "--json").stdout)["weaknesses"]) == 2

@@ -12,10 +12,11 @@ from rich.text import Text
 from tracewall.cli.live import Unreachable, catalog
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 from tracewall.errors import PolicyError
+from tracewall.policy.exposed import exposed
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
-from tracewall.policy.weaknesses import weaknesses
+from tracewall.policy.weaknesses import Weakness, weaknesses
 from tracewall.shield import Shield
 
 _ANY_KEY = b"only to see whether one is needed"
@@ -31,7 +32,8 @@ def check(policy: Path, dsn: str | None, as_json: bool) -> None:
     Without --dsn it is checked in itself: its form, its values, contradictions. With it
     every name must also match something in that database. The first complaint is printed
     as path:line:column, and the exit code is 1. What weakens the guard on purpose (a lifted
-    mask, free comparisons, statements that are not followed) is told, and is no complaint.
+    mask, free comparisons, statements that are not followed) is told, and is no complaint; so are
+    files that everybody may change, or read though they hold a secret.
     """
     try:
         found = load(policy)
@@ -61,6 +63,11 @@ def _complain(error: PolicyError, as_json: bool) -> NoReturn:
     raise click.exceptions.Exit(1)
 
 
+def _weak(policy: Policy) -> list[Weakness]:
+    found = [*weaknesses(policy), *exposed(policy)]
+    return sorted(found, key=lambda weakness: weakness.line)
+
+
 def _praise(policy: Policy, dsn: str | None, as_json: bool) -> None:
     counts = {
         name: len(getattr(policy, name))
@@ -68,7 +75,7 @@ def _praise(policy: Policy, dsn: str | None, as_json: bool) -> None:
     }
     if as_json:
         found = {"ok": True, "path": policy.path, "hash": policy.hash, "live": dsn is not None}
-        weak = [weakness._asdict() for weakness in weaknesses(policy)]
+        weak = [weakness._asdict() for weakness in _weak(policy)]
         plain(json.dumps(found | counts | {"weaknesses": weak}))
         return
     counted = ", ".join(
@@ -82,7 +89,7 @@ def _praise(policy: Policy, dsn: str | None, as_json: bool) -> None:
     out.print(Text.assemble(("ok ", "bold green"), safe(policy.path)), soft_wrap=True)
     for line in lines:
         out.print(Text(f"   {line}", "dim"), soft_wrap=True)
-    for each in weaknesses(policy):
+    for each in _weak(policy):
         said = f"line {each.line}: {each.rule} {each.how}"
         told = Text.assemble(("weak ", "bold yellow"), safe(said))
         out.print(told, soft_wrap=True)

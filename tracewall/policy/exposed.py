@@ -1,0 +1,53 @@
+"""Which files of a policy everybody may write, or read though they hold a secret."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from tracewall.policy.model import Policy
+from tracewall.policy.weaknesses import Weakness
+
+
+def exposed(policy: Policy) -> list[Weakness]:
+    """Return what the permissions of a policy's files weaken; nothing where there are none."""
+    if os.name != "posix" or not policy.path:
+        return []
+    home = Path(policy.path).parent
+    trusted = [(policy.path, "the policy", 0), (policy.identity.revocations, "the revocations", 0)]
+    trusted += [(i.keys, "the keys", i.line) for i in policy.issuers if "://" not in i.keys]
+    secret = [
+        (policy.database.password_file, "the password", 0),
+        (policy.audit.signing_key_file, "the signing key", 0),
+        *((key.file, f"the key {key.id}", key.line) for key in policy.keys),
+    ]
+    found = [
+        Weakness("files", line, f"everybody may change {what}: {name}")
+        for name, what, line in (*trusted, *secret)
+        if name and any(_is_open(mode, stat.S_IWOTH) for mode in _modes(home / name))
+    ]
+    return found + [
+        Weakness("files", line, f"everybody may read {what}: {name}")
+        for name, what, line in secret
+        if name and any(mode & stat.S_IROTH for mode in _mode(home / name))
+    ]
+
+
+def _modes(path: Path) -> Iterator[int]:
+    """Give the modes of a file and of its directory, in which it could be replaced."""
+    yield from _mode(path)
+    yield from _mode(path.parent)
+
+
+def _mode(path: Path) -> Iterator[int]:
+    try:
+        yield path.stat().st_mode
+    except (OSError, ValueError):
+        return
+
+
+def _is_open(mode: int, to: int) -> bool:
+    # In a directory with the sticky bit only a file's owner may replace it.
+    return bool(mode & to) and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX)
