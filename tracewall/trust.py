@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +114,27 @@ def _rights(actor: Actor, policy: Policy) -> ActorRights:
         actor.groups,
         urls[actor.issuer] if actor.issuer else "",
     )
+
+
+def from_variable(name: str, what: str = "the database password") -> str:
+    """Give the secret in an environment variable.
+
+    Raises:
+        PolicyError: there is none.
+    """
+    found = os.environ.get(name)
+    if not found:
+        raise PolicyError(f"{what} is missing", path=name, help="set this environment variable")
+    return found
+
+
+def from_file(path: Path, what: str = "the database password") -> str:
+    """Give the secret in a file.
+
+    Raises:
+        PolicyError: it can't be read.
+    """
+    try:
+        return path.read_text().rstrip("\r\n")
+    except OSError as ex:
+        raise PolicyError(f"{what} can't be read: {ex.strerror}", path=str(path)) from None

@@ -38,7 +38,7 @@ from tracewall.shield import MaskKey, Shield, keyring
 from tracewall.sql.catalog import Catalog, read
 from tracewall.taping import recorder_of
 from tracewall.telemetry import Telemetry
-from tracewall.trust import beside, check_files, verifier_of
+from tracewall.trust import beside, check_files, from_file, from_variable, verifier_of
 
 CONFIG_VARIABLE = "TRACEWALL_CONFIG"
 """The environment variable that names the policy file when no wall is passed."""
@@ -333,9 +333,9 @@ class Wall:
         if self._password is not None:
             return self._password()
         if database.password_env:
-            return _from_variable(database.password_env)
+            return from_variable(database.password_env)
         if database.password_file:
-            return _from_file(beside(self.policy, database.password_file))
+            return from_file(beside(self.policy, database.password_file))
         return ""
 
     def close(self) -> None:
@@ -367,9 +367,9 @@ def _log(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
     settings, what = policy.audit, "the key that signs checkpoints"
     key = None
     if settings.signing_key_env:
-        key = _from_variable(settings.signing_key_env, what)
+        key = from_variable(settings.signing_key_env, what)
     elif settings.signing_key_file:
-        key = _from_file(beside(policy, settings.signing_key_file), what)
+        key = from_file(beside(policy, settings.signing_key_file), what)
     try:
         return open_log(
             beside(policy, settings.directory),
@@ -392,17 +392,3 @@ def _log(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
         where = settings.signing_key_env or settings.signing_key_file or policy.path
         help = "tracewall audit keygen NAME makes one"
         raise PolicyError(f"{what}: {ex}", path=where, help=help) from None
-
-
-def _from_variable(name: str, what: str = "the database password") -> str:
-    found = os.environ.get(name)
-    if not found:
-        raise PolicyError(f"{what} is missing", path=name, help="set this environment variable")
-    return found
-
-
-def _from_file(path: Path, what: str = "the database password") -> str:
-    try:
-        return path.read_text().rstrip("\r\n")
-    except OSError as ex:
-        raise PolicyError(f"{what} can't be read: {ex.strerror}", path=str(path)) from None
