@@ -49,8 +49,9 @@ class Admission(msgspec.Struct, eq=False):
     ``sql`` is what was judged, and all that may leave; ``holder`` whose state must be on
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
     told), ``bytes`` how many bytes a COPY has moved (-1: it is none); ``transaction`` is
-    its number within the session (0: it is one by itself); ``take`` records
-    it, where that is wanted; ``ended`` is true when the outcome is recorded.
+    its number within the session (0: it is one by itself); ``take`` records it, where that
+    is wanted; ``ended`` is true when the outcome is recorded, ``queued`` when it was sent in
+    a pipeline, where results come later.
 
     ``said`` is what the caller says to those who may have to approve; it may leave only
     once it is ``cleared`` of that: then the rules ``over`` ask about its ``act`` where it has
@@ -77,6 +78,7 @@ class Admission(msgspec.Struct, eq=False):
     act: Act | None = None
     fenced: bool = False
     flows: bool = False
+    queued: bool = False
 
 
 def refusal(decision: Decision) -> Forbidden:

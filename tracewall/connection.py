@@ -26,6 +26,7 @@ from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.permitting import required
+from tracewall.sending import broken_off
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -185,23 +186,31 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
     def pipeline(self) -> Iterator[psycopg.Pipeline]:
         """Context manager to switch the connection into pipeline mode."""
         self._welcome()
-        with super().pipeline() as made:
-            made.__class__ = _Pipeline
-            yield made
+        try:
+            with super().pipeline() as made:
+                made.__class__ = _Pipeline
+                yield made
+        finally:
+            if self._session is not None and self._pipeline is None:
+                # What has no result by now gets none any more.
+                self._session.abandon(queued=True)
 
     def wait(
         self, gen: PQGen[RV], interval: float = WAIT_INTERVAL, timeout: float | None = None
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
-        if session is not None and session.caller.stale():
-            _renew(session)
         try:
+            if session is not None and session.caller.stale():
+                _renew(session)
             if timeout is None:
                 return super().wait(gen, interval)
             return super().wait(gen, interval, timeout)
         except e.Error as ex:
             failure = self._scrubbed(ex)
+        except BaseException as ex:
+            broken_off(self, gen, ex)
+            raise
         if isinstance(failure, Pending) and failure.late:
             failure = required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.
@@ -238,9 +247,11 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
     def close(self) -> None:
         """Close the connection, after what the audit log still holds back is written."""
         returns = getattr(getattr(self, "_pool", None), "close_returns", False)
-        session = None if self.closed or returns else self._session
+        session = None if returns else self._session
         try:
-            if session is not None:
+            if session is not None and self.closed:
+                session.abandon()
+            elif session is not None:
                 session.close(idle=self._wire.transaction_status == TransactionStatus.IDLE)
         finally:
             super().close()

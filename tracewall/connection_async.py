@@ -23,6 +23,7 @@ from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.permitting_async import required
+from tracewall.sending import broken_off
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -198,23 +199,31 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
         """Context manager to switch the connection into pipeline mode."""
         await self._welcome()
-        async with super().pipeline() as made:
-            made.__class__ = _AsyncPipeline
-            yield made
+        try:
+            async with super().pipeline() as made:
+                made.__class__ = _AsyncPipeline
+                yield made
+        finally:
+            if self._session is not None and self._pipeline is None:
+                # What has no result by now gets none any more.
+                self._session.abandon(queued=True)
 
     async def wait(
         self, gen: PQGen[RV], interval: float = WAIT_INTERVAL, timeout: float | None = None
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
-        if session is not None and session.caller.stale():
-            await _renew(session)
         try:
+            if session is not None and session.caller.stale():
+                await _renew(session)
             if timeout is None:
                 return await super().wait(gen, interval)
             return await super().wait(gen, interval, timeout)
         except e.Error as ex:
             failure = self._scrubbed(ex)
+        except BaseException as ex:
+            broken_off(self, gen, ex)
+            raise
         if isinstance(failure, Pending) and failure.late:
             failure = await required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.
@@ -251,9 +260,11 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
     async def close(self) -> None:
         """Close the connection, after what the audit log still holds back is written."""
         returns = getattr(getattr(self, "_pool", None), "close_returns", False)
-        session = None if self.closed or returns else self._session
+        session = None if returns else self._session
         try:
-            if session is not None:
+            if session is not None and self.closed:
+                session.abandon()
+            elif session is not None:
                 session.close(idle=self._wire.transaction_status == TransactionStatus.IDLE)
         finally:
             await super().close()

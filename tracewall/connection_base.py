@@ -100,6 +100,9 @@ class GuardedConnection(BaseConnection[Row]):
     _portals: dict[str, Admission]
     """The server-side cursors that were declared, by name, each with its admission."""
 
+    _flowing: Admission | None = None
+    """The stream or COPY that is or was at work, whose rows come one by one."""
+
     _hearing: deque[Notify] | None = None
     """What `notifies` has to hand out, while it runs."""
 

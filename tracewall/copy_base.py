@@ -191,6 +191,7 @@ class CopyDoor(BaseCursor[Any, Row]):
             bound.convert(statement, params)
             statement = bound.query
         rendered, admission = yield from cursor._judge_gen(statement, None, door="copy")
+        conn._flowing = admission
         # Rows come masked already.
         cursor._shown = self._tx = Transformer(self)
         try:

@@ -31,9 +31,9 @@ from tracewall.handover import turn_over_gen
 from tracewall.holder import HELD
 from tracewall.learning import confirm_gen, learn_gen, refresh_gen
 from tracewall.queueing import Queueing
-from tracewall.recorded_rows import RecordedResult, transformer
+from tracewall.recorded_rows import RecordedResult, renew_loaders, transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
-from tracewall.sending import check_pins, check_types
+from tracewall.sending import break_if_stuck, check_pins, check_types
 from tracewall.session import Admission, Session
 from tracewall.sql.statement import is_empty
 from tracewall.waist import check, drift
@@ -200,11 +200,12 @@ class GuardedCursor(CopyDoor[Row], Queueing):
     ) -> PQGen[None]:
         yield from refresh_gen(self._conn)
         yield from self._admit_now(query, params, 1, "stream")
+        self._conn._flowing = self._admission
         yield from super()._stream_send_gen(query, params, binary=binary, size=size)
 
     def _start_query(self, query: Query | None = None) -> PQGen[None]:
-        self._conn._let_in()
         try:
+            self._conn._let_in()
             yield from super()._start_query(query)
         finally:
             self._conn._shut()
@@ -362,32 +363,19 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         admission = self._admission
         if admission is None:
             return
-        if error is None:
+        session = self._guarded_by()
+        if error is None or isinstance(error, GeneratorExit):
+            # An early break out of a stream is a normal end.
             self._finish(admission)
         else:
-            self._guarded_by().fail(admission, error)
+            session.fail(admission, error)
+        if error is not None and self._conn._pipeline is None:
+            # It had a pipeline of its own, of which nothing more will come.
+            session.abandon(queued=True)
+            break_if_stuck(self._conn)
 
     @classmethod
     def _loaders_changed(cls, wself: ReferenceType[Any], oid: int, loader: Any) -> None:
-        # psycopg would put a transformer of its own in place of ours; ours takes the
-        # caller's new loader for clear columns only.
         cursor = wself()
-        if cursor is None:
-            return
-        admission = cursor._admission
-        if admission is None:
-            cursor._shown, cursor._tx = None, GuardedTransformer(cursor)
-            return
-        cursor._plain = Transformer(cursor)
-        if cursor.pgresult is not None and not cursor._results:
-            # In the middle of a stream the loaders stay those it began with.
-            return
-        cursor._owners = cursor._owners and [
-            (result, owner, transformer(cursor, owner, Transformer(cursor)))
-            for result, owner, _ in cursor._owners
-        ]
-        cursor._shown = cursor._tx = transformer(cursor, admission, Transformer(cursor))
-        position = cursor._pos
-        if cursor._iresult < len(cursor._results):
-            cursor._select_current_result(cursor._iresult)
-            cursor._pos = position
+        if cursor is not None:
+            renew_loaders(cursor)

@@ -69,11 +69,11 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How a statement ended.
 
     ``status`` is ``ok``, ``error``, ``cancelled``, ``refused`` (never sent), ``withheld``,
-    ``abandoned`` (not sent, for the record could not be kept) or ``unknown``; ``rows`` how
-    many rows the server returned or changed (-1: none told); ``bytes`` how many bytes of
-    rows a COPY moved (-1: it was none); ``masked`` how many of the columns handed
-    out were masked; ``counts`` how many values each rule was laid on, NULLs among them;
-    ``seconds`` from intent to end.
+    ``abandoned`` (not sent: the record could not be kept, or an interrupt came) or
+    ``unknown``; ``rows`` how many rows the server returned or changed (-1: none told);
+    ``bytes`` how many bytes of rows a COPY moved (-1: it was none); ``masked`` how many of
+    the columns handed out were masked; ``counts`` how many values each rule was laid on,
+    NULLs among them; ``seconds`` from intent to end.
     """
 
     status: str

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
+from contextlib import suppress
 
 from tracewall.admission import Admission
 from tracewall.asked import Pending
 from tracewall.audit.people import Person, pseudonymous
 from tracewall.commands import Transactions, commits, judgement, verb
 from tracewall.errors import AuditUnavailable, Forbidden, Withheld, known_sqlstate
-from tracewall.events import Incident, Moment, What, Who
+from tracewall.events import Ended, Incident, Moment, What, Who
 from tracewall.holder import Holder
 from tracewall.identity.principal import Principal
 from tracewall.judge import Judged
@@ -43,6 +45,9 @@ class Ledger:
         self._person: Person | None = None
         self._where = ("", 0)
         self._labels: dict[What, Labels] = {}
+        self._open: set[Admission] = set()
+        self._process = os.getpid()
+        wall._underway.add(self)
         self.taping = Taping(wall.recorder, wall.policy) if wall.recorder else None
 
     @property
@@ -110,9 +115,14 @@ class Ledger:
     ) -> Admission:
         shown = self._labels.get(judged.what) or self._label(judged)
         intent = self.wall.audit.intent(who, judged.what, moment)
-        span = self.wall.telemetry.start(shown, batch=batch)
-        holder = self._acting if self._who is not None else self.holder
-        admission = Admission(sql, judged, intent, shown, span, started, holder)
+        try:
+            span = self.wall.telemetry.start(shown, batch=batch)
+            holder = self._acting if self._who is not None else self.holder
+            admission = Admission(sql, judged, intent, shown, span, started, holder)
+            self._open.add(admission)
+        except BaseException:
+            self.wall.audit.outcome(intent, Ended(status="abandoned"))
+            raise
         if moment is not None:
             admission.transaction = moment.transaction
             if judged.what.kept:
@@ -155,10 +165,6 @@ class Ledger:
 
     def fail(self, admission: Admission, error: BaseException) -> None:
         """Record that a statement ended by an error."""
-        if isinstance(error, GeneratorExit):
-            # An early break out of a stream is a normal end.
-            self._end(admission, "ok")
-            return
         sqlstate = known_sqlstate(str(getattr(error, "sqlstate", None) or ""))
         withheld = isinstance(error, Withheld | Pending)
         status = "withheld" if withheld else "error" if sqlstate else "unknown"
@@ -166,6 +172,19 @@ class Ledger:
         self._end(admission, status, sqlstate, type(error).__name__)
         if sqlstate in _MISFITS:
             self.known.doubt()
+
+    def abandon(self, *, queued: bool = False) -> None:
+        """Record that nobody will see how statements end: all that are underway, or `queued`."""
+        # The child of a fork has them from its parent, who will tell.
+        if os.getpid() == self._process:
+            for admission in list(self._open):
+                if admission.queued or not queued:
+                    self.unsure(admission)
+
+    def __del__(self) -> None:
+        # A connection that was never closed: psycopg warns of it, and the record is whole.
+        with suppress(Exception):
+            self.abandon()
 
     def close(self, *, idle: bool = True) -> None:
         """Record that the connection ends, and write what the audit log still holds back.
@@ -176,6 +195,7 @@ class Ledger:
         Raises:
             AuditUnavailable: it can't be recorded.
         """
+        self.abandon()
         if self.taping is not None:
             self.taping.close()
         self.tell("disconnected", "" if idle else "what was not committed is rolled back")
@@ -186,11 +206,12 @@ class Ledger:
     ) -> None:
         if admission.ended:
             return
+        ended = ended_told(admission, status, sqlstate)
         admission.ended = True
+        self.wall.audit.outcome(admission.intent, ended)
+        self._open.discard(admission)
         if admission.judged.decision.unfollowed:
             self.known.doubt()
-        ended = ended_told(admission, status, sqlstate)
-        self.wall.audit.outcome(admission.intent, ended)
         self.wall.telemetry.finish(
             admission.span,
             admission.labels,

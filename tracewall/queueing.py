@@ -25,6 +25,7 @@ class Queueing:
         if self._waiting is None:
             self._waiting = deque()
         assert self._admission is not None
+        self._admission.queued = True
         self._waiting.append((self._conn._pipeline, self._admission, self._shown))
 
     def _make_sure(self) -> None:

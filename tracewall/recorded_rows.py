@@ -19,7 +19,7 @@ from tracewall import rows
 from tracewall.errors import Forbidden, Withheld
 from tracewall.facade import ShownResult
 from tracewall.recording.recorder import Take
-from tracewall.rows import PRISTINE, GuardedTransformer, JoiningTransformer
+from tracewall.rows import PRISTINE, GuardedTransformer, JoiningTransformer, Transformer
 from tracewall.session import Admission
 
 
@@ -112,3 +112,26 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     made.witness = JoiningTransformer(rows.Own(seen, cursor.connection))
     made.witness.own, made.witness.veils, made.witness.most = seen, veils, admission.judged.most
     return made
+
+
+def renew_loaders(cursor: Any) -> None:
+    """Take the caller's new loaders for the clear columns of the result that a cursor shows."""
+    # psycopg would put a transformer of its own in place of ours; ours takes the
+    # caller's new loader for clear columns only.
+    admission = cursor._admission
+    if admission is None:
+        cursor._shown, cursor._tx = None, GuardedTransformer(cursor)
+        return
+    cursor._plain = Transformer(cursor)
+    if cursor.pgresult is not None and not cursor._results:
+        # In the middle of a stream the loaders stay those it began with.
+        return
+    cursor._owners = cursor._owners and [
+        (result, owner, transformer(cursor, owner, Transformer(cursor)))
+        for result, owner, _ in cursor._owners
+    ]
+    cursor._shown = cursor._tx = transformer(cursor, admission, Transformer(cursor))
+    position = cursor._pos
+    if cursor._iresult < len(cursor._results):
+        cursor._select_current_result(cursor._iresult)
+        cursor._pos = position

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
+
+from psycopg.pq import TransactionStatus
 
 from tracewall.errors import Forbidden, TokenRejected
 
@@ -79,3 +83,34 @@ def send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:
     except BaseException:
         pgconn.finish()
         raise
+
+
+def broken_off(conn: Any, generator: Any, error: BaseException) -> None:
+    """Close a connection if an interrupt has ended the generator that was at work on it.
+
+    What it left half done nobody will end: an answer not taken, a count of transactions, a
+    queue. One that came while the generator waited has not ended it, and is dealt with by
+    psycopg, which cancels the statement; the rows of a stream or a COPY are taken to their
+    end by their door.
+    """
+    code = getattr(generator, "gi_code", None)
+    # The end of a transaction that never began leaves the count of them wrong.
+    died = _is_new(generator) and code is not None and code.co_name == "_exit_gen"
+    died = died or any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
+    flowing = conn._flowing is not None and not conn._flowing.ended
+    if died and not flowing and not isinstance(error, Exception):
+        conn._wire.finish()
+
+
+def _is_new(generator: Any) -> bool:
+    return inspect.isgenerator(generator) and inspect.getgeneratorstate(generator) == "GEN_CREATED"
+
+
+def break_if_stuck(conn: Any) -> None:
+    """Close a connection that nobody uses and that waits for the end of a command for ever.
+
+    That is left of a stream or a COPY whose end was itself broken off.
+    """
+    busy = conn._wire.transaction_status == TransactionStatus.ACTIVE
+    if busy and not conn.lock.locked():
+        conn._wire.finish()

@@ -114,7 +114,12 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
         if declared is None or portals.get(self._name) is not declared:
             return
         del portals[self._name]
-        yield from super()._close_gen()
+        try:
+            yield from super()._close_gen()
+        except BaseException:
+            # Its portal is forgotten, so that there is nothing left to use, close or warn of.
+            self._close()
+            raise
 
     def _close(self) -> None:
         self._end()

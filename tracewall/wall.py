@@ -38,6 +38,7 @@ from tracewall.sql.catalog import Catalog, read
 from tracewall.taping import recorder_of
 from tracewall.telemetry import Telemetry
 from tracewall.trust import beside, check_files, from_file, from_variable, verifier_of
+from tracewall.underway import Underway
 
 CONFIG_VARIABLE = "TRACEWALL_CONFIG"
 """The environment variable that names the policy file when no wall is passed."""
@@ -75,6 +76,7 @@ class Wall:
     _judges: dict[tuple[object, ...], Judge] = field(default_factory=dict, repr=False)
     _principals: dict[tuple[str, str | None], Principal] = field(default_factory=dict, repr=False)
     _background: Background = field(default_factory=Background, repr=False)
+    _underway: Underway = field(default_factory=Underway, repr=False)
 
     def __post_init__(self) -> None:
         weak = [name for name in ("unsafe_anonymous", "unsafe_logins") if getattr(self, name)]
@@ -340,6 +342,7 @@ class Wall:
     def close(self) -> None:
         """End the audit log; connections of this wall can't send statements after that."""
         self._background.close()
+        self._underway.close()
         if self.recorder is not None:
             self.recorder.close()
         if "desk" in vars(self):

@@ -122,16 +122,19 @@ class FileLog:
         told_what = fragments.get(what) or self._fragment(what)
         more = members(moment) if moment is not None else b""
         kept = what.kept
-        with self._lock:
-            entry = Intent(self._clock(), told_who, told_what, more)
-            number = self._add(entry, not self._buffered or bool(kept))
-            if not self._synced and kept != "synced":
-                return number
-            file, mark = self._written()
+        number = None
         try:
+            with self._lock:
+                entry = Intent(self._clock(), told_who, told_what, more)
+                number = self._add(entry, not self._buffered or bool(kept))
+                if not self._synced and kept != "synced":
+                    return number
+                file, mark = self._written()
             sync(file, mark)
-        except AuditUnavailable:
-            self.outcome(number, Ended(status="abandoned"))
+        except BaseException:
+            # An interrupt too: whoever got no number can't tell the end of what has one.
+            if number is not None:
+                self.outcome(number, Ended(status="abandoned"))
             raise
         return number
 
@@ -257,6 +260,11 @@ class FileLog:
                 self._write()
             except AuditUnavailable:
                 del entries[place]
+                raise
+            except BaseException:
+                # Interrupted: it is written, or will be.
+                if isinstance(entry, Intent):
+                    self._ended.append(Outcome(entry.at, number, Ended(status="abandoned")))
                 raise
         return number
 
