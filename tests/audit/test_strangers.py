@@ -12,7 +12,7 @@ from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.log import FileLog
 from tracewall.audit.notes import Signer
-from tracewall.audit.record import FIRST_PREV, body, files, seal
+from tracewall.audit.record import FIRST_PREV, body, files, plain, seal
 from tracewall.audit.verify import records, verify
 from tracewall.events import Ended, What, Who
 
@@ -24,7 +24,7 @@ LATER = "20990101T000000.000000Z-1-aaaaaaaa.jsonl"
 
 def left(path: Path, *bodies: bytes) -> bytes:
     """Write the log of a process that died, and give its bytes."""
-    header: dict[str, Any] = {"format": 1, "writer": path.name.removesuffix(".jsonl"), "pid": 1}
+    header: dict[str, Any] = {"format": 1, "writer": ascii(path.name), "pid": 1}
     lines, _ = seal(0, FIRST_PREV, [(1.0, each) for each in (body("opened", header), *bodies)])
     path.write_bytes(lines)
     return lines
@@ -72,6 +72,21 @@ def test_what_is_no_file_stops_nothing(tmp_path: Path, kind: str, suffix: str) -
     assert not (tmp_path / DEAD).exists()
     assert any(record["kind"] == "unreadable" for record in records(tmp_path))
     assert {file.file: file.ok for file in verify(tmp_path).files}[BEFORE] is False
+
+
+@pytest.mark.parametrize("name", ["0.jsonl", "-.jsonl", ".jsonl", "0-1.jsonl", "\udce9.jsonl"])
+def test_a_file_of_another_name_stops_nothing(tmp_path: Path, name: str) -> None:
+    """Somebody's copy among the logs keeps no dead log from being ended."""
+    left(tmp_path / name)
+    left(tmp_path / DEAD)
+    with FileLog(tmp_path):
+        pass
+    assert b'"recovered"' in (tmp_path / DEAD).read_bytes()
+    (tmp_path / name).write_bytes(b"nothing\n")
+    with FileLog(tmp_path):
+        pass
+    report = verify(tmp_path)
+    assert not report.ok and plain(report) and all(map(plain, records(tmp_path)))
 
 
 def test_a_retirement_counts_only_where_it_is_signed_for(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def delete(chosen: list[Path]) -> Iterator[str]:
         try:
             path.unlink()
         except OSError:
-            yield path.name
+            yield plain_name(path)
 
 
 def _head(path: Path) -> Head | None:

@@ -138,8 +138,9 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def plain_name(path: Path) -> str:
-    """Give the name that a log file was written under, packed or not."""
-    return path.name.removesuffix(".gz")
+    """Give the name that a log file was written under, packed or not; always Unicode."""
+    name = path.name.removesuffix(".gz")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def files(path: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tracewall.audit.locks import abandoned, ordinary, still_named
 from tracewall.audit.notes import Signer, checkpoint
-from tracewall.audit.record import SUFFIX, Head, body, digest, files, seal
+from tracewall.audit.record import SUFFIX, Head, body, digest, files, plain_name, seal
 from tracewall.audit.verify import FileReport, check
 from tracewall.events import Ended
 
@@ -33,7 +33,7 @@ def recover(directory: Path, *, own: str, at: float, signer: Signer | None = Non
     """
     named = [path for path in files(directory) if path.name.endswith(SUFFIX) and path.name != own]
     plain = [path for path in named if ordinary(path)]
-    yield from (path.name for path in named if not ordinary(path))
+    yield from (plain_name(path) for path in named if not ordinary(path))
     for path in plain:
         if _is_closed(path):
             continue
@@ -42,7 +42,7 @@ def recover(directory: Path, *, own: str, at: float, signer: Signer | None = Non
                 continue
             (report, *_) = _reports(path, plain)
             if report.fault is not None:
-                yield path.name
+                yield plain_name(path)
             elif not report.closed and report.head is not None and still_named(fd, path):
                 _end(fd, report, at, signer)
 
@@ -71,9 +71,9 @@ def _end(fd: int, report: FileReport, at: float, signer: Signer | None) -> None:
 
 def _reports(path: Path, others: Iterable[Path]) -> list[FileReport]:
     """Verify a file, with those of the same process: an outcome may be in a later one."""
-    process = path.name.split("-")[1]
-    kin = [other for other in others if other.name.split("-")[1:2] == [process] and other != path]
-    return [report for report in check([path, *kin]).files if report.file == path.name]
+    process = path.name.split("-")[1:2]
+    kin = [other for other in others if other.name.split("-")[1:2] == process and other != path]
+    return [report for report in check([path, *kin]).files if report.file == plain_name(path)]
 
 
 def _is_closed(path: Path) -> bool:

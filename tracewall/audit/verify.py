@@ -158,10 +158,10 @@ def records(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
     for file in files(Path(path)):
         if not file.is_file() and Path(path).is_dir():
             # A pipe of that name would be waited for.
-            yield {"kind": "unreadable", "file": file.name, "line": 0}
+            yield {"kind": "unreadable", "file": plain_name(file), "line": 0}
             continue
         for number, line in enumerate(lines(file), 1):
-            yield _mapping(line) or {"kind": "unreadable", "file": file.name, "line": number}
+            yield _mapping(line) or {"kind": "unreadable", "file": plain_name(file), "line": number}
 
 
 def _mapping(line: bytes) -> dict[str, Any] | None:
