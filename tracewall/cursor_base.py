@@ -36,7 +36,7 @@ from tracewall.rows import GuardedTransformer, Transformer, masked_columns
 from tracewall.sending import break_if_stuck, check_pins, check_types
 from tracewall.session import Admission, Session
 from tracewall.sql.statement import is_empty
-from tracewall.waist import check, drift
+from tracewall.waist import check, drift, overridden
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
@@ -56,6 +56,12 @@ class GuardedCursor(CopyDoor[Row], Queueing):
     _plain: Any = None
     _taped: bool = False
     _owners: list[tuple[PGresult, Admission, Any]] | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a class that would look on while results are set. Raises TypeError."""
+        super().__init_subclass__(**options)
+        if wrong := overridden(cls):
+            raise TypeError(f"a guarded cursor keeps psycopg's own {', '.join(wrong)}")
 
     def _guarded_by(self) -> Session:
         session: Session | None = self._conn._session

@@ -24,6 +24,7 @@ from tracewall.errors import Forbidden
 from tracewall.handover import turn_over_gen
 from tracewall.learning import confirm_gen
 from tracewall.session import Admission
+from tracewall.waist import PINNED
 
 try:
     from psycopg._server_cursor_base import ServerCursorMixin
@@ -163,7 +164,8 @@ def adopted(kind: type[Any], doors: type[Any]) -> type[Any]:
     if issubclass(kind, GuardedCursor):
         return kind
     if (kind, doors) not in _ADOPTED:
-        namespace = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+        # What the class has of its own for these would be shown raw results.
+        namespace = {**PINNED, "__module__": kind.__module__, "__doc__": kind.__doc__}
         guards = (GuardedServerCursor,) if issubclass(kind, ServerCursorMixin) else ()
         made = type(kind.__name__, (*guards, doors, kind), namespace)
         _ADOPTED[kind, doors] = made

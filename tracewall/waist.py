@@ -7,6 +7,9 @@ psycopg move one of those places, the import fails: a guard that is not called i
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import psycopg
 from psycopg._connection_base import BaseConnection
@@ -43,6 +46,20 @@ _WAIST: dict[type, dict[str, tuple[str, ...]]] = {
         "_make_declare_statement": ("query",),
     },
 }
+
+
+PINNED: Mapping[str, Any] = MappingProxyType(
+    {name: vars(BaseCursor)[name] for name in BaseCursor.__slots__ if name[:2] != "__"}
+    | {name: vars(object)[name] for name in ("__getattribute__", "__setattr__", "__delattr__")}
+)
+"""Where psycopg's cursors keep what is theirs, results among it: no class made from one may
+look on while that is set."""
+
+
+def overridden(kind: type) -> list[str]:
+    """Give the names of `PINNED` that a class has something of its own for."""
+    first = {name: next(vars(k)[name] for k in kind.__mro__ if name in vars(k)) for name in PINNED}
+    return [name for name, own in PINNED.items() if first[name] is not own]
 
 
 def drift() -> list[str]:
