@@ -14,6 +14,7 @@ from tracewall.audit.record import Head
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
+from tracewall.cli.audit_database import fetch, migration
 from tracewall.cli.audit_read import erase, export, search, tail
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 
@@ -105,7 +106,7 @@ def keygen(name: str, out: Path | None) -> None:
     click.echo(f"public key: {signer.public}", err=True)
 
 
-for command in (erase, export, search, tail):
+for command in (erase, export, fetch, migration, search, tail):
     audit.add_command(command)
 
 
