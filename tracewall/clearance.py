@@ -109,10 +109,10 @@ class Clearance:
             Forbidden: they can't, for nobody would know what they are asked.
         """
         what = ""
-        if pipeline:
-            what = "in a pipeline"
-        elif self.door == "executemany":
+        if self.door == "executemany":
             what = "for a batch: use execute()"
+        elif pipeline:
+            what = "in a pipeline"
         elif self.changes and self.door != "execute":
             what = f"for what changes rows by {self.door}(): use execute()"
         if what:

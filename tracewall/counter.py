@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tracewall.approval.desk import Desk
+from tracewall.approval.postgres import PostgresStore
 from tracewall.approval.sqlite import SqliteStore
 from tracewall.approval.store import Store
 from tracewall.errors import PolicyError
@@ -34,6 +35,11 @@ def store_of(policy: Policy) -> Store:
         StoreUnavailable: it can't be used.
         PolicyError: its password is not where the policy says.
     """
+    where = policy.approval
+    if where.conninfo:
+        what = "the password of the store of requests"
+        password = secret(policy, where.password_env, where.password_file, what)
+        return PostgresStore(where.conninfo, password)
     return SqliteStore(beside(policy, policy.approval.store))
 
 

@@ -18,8 +18,8 @@ from tracewall.asked import Pending
 from tracewall.errors import ApprovalRequired
 
 
-LOOK_SECONDS = 0.5
-"""How long one look at the store may wait for news: so long a cancellation may take."""
+LOOK_SECONDS = 2.0
+"""How long one look at the store may wait for news."""
 
 
 def permitted(conn: Any, found: Pending) -> Permit:

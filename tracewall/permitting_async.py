@@ -17,8 +17,8 @@ from tracewall.errors import ApprovalRequired
 if True:  # ASYNC
     import asyncio
 
-LOOK_SECONDS = 0.5
-"""How long one look at the store may wait for news: so long a cancellation may take."""
+LOOK_SECONDS = 2.0
+"""How long one look at the store may wait for news."""
 
 
 async def permitted(conn: Any, found: Pending) -> Permit:

@@ -14,7 +14,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 import tracewall
 from tracewall import Wall
 from tracewall.approval.desk import Case
+from tracewall.approval.migration import migration
+from tracewall.approval.postgres import PostgresStore
 from tracewall.approval.request import Person
+from tracewall.approval.sqlite import SqliteStore
 from tracewall.signing import Signer
 from tracewall.testing import TokenIssuer
 
@@ -116,6 +119,31 @@ class Clock:
         import time
 
         return time.time() + self.ahead
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def make_store(request: Any, scratch_dsn: str, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    """What opens a store of either kind; each call as another process would."""
+    if request.param == "sqlite":
+        yield lambda: SqliteStore(tmp_path / "store.db")
+        return
+    role = conninfo_to_dict(scratch_dsn)["dbname"] + "_store"
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        conn.execute(f"create role {role} login password 'pw'")
+        conn.execute(migration(role, role))
+    parts = {k: v for k, v in conninfo_to_dict(scratch_dsn).items() if k != "password"}
+    made: list[PostgresStore] = []
+
+    def opened() -> PostgresStore:
+        made.append(PostgresStore(make_conninfo(**{**parts, "user": role}), "pw"))
+        return made[-1]
+
+    yield opened
+    for store in made:
+        store.close()
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        conn.execute(f"drop owned by {role}")
+        conn.execute(f"drop role {role}")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -51,6 +52,7 @@ class Permit(msgspec.Struct, frozen=True):
     id: str
     act: Act
     rules: frozenset[str]
+    binding: str
     people: tuple[Person, ...] = ()
     glass_broken: bool = False
 
@@ -86,7 +88,7 @@ class Desk:
         keys: the public keys whose signatures on verdicts count.
         matches: tells whether a pattern of the policy matches a group.
         clock: gives the time, in seconds since the epoch.
-        tell: is told of each new request.
+        listeners: are told of each new request, in turn; what they raise is not heard.
     """
 
     def __init__(
@@ -96,13 +98,13 @@ class Desk:
         matches: Matches,
         *,
         clock: Callable[[], float] = time.time,
-        tell: Tell = lambda event, request: None,
+        listeners: Sequence[Tell] = (),
     ) -> None:
         self.store = store
         self._keys = tuple(keys)
         self._matches = matches
         self._clock = clock
-        self._told = tell
+        self.listeners = list(listeners)
         self._used: dict[str, None] = {}
 
     # --- who asks ---------------------------------------------------------------------
@@ -153,7 +155,7 @@ class Desk:
         self.store.add(made.id, digest(made), made.encoded(), made.expires_at, used=True)
         self._told("glass_broken", made)
         rules = frozenset(rule.rule for rule in requirements)
-        return Permit(made.id, act, rules, glass_broken=True)
+        return Permit(made.id, act, rules, made.binding, glass_broken=True)
 
     def _request(
         self,
@@ -201,7 +203,7 @@ class Desk:
             raise NotGranted("used", "the approval was used already, or taken back")
         self._used[id] = None
         rules = frozenset(rule.rule for rule in request.requirements)
-        return Permit(id, act, rules, case.standing.approved_by)
+        return Permit(id, act, rules, request.binding, case.standing.approved_by)
 
     def settle(self, permit: Permit, outcome: str) -> None:
         """Keep what became of a use: ``done``, ``failed`` or ``not sent``."""
@@ -214,6 +216,12 @@ class Desk:
     def is_pending(self, id: str) -> bool:
         """Tell whether a request waits still for somebody's decision."""
         return self._case(id).state == "pending"
+
+    def _told(self, event: str, request: Request) -> None:
+        for listener in self.listeners:
+            # The request is kept: whoever can't be told of it can still find it.
+            with suppress(Exception):
+                listener(event, request)
 
     # --- who decides ------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from tracewall.cli.approvals import approvals
 from tracewall.cli.audit import audit
 from tracewall.cli.check import check
 from tracewall.cli.demo import demo
@@ -31,7 +32,7 @@ def tracewall() -> None:
     """
 
 
-for each in (audit, check, demo, explain, rls, scan, schema, sessions, version):
+for each in (approvals, audit, check, demo, explain, rls, scan, schema, sessions, version):
     tracewall.add_command(each)
 
 

@@ -1,0 +1,295 @@
+"""``tracewall approvals``: see what waits for approval, and decide on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.text import Text
+
+from tracewall.approval.desk import Case, Desk, NotGranted
+from tracewall.approval.migration import migration
+from tracewall.approval.request import Parameter, Person
+from tracewall.approval.store import StoreUnavailable
+from tracewall.approval.verdict import Kind
+from tracewall.audit.setup import open_log
+from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.counter import desk_of
+from tracewall.errors import AuditUnavailable, PolicyError
+from tracewall.events import Incident, Who
+from tracewall.identity.principal import Principal, Rejection
+from tracewall.policy.load import load
+from tracewall.policy.model import Policy
+from tracewall.signing import BadKey, Signer
+from tracewall.trust import beside, verifier_of
+
+Answer = TypeVar("Answer")
+
+TOKEN_VARIABLE = "TRACEWALL_TOKEN"
+KEY_VARIABLE = "TRACEWALL_APPROVAL_KEY"
+_STYLES = {"pending": "bold yellow", "approved": "green", "done": "green", "unknown": "bold red"}
+_LOOK_SECONDS = 1.0
+
+_CONFIG = click.option(
+    "--config",
+    "policy",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="TRACEWALL_CONFIG",
+    show_envvar=True,
+    help="The policy file.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def approvals() -> None:
+    """See what waits for approval, and decide on it."""
+
+
+@approvals.command("list")
+@_CONFIG
+@_JSON
+@click.option("--all", "every", is_flag=True, help="Those that are decided or over, too.")
+def list_(policy: Path, as_json: bool, every: bool) -> None:
+    """List requests, newest first: those that wait, are approved, or are to be reviewed."""
+    desk = _desk(_policy(policy))
+    cases = [case for case in desk.cases() if every or _matters(case)]
+    if as_json:
+        plain(json.dumps([_as_json(case) for case in cases]))
+        return
+    for case in cases:
+        console().print(_line(case), soft_wrap=True)
+
+
+@approvals.command()
+@click.argument("id")
+@_CONFIG
+@_JSON
+def show(id: str, policy: Path, as_json: bool) -> None:
+    """Show a request: the statement, its parameters, what it touches, who asks and why."""
+    case = _case(_desk(_policy(policy)), id)
+    if as_json:
+        plain(json.dumps(_as_json(case)))
+        return
+    for line in _page(case):
+        console().print(line, soft_wrap=True)
+
+
+@approvals.command()
+@_CONFIG
+@_JSON
+@click.option("--timeout", type=float, default=0.0, help="End after so many seconds; 0: never.")
+def watch(policy: Path, as_json: bool, timeout: float) -> None:
+    """Print each request that comes to wait, until it is ended."""
+    desk, seen, started = _desk(_policy(policy)), set[str](), time.monotonic()
+    while not timeout or time.monotonic() - started < timeout:
+        for case in reversed(_asked(desk.cases)):
+            if case.state == "pending" and case.request.id not in seen:
+                seen.add(case.request.id)
+                if as_json:
+                    plain(json.dumps(_as_json(case)))
+                else:
+                    console().print(_line(case), soft_wrap=True)
+        time.sleep(min(_LOOK_SECONDS, timeout or _LOOK_SECONDS))
+
+
+@approvals.command("migration")
+@click.option("--asking", required=True, help="The role that walls log in as to the store.")
+@click.option("--deciding", default="", help="The role of approvers' tools.")
+def migration_(asking: str, deciding: str) -> None:
+    """Print the SQL that makes the store of requests in PostgreSQL, for its owner to run."""
+    plain(migration(asking, deciding))
+
+
+def _verdict(kind: Kind, help: str) -> None:
+    @click.argument("id")
+    @_CONFIG
+    @_JSON
+    @click.option("--reason", default="", help="Why; it is kept with the verdict.")
+    @click.option("--token-file", type=_FILE, help=f"Your token; else it is in {TOKEN_VARIABLE}.")
+    @click.option(
+        "--key-file", type=_FILE, help=f"The key to sign with; else it is in {KEY_VARIABLE}."
+    )
+    def decide(
+        id: str,
+        policy: Path,
+        as_json: bool,
+        reason: str,
+        token_file: Path | None,
+        key_file: Path | None,
+    ) -> None:
+        found = _policy(policy)
+        who = _approver(found, _secret(token_file, TOKEN_VARIABLE, "your token"))
+        signer = _signer(_secret(key_file, KEY_VARIABLE, "the key to sign with"))
+        case = _decide(found, id, kind, who, signer, reason)
+        if as_json:
+            plain(json.dumps(_as_json(case)))
+        else:
+            console().print(_line(case), soft_wrap=True)
+
+    approvals.command(kind, help=help)(decide)
+
+
+_verdict("approve", "Approve of a request, by your own token.")
+_verdict("deny", "Deny a request, by your own token: one denial ends it.")
+_verdict("revoke", "Take an approval or a request back, before it is used.")
+_verdict("review", "Close the review of what somebody did alone.")
+
+
+def _decide(
+    policy: Policy, id: str, kind: Kind, who: Principal, signer: Signer, reason: str
+) -> Case:
+    person = Person(who.issuer, who.subject)
+    desk = _desk(policy)
+    case = _case(desk, id)
+    told = f"{id} {kind} {case.request.binding}: {reason!r}"
+    whom = Who(issuer=who.issuer, subject=who.subject, session="", database="", role="")
+    try:
+        # Nothing is decided that can't be recorded.
+        with open_log(beside(policy, policy.audit.directory), policy.audit.durability) as log:
+            incident = Incident(kind="approval_decided", detail=told, who=whom, policy=policy.hash)
+            log.incident(incident)
+            return _asked(lambda: desk.decide(id, kind, person, who.groups, signer, reason))
+    except AuditUnavailable:
+        raise Refused("the decision can't be recorded, so it was not made") from None
+    except NotGranted as error:
+        raise Refused(str(error)) from None
+
+
+def _policy(path: Path) -> Policy:
+    try:
+        return load(path)
+    except PolicyError as error:
+        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
+        raise Missing(f"{where}: {error.message}", error.help) from None
+
+
+def _desk(policy: Policy) -> Desk:
+    try:
+        return _asked(lambda: desk_of(policy, None, time.time))
+    except PolicyError as error:
+        raise Missing(f"{error.path}: {error.message}", error.help) from None
+
+
+def _asked(ask: Callable[[], Answer]) -> Answer:
+    try:
+        return ask()
+    except StoreUnavailable as error:
+        raise Missing(f"requests are out of reach: {error}") from None
+
+
+def _case(desk: Desk, id: str) -> Case:
+    found = _asked(lambda: desk.case(id))
+    if found is None:
+        raise Refused("there is no request of this id")
+    return found
+
+
+def _secret(file: Path | None, variable: str, what: str) -> str:
+    found = file.read_text().strip() if file else os.environ.get(variable, "").strip()
+    if not found:
+        raise Missing(f"{what} is missing", f"put it into {variable} or name a file")
+    return found
+
+
+def _approver(policy: Policy, token: str) -> Principal:
+    verifier = verifier_of(policy, None)
+    verifier.refresh()
+    found = verifier.verify(token, time.time())
+    if isinstance(found, Rejection):
+        raise Refused(f"your token is refused: {found.message}")
+    if found.actors:
+        raise Refused("decisions are made in person: this token names somebody who acts for you")
+    return found
+
+
+def _signer(text: str) -> Signer:
+    try:
+        return Signer.parse(text)
+    except BadKey as error:
+        raise Missing(f"the key to sign with is {error}") from None
+
+
+def _matters(case: Case) -> bool:
+    return case.state in ("pending", "approved") or case.kept.review == "open"
+
+
+def _line(case: Case) -> Text:
+    request, review = case.request, case.kept.review == "open"
+    return Text.assemble(
+        (request.id, "bold"),
+        "  ",
+        (case.state, _STYLES.get(case.state, "")),
+        ("  to be reviewed" if review else "", "bold red"),
+        f"  {safe(request.act.subject)}  {safe(request.shown.summary)}",
+        (f"  {safe(request.reason)}" if request.reason else "", "dim"),
+    )
+
+
+def _page(case: Case) -> list[Text]:
+    request, act = case.request, case.request.act
+    actors = ", ".join(actor.subject for actor in act.actors)
+    facts = {
+        "state": case.state + (", to be reviewed" if case.kept.review == "open" else ""),
+        "asked by": f"{act.subject} ({act.issuer})" + (f", by {actors}" if actors else ""),
+        "reason": request.reason,
+        "ticket": request.ticket,
+        "purpose": act.purpose,
+        "why asked": request.shown.why,
+        "touches": "; ".join(f"{n}: {', '.join(a)}" for n, a in request.shown.relations),
+        "masked": ", ".join(f"{name} ({rule})" for name, rule in request.shown.masked),
+        "reveals": ", ".join(act.reveal),
+        "rows at most": str(act.rows) if act.rows else "",
+        "where": f"{act.database} as {act.role}, search_path {act.search_path}",
+        "until": _time(case.standing.until),
+        "approved by": ", ".join(person.subject for person in case.standing.approved_by),
+        "lacking": ", ".join(f"{count} for {rule}" for rule, count in case.standing.lacking),
+        "binding": request.binding,
+    }
+    lines = [Text(request.id, "bold")]
+    lines += [
+        Text.assemble((f"  {name}: ", "bold"), safe(value))
+        for name, value in facts.items()
+        if value
+    ]
+    lines.append(Text("  any statement of this shape" if act.shape else "  statement", "bold"))
+    lines += [Text(f"    {line}") for line in safe(request.statement, lines=True).split("\n")]
+    lines += [
+        Text(f"    ${at} = {safe(_value(each))}") for at, each in enumerate(act.parameters, start=1)
+    ]
+    return lines
+
+
+def _value(parameter: Parameter) -> str:
+    value = parameter.bytes
+    if value is None:
+        return "NULL"
+    if not parameter.format:
+        return repr(value.decode("utf-8", "backslashreplace"))
+    whole = parameter.type in (20, 21, 23)
+    return str(int.from_bytes(value, signed=True)) if whole else f"\\x{value.hex()}"
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
+
+
+def _as_json(case: Case) -> dict[str, object]:
+    request = json.loads(case.request.encoded())[2]
+    return {
+        "state": case.state,
+        "until": case.standing.until,
+        "approved_by": [person.subject for person in case.standing.approved_by],
+        "lacking": dict(case.standing.lacking),
+        "review": case.kept.review,
+        "binding": case.request.binding,
+        "request": request,
+    }
