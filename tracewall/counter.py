@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 from tracewall.approval.desk import Desk
 from tracewall.approval.postgres import PostgresStore
 from tracewall.approval.sqlite import SqliteStore
 from tracewall.approval.store import Store
-from tracewall.errors import PolicyError
 from tracewall.policy.glob import Glob
 from tracewall.policy.model import Policy
 from tracewall.signing import PublicKey
-from tracewall.trust import beside
+from tracewall.trust import beside, from_file, from_variable
 
 
 def desk_of(policy: Policy, store: Store | None, clock: Callable[[], float]) -> Desk:
@@ -38,8 +35,9 @@ def store_of(policy: Policy) -> Store:
     where = policy.approval
     if where.conninfo:
         what = "the password of the store of requests"
-        password = secret(policy, where.password_env, where.password_file, what)
-        return PostgresStore(where.conninfo, password)
+        return PostgresStore(
+            where.conninfo, secret(policy, where.password_env, where.password_file, what)
+        )
     return SqliteStore(beside(policy, policy.approval.store))
 
 
@@ -55,19 +53,5 @@ def secret(policy: Policy, env: str, file: str, what: str) -> str:
         PolicyError: it is not there.
     """
     if env:
-        found = os.environ.get(env, "")
-    elif file:
-        found = _read(beside(policy, file))
-    else:
-        return ""
-    if not found:
-        where = env or file
-        raise PolicyError(f"{what} is missing", path=where, help="it is not in its place")
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().rstrip("\r\n")
-    except OSError:
-        return ""
+        return from_variable(env, what)
+    return from_file(beside(policy, file), what) if file else ""

@@ -16,10 +16,7 @@ from types import TracebackType
 from tracewall.approval.desk import Desk
 from tracewall.approval.store import Store
 from tracewall.audit.anchor import Anchor
-from tracewall.audit.keeping import Keeping
-from tracewall.audit.notes import BadKey
 from tracewall.audit.people import People
-from tracewall.audit.setup import open_log
 from tracewall.audit.store import AuditLog
 from tracewall.bearer import Acting, Bearer, acting
 from tracewall.counter import desk_of
@@ -29,6 +26,7 @@ from tracewall.identity.background import Background
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
+from tracewall.logbook import log_of
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
@@ -153,7 +151,7 @@ class Wall:
         verifier.refresh()
         check_files(policy, verifier)
         shield = Shield(policy, keyring(policy, mask_key))
-        log = audit or _log(policy, anchors)
+        log = audit or log_of(policy, anchors)
         log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         made = telemetry or Telemetry()
         recorder = recorder_of(policy, log)
@@ -362,35 +360,3 @@ class Wall:
 
 
 _LOADED: dict[str, Wall] = {}
-
-
-def _log(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
-    """Open the log that a policy asks for."""
-    settings, what = policy.audit, "the key that signs checkpoints"
-    key = None
-    if settings.signing_key_env:
-        key = from_variable(settings.signing_key_env, what)
-    elif settings.signing_key_file:
-        key = from_file(beside(policy, settings.signing_key_file), what)
-    try:
-        return open_log(
-            beside(policy, settings.directory),
-            settings.durability,
-            signing_key=key,
-            records=settings.checkpoint_records,
-            seconds=settings.checkpoint_interval,
-            anchor_file=beside(policy, settings.anchor_file) if settings.anchor_file else None,
-            anchor_url=settings.anchor_url,
-            anchors=tuple(anchors),
-            keeping=Keeping(
-                rotate_bytes=settings.rotate_size,
-                rotate_seconds=settings.rotate_interval,
-                keep_seconds=settings.keep_for,
-                keep_bytes=settings.keep_size,
-                pack=settings.pack,
-            ),
-        )
-    except BadKey as ex:
-        where = settings.signing_key_env or settings.signing_key_file or policy.path
-        help = "tracewall audit keygen NAME makes one"
-        raise PolicyError(f"{what}: {ex}", path=where, help=help) from None
