@@ -377,3 +377,13 @@ def test_a_moment_is_cut_the_same_in_every_zone(moment: Any, offset: int, unit: 
     method = Method("date", unit=unit)
     elsewhere = moment.astimezone(timezone(timedelta(seconds=offset)))
     assert mask(method, elsewhere) == mask(method, moment)
+
+
+@pytest.mark.parametrize("bucket", [1000.0, 0.5, 1e20])
+def test_a_bucket_tells_nothing_of_the_digits(bucket: float) -> None:
+    """Numbers of one bucket look the same, however many digits they were written with."""
+    mask = masker(Method("number", bucket=bucket), b"", "p")
+    for low, high in (("0", "0.4999999"), ("1e-300", "0.1"), ("-0.25", "-0.0001")):
+        assert str(mask(Decimal(low))) == str(mask(Decimal(high)))
+    assert mask(Decimal("-1e-300")) == -Decimal(repr(bucket))
+    assert mask(Decimal("9" * 400 + ".75")) <= Decimal("9" * 400 + ".75")

@@ -341,8 +341,8 @@ def _date(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
 
 def _number(method: Method, key: bytes, purpose: str, mark: Mark) -> Forms:
     bucket = method.bucket
-    exact = Decimal(repr(bucket))
     whole = int(bucket) if bucket == int(bucket) else 0
+    exact = Decimal(whole) if whole else Decimal(repr(bucket))
 
     def integer(value: int) -> int:
         # A bucket with a fraction is rounded down to a whole number once more.
@@ -366,7 +366,8 @@ def _floored(value: Decimal, bucket: Decimal) -> Decimal:
         # Enough for an exact remainder: a rounded quotient could round up.
         context.prec = digits + abs(value.adjusted()) + abs(bucket.adjusted()) + 8
         rest = value % bucket
-        return value - (rest + bucket if rest < 0 else rest)
+        # With the bucket's digits: how many the value has after the point would tell of it.
+        return (value - (rest + bucket if rest < 0 else rest)).quantize(bucket)
 
 
 _FORMS: Mapping[str, Callable[[Method, bytes, str, Mark], Forms]] = MappingProxyType(
