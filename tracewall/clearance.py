@@ -158,6 +158,10 @@ class Clearance:
                 raise self.session.refuse(admission, Forbidden(text))
             self.rules = tuple(rule for rule in self.rules if rule.name not in permit.rules)
             counted = tuple(rule for rule in counted if rule.name not in permit.rules)
+            if admission.take is not None:
+                people = [f"{person.issuer} {person.subject}" for person in permit.people]
+                rules = sorted(permit.rules)
+                admission.take.note("approval", request=permit.id, rules=rules, people=people)
         if permit is None and admission.said.approval:
             raise self.pend(act, self.rules, "", -1)
         if self.rules:
