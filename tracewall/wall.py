@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
+from typing import Any
 
 from tracewall.approval.desk import Desk
 from tracewall.approval.store import Store
@@ -202,7 +203,7 @@ class Wall:
 
     def bearer(self, token: str, purpose: str | None = None) -> Bearer:
         """Give what `identify`, `due` and `renew` take: a token, and what for. Checks nothing."""
-        return Bearer(self, token, purpose)
+        return Bearer(self, _exact(token), None if purpose is None else _exact(purpose))
 
     def acting(self) -> Bearer | None:
         """Give the bearer that this context acts under, if it acts under this wall."""
@@ -307,7 +308,7 @@ class Wall:
         known = catalog or next(reversed(self._catalogs.values()), None)
         if known is None:
             raise OperationalError("no connection of this wall has read the catalog yet")
-        found = self.identify(Bearer(self, who)) if isinstance(who, str) else who
+        found = self.identify(self.bearer(who)) if isinstance(who, str) else who
         if isinstance(found, Rejection):
             return Decision("forbidden", "token", found.message, policy_hash=self.policy.hash)
         judge = self.judge_for(known, found.groups, found.actor_groups)
@@ -360,3 +361,8 @@ class Wall:
 
 
 _LOADED: dict[str, Wall] = {}
+
+
+def _exact(text: Any) -> Any:
+    """Give a text that is no subclass: what is remembered is found by its own hash and letters."""
+    return str.__str__(text) if isinstance(text, str) else text

@@ -51,6 +51,28 @@ def who(wall: Wall) -> str:
     return found.subject if isinstance(found, Principal) else ""
 
 
+def test_a_text_that_claims_to_be_another_is_not_that_persons_token(
+    wall: Wall, issuer: TokenIssuer
+) -> None:
+    """Who is remembered is found by a token's letters, not by what an object says of itself."""
+    good = token(issuer, "ana")
+
+    class Alike(str):
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash(good)
+
+    with wall.acting_as(good):
+        assert who(wall) == "ana"
+    for purpose in (None, Alike("x")):
+        with wall.acting_as(Alike("no token"), purpose):
+            assert who(wall) == ""
+    with wall.acting_as(Alike(good)):
+        assert who(wall) == "ana"
+
+
 # WSGI
 
 
