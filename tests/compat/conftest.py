@@ -1,7 +1,7 @@
 """How the suites of others are run: twice, with plain psycopg and guarded, each in a process.
 
 - ``--compat-whole``: all of SQLAlchemy's compliance suite, not only what takes seconds.
-- ``--psycopg-checkout FOLDER``: psycopg's own suite, from a checkout of the tag of the
+- ``--psycopg-checkout=FOLDER``: psycopg's own suite, from a checkout of the tag of the
   version that is installed. It needs what psycopg's ``test`` extra installs.
 """
 
