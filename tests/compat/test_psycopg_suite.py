@@ -33,7 +33,6 @@ def test_every_difference_is_explained(
     folder = request.config.getoption("--psycopg-checkout", default=None)
     if not folder:
         pytest.skip("--psycopg-checkout names no checkout of psycopg")
-    checkout = Path(folder).resolve()
     begin = partial(_begin, run, scratch_dsn, tmp_path, Path(folder).resolve())
     plain, guarded = begin("plain", "tests"), begin("guarded", "tests", "-p", "swap")
     suspects = {case for case in lost(plain, guarded) if case.split("[")[0] not in DIFFERENT}
