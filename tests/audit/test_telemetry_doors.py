@@ -1,0 +1,172 @@
+"""Spans of a real connection: one for each door, below the caller's, no value in any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv.attributes import db_attributes, error_attributes, server_attributes
+from opentelemetry.trace import SpanKind
+
+import tracewall
+from tracewall.telemetry import Telemetry
+from tracewall.testing import Bench
+
+# https://opentelemetry.io/docs/specs/semconv/database/postgresql/, as the SDK's package of the
+# conventions has it; the rest is ours.
+CONVENTIONS = {
+    value
+    for module in (db_attributes, error_attributes, server_attributes)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, str)
+}
+POLICY = """
+version = 1
+[[issuers]]
+name = "test"
+issuer = "https://idp.test"
+audience = "api"
+keys = "jwks.json"
+[[grants]]
+groups = ["staff"]
+actions = ["select", "insert"]
+tables = ["public.things"]
+[[masks]]
+name = "words"
+columns = ["public.things.word"]
+method = "redact"
+"""
+
+
+class Seen:
+    """What was exported by a wall over a table of canaries."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.tracers = TracerProvider(shutdown_on_exit=False)
+        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.reader = InMemoryMetricReader()
+        self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
+        self.telemetry = Telemetry(self.tracers, self.meters)
+
+    @property
+    def spans(self) -> Any:
+        return [span for span in self.exporter.get_finished_spans() if span.name != "request"]
+
+    @property
+    def names(self) -> list[str]:
+        return [span.name for span in self.spans]
+
+
+@pytest.fixture
+def seen() -> Iterator[Seen]:
+    made = Seen()
+    yield made
+    made.tracers.shutdown()
+    made.meters.shutdown()
+
+
+@pytest.fixture
+def bench(scratch_dsn: str, tmp_path: Path, seen: Seen) -> Iterator[Bench]:
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        conn.execute("create table things (id int primary key, word text)")
+        conn.execute("insert into things values (1, 'ROW-CANARY')")
+    (tmp_path / "policy.toml").write_text(POLICY)
+    path = tmp_path / "policy.toml"
+    with Bench.load(path, conninfo=scratch_dsn, telemetry=seen.telemetry) as bench:
+        yield bench
+
+
+def use_every_door(conn: Any) -> None:
+    """Send something by each door, and be refused."""
+    conn.execute("select word from things where word = %s", ("PARAM-CANARY",))
+    with conn.cursor() as cursor:
+        cursor.executemany("insert into things values (%s, 'LITERAL-CANARY')", [(2,), (3,)])
+        list(cursor.stream("select id from things"))
+        with cursor.copy("copy things (id) to stdout") as copy:
+            list(copy)
+    with conn.cursor("named") as cursor:
+        cursor.execute("select id from things").fetchall()
+    with conn.pipeline():
+        conn.execute("select 1")
+    conn.commit()
+    with pytest.raises(tracewall.Forbidden):
+        conn.execute("delete from things where word = 'LITERAL-CANARY'")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        conn.execute("insert into things values (1, 'ERROR-CANARY')")
+    conn.rollback()
+
+
+def test_every_door_has_its_span(bench: Bench, seen: Seen) -> None:
+    """execute, executemany, stream, COPY, server cursor, pipeline, commit, refusal, error."""
+    with bench.connect("staff") as conn:
+        use_every_door(conn)
+    for name in (
+        "SELECT public.things",
+        "INSERT public.things",
+        "COPY public.things",
+        "SELECT",
+        "COMMIT",
+        "ROLLBACK",
+        "DELETE public.things",
+    ):
+        assert name in seen.names, seen.names
+    assert all(span.kind is SpanKind.CLIENT for span in seen.spans)
+    assert seen.names.count("INSERT public.things") == 2
+    failed = {s.attributes["error.type"] for s in seen.spans if not s.status.is_ok}
+    assert failed == {"Forbidden", "UniqueViolation"}
+
+
+def test_attributes_are_the_conventions_or_ours(bench: Bench, seen: Seen) -> None:
+    """No name is made up, neither on spans nor in the metric."""
+    with bench.connect("staff") as conn:
+        use_every_door(conn)
+    data = seen.reader.get_metrics_data()
+    assert data is not None
+    (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
+    told = [point.attributes for point in metric.data.data_points]
+    names = {name for given in (*told, *(s.attributes for s in seen.spans)) for name in given}
+    assert {name for name in names if not name.startswith("tracewall.")} <= CONVENTIONS
+    assert not any(name.startswith("tracewall.") for given in told for name in given)
+
+
+def test_no_value_is_in_what_is_exported_or_recorded(bench: Bench, seen: Seen) -> None:
+    """Canaries in literals, parameters, rows and errors are in no span, metric or file."""
+    with bench.connect("staff") as conn:
+        use_every_door(conn)
+    data = seen.reader.get_metrics_data()
+    assert data is not None
+    exported = "".join(span.to_json() for span in seen.spans) + data.to_json()
+    assert "CANARY" not in exported
+    bench.wall.audit.flush()
+    for path in bench.audit.rglob("*"):
+        assert path.is_dir() or b"CANARY" not in path.read_bytes()
+
+
+def test_spans_are_below_the_callers(bench: Bench, seen: Seen) -> None:
+    """The caller's context is the parent of each span, the commit's too."""
+    tracer = seen.tracers.get_tracer("test")
+    with bench.connect("staff") as conn, tracer.start_as_current_span("request") as request:
+        conn.execute("select id from things")
+        conn.commit()
+    assert seen.names == ["SELECT public.things", "COMMIT"]
+    above = request.get_span_context()
+    for span in seen.spans:
+        assert span.parent is not None and span.parent.span_id == above.span_id
+        assert span.context.trace_id == above.trace_id
+
+
+def test_a_span_leads_to_its_records(bench: Bench, seen: Seen) -> None:
+    """The session on a span is that of the record."""
+    with bench.connect("staff", autocommit=True) as conn:
+        conn.execute("select id from things")
+    (span,) = seen.spans
+    assert f'"session":"{span.attributes["tracewall.session"]}"' in bench.recorded()
