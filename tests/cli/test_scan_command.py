@@ -152,6 +152,9 @@ def test_a_connection_string_that_cant_be_read_is_not_quoted(run: Any) -> None:
     result = run("scan", "host=localhost password=correct horse")
     assert result.exit_code == 2
     assert "horse" not in result.output
+    result = run("scan", "postgresql://somebody:battery@staple@host.invalid/db")
+    assert result.exit_code == 2
+    assert "staple" not in result.output and "battery" not in result.output
 
 
 NAMES = [

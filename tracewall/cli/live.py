@@ -5,6 +5,8 @@ Only the catalog is read, in a transaction that can't write.
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -12,6 +14,9 @@ from tracewall.sql.catalog import QUERIES, Catalog, read
 
 TIMEOUT = 10
 """How many seconds the server may take to answer a call."""
+
+
+_BEFORE_AT = re.compile(r"[^\s'\"]*@")
 
 
 class Unreachable(Exception):
@@ -35,11 +40,12 @@ def catalog(dsn: str) -> Catalog:
 def why(error: psycopg.Error) -> str:
     """Say why a server can't be asked.
 
-    libpq's own words on a connection string quote what it could not read: perhaps a password.
+    libpq's own words on a connection string quote what it could not read: perhaps a password,
+    or, before an at-sign in a host's name, the rest of one.
     """
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
         return "the connection string can't be read"
-    return str(error).strip() or type(error).__name__
+    return _BEFORE_AT.sub("...@", str(error).strip()) or type(error).__name__
 
 
 def user(conninfo: str) -> str:
