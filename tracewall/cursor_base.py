@@ -87,7 +87,8 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         try:
             if admission.holder is not session.holder:
                 yield from turn_over_gen(conn, admission)
-            yield from clear_gen(self, rendered, admission, "execute")
+            if not admission.cleared:
+                yield from clear_gen(self, rendered, admission, "execute")
             if not conn._autocommit:
                 yield from BaseConnection._start_query(conn)
             sending = self._maybe_prepare_gen(rendered, prepare=prepare, binary=binary)
