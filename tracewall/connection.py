@@ -26,7 +26,7 @@ from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.permitting import required
-from tracewall.sending import broken_off
+from tracewall.sending import broken_off, check_process, let_go
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -200,6 +200,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
+        check_process(self)
         try:
             if session is not None and session.caller.stale():
                 _renew(session)
@@ -248,6 +249,8 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         """Close the connection, after what the audit log still holds back is written."""
         returns = getattr(getattr(self, "_pool", None), "close_returns", False)
         session = None if returns else self._session
+        if session is not None and session.is_forked():
+            let_go(self)
         try:
             if session is not None and self.closed:
                 session.abandon()

@@ -23,7 +23,7 @@ from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.permitting_async import required
-from tracewall.sending import broken_off
+from tracewall.sending import broken_off, check_process, let_go
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -213,6 +213,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
+        check_process(self)
         try:
             if session is not None and session.caller.stale():
                 await _renew(session)
@@ -261,6 +262,8 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         """Close the connection, after what the audit log still holds back is written."""
         returns = getattr(getattr(self, "_pool", None), "close_returns", False)
         session = None if returns else self._session
+        if session is not None and session.is_forked():
+            let_go(self)
         try:
             if session is not None and self.closed:
                 session.abandon()

@@ -173,10 +173,14 @@ class Ledger:
         if sqlstate in _MISFITS:
             self.known.doubt()
 
+    def is_forked(self) -> bool:
+        """Tell whether this process is a child of the one that the connection was made in."""
+        return os.getpid() != self._process
+
     def abandon(self, *, queued: bool = False) -> None:
         """Record that nobody will see how statements end: all that are underway, or `queued`."""
         # The child of a fork has them from its parent, who will tell.
-        if os.getpid() == self._process:
+        if not self.is_forked():
             for admission in list(self._open):
                 if admission.queued or not queued:
                     self.unsure(admission)

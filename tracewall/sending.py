@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
-from psycopg.pq import TransactionStatus
+from psycopg import errors as e
+from psycopg.pq import ConnStatus, TransactionStatus
 
 from tracewall.errors import Forbidden, TokenRejected
 
@@ -26,6 +28,9 @@ _LOOKING_UP = frozenset(
 The server looks up what a parameter of such a type names, so that its error would tell
 what exists.
 """
+
+_LEFT_OPEN = frozenset({("_exit_gen", "GEN_CREATED"), ("_enter_gen", "GEN_CLOSED")})
+"""psycopg's generators that begin and end transactions and pipelines, where interrupted."""
 
 REPORTED = ((b"standard_conforming_strings", b"on"), (b"client_encoding", b"UTF8"))
 """What judging depends on and the server reports by itself, with the value that is pinned."""
@@ -94,16 +99,43 @@ def broken_off(conn: Any, generator: Any, error: BaseException) -> None:
     end by their door.
     """
     code = getattr(generator, "gi_code", None)
-    # The end of a transaction that never began leaves the count of them wrong.
-    died = _is_new(generator) and code is not None and code.co_name == "_exit_gen"
+    # An end of a transaction that never ran leaves the count of them wrong, and so does a
+    # beginning that nobody knows to have succeeded.
+    died = (code and code.co_name, _state(generator)) in _LEFT_OPEN
     died = died or any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
     flowing = conn._flowing is not None and not conn._flowing.ended
     if died and not flowing and not isinstance(error, Exception):
         conn._wire.finish()
 
 
-def _is_new(generator: Any) -> bool:
-    return inspect.isgenerator(generator) and inspect.getgeneratorstate(generator) == "GEN_CREATED"
+def _state(generator: Any) -> str:
+    return inspect.getgeneratorstate(generator) if inspect.isgenerator(generator) else ""
+
+
+def check_process(conn: Any) -> None:
+    """Return in the process that a connection was made in; in the child of a fork let it go.
+
+    Two processes at one connection would take each other's rows. The server hears nothing
+    of it, and the parent goes on.
+
+    Raises:
+        OperationalError: this is the child of a fork.
+    """
+    session = conn._session
+    if session is not None and session.is_forked():
+        let_go(conn)
+        raise e.OperationalError(
+            "the connection belongs to the process that this one was forked from; connect anew"
+        )
+
+
+def let_go(conn: Any) -> None:
+    """Close a connection without a word to the server."""
+    if conn._wire.status == ConnStatus.OK:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, conn._wire.socket)
+        os.close(nowhere)
+        conn._wire.finish()
 
 
 def break_if_stuck(conn: Any) -> None:
