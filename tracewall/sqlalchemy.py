@@ -16,12 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import psycopg
-from psycopg.pq import ExecStatus
 from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql.psycopg import (
     PGDialect_psycopg,
     PGDialectAsync_psycopg,
-    PsycopgAdaptDBAPI,
 )
 
 import tracewall
@@ -73,4 +71,9 @@ class AsyncTracewallDialect(TracewallDialect, PGDialectAsync_psycopg):
     @classmethod
     def import_dbapi(cls) -> Any:
         """Give the DB-API module that SQLAlchemy makes of an asynchronous one: tracewall."""
-        return PsycopgAdaptDBAPI(_module(), ExecStatus)
+        made: Any = PGDialectAsync_psycopg.import_dbapi()  # type: ignore[no-untyped-call]
+        module = _module()
+        vars(made).update({name: own for name, own in vars(module).items() if name != "connect"})
+        # 2.0 has the module by the first name only.
+        made.psycopg = made.driver = module
+        return made
