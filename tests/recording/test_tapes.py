@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracewall.errors import PolicyError
+from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.policy.load import loads
 from tracewall.recording.folder import Folder
 from tracewall.recording.reader import Proof, Reading
+from tracewall.recording.recorder import Recorder, Terms
 from tracewall.recording.sealing import Sealed, identities, recipients
 from tracewall.recording.store import prunable
 from tracewall.recording.tape import Tape
@@ -226,3 +227,30 @@ def test_a_policy_that_records_wrongly_is_refused(written: str, complaint: str) 
     with pytest.raises(PolicyError, match=complaint) as caught:
         loads(f"version = 1\n{written}")
     assert caught.value.line > 1
+
+
+def test_a_full_disk_is_not_filled_with_beginnings(tmp_path: Path) -> None:
+    """A recording whose first line can't be written leaves no file, however often it is tried."""
+
+    class Full(Folder):
+        def create(self, rule: str, session: str, *, sealed: bool) -> Any:
+            id, sink = super().create(rule, session, sealed=sealed)
+            sink.close()
+            return id, sink
+
+    told: list[str] = []
+    recorder = Recorder(Full(tmp_path), tell=lambda kind, detail: told.append(kind))
+    reel = recorder.reel(Terms("all", 1, 1, True), {"session": "s"})
+    for _ in range(3):
+        with pytest.raises(AuditUnavailable):
+            reel.take({})
+    assert not list(tmp_path.glob("*/*"))
+    assert told == ["recording_failed"]
+
+
+def test_only_plain_files_are_recordings(tmp_path: Path) -> None:
+    """A pipe or a link of a recording's name is neither waited for nor followed."""
+    (tmp_path / "all").mkdir()
+    os.mkfifo(tmp_path / "all" / "pipe.jsonl.gz")
+    (tmp_path / "all" / "link.jsonl.gz").symlink_to(__file__)
+    assert not list(Folder(tmp_path).entries())

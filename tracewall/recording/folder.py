@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,11 @@ class Folder:
         id = f"{begun}-{session[:8]}-{secrets.token_hex(4)}"
         return id, FileSink(home / f"{id}{SUFFIXES[sealed]}")
 
+    def discard(self, rule: str, id: str, *, sealed: bool) -> None:
+        """Delete a recording that could not be begun: it tells nothing."""
+        with contextlib.suppress(OSError):
+            (self.directory / rule / f"{id}{SUFFIXES[sealed]}").unlink()
+
     def entries(self) -> Iterator[Entry]:
         """Yield what there is, oldest first.
 
@@ -96,7 +102,10 @@ class Folder:
         """
         found = [path for suffix in SUFFIXES for path in self.directory.glob(f"*/*{suffix}")]
         for path in sorted(found, key=lambda path: path.name):
-            state = path.stat()
+            state = path.lstat()
+            if not stat.S_ISREG(state.st_mode):
+                # A pipe of that name would be waited for, a link leads elsewhere.
+                continue
             id = path.name.partition(".jsonl")[0]
             held = (path.parent / f"{id}{HOLD}").exists()
             yield Entry(

@@ -45,6 +45,10 @@ class Shelf(Protocol):
         """
         ...
 
+    def discard(self, rule: str, id: str, *, sealed: bool) -> None:
+        """Delete a recording that could not be begun."""
+        ...
+
 
 class Recorder:
     """Begins recordings for all sessions of a wall, and closes what is left of them.
@@ -89,6 +93,8 @@ class Recorder:
             tape = Tape(Sealed(sink, self._to) if self._to else sink, told)
         except BaseException:
             sink.close()
+            # A full disk is not to be filled with beginnings.
+            self._shelf.discard(rule, id, sealed=bool(self._to))
             raise
         self._tell("recording_began", f"{rule}/{id}")
         return id, tape
