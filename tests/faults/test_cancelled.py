@@ -1,0 +1,224 @@
+"""Tasks that are cancelled, and programs that are interrupted, at each place where they can be."""
+
+from __future__ import annotations
+
+import asyncio
+import dis
+import gc
+import random
+import sys
+import traceback
+import types
+from collections.abc import Coroutine, Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from faults_doors import DOORS as SYNC_DOORS
+from faults_doors_async import DOORS
+from psycopg.transaction import OutOfOrderTransactionNesting as Disorder
+
+import tracewall
+from tracewall import AsyncConnection, Connection
+
+ROOM = str(Path(tracewall.__file__).parent)
+
+
+@types.coroutine
+def cancelled_at(
+    coroutine: Coroutine[Any, Any, Any], place: int, then: int | None = None
+) -> Generator[Any, Any, Any]:
+    """Run a coroutine, its task cancelled where it awaits for the place-th time (from 0).
+
+    With `then` it is cancelled once more, so many awaits later.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    places = {place} if then is None else {place, place + 1 + then}
+    step, thrown = 0, None
+    while True:
+        try:
+            awaited = coroutine.send(None) if thrown is None else coroutine.throw(thrown)
+        except StopIteration as stop:
+            return stop.value
+        if step in places:
+            task.cancel()
+        step, thrown = step + 1, None
+        try:
+            yield awaited
+        except BaseException as ex:
+            thrown = ex
+
+
+async def ran(coroutine: Coroutine[Any, Any, Any], place: int, then: int | None = None) -> Any:
+    """Give what came of a coroutine that was cancelled somewhere, or the exception."""
+
+    async def run() -> Any:
+        return await cancelled_at(coroutine, place, then)
+
+    task = asyncio.create_task(run())
+    (found,) = await asyncio.gather(task, return_exceptions=True)
+    return found
+
+
+async def hold(conn: Any) -> None:
+    """Hold a connection to being usable or broken."""
+    if not conn.closed:
+        await conn.rollback()
+        rows = await (await conn.execute("select id, card from shop.orders limit 3")).fetchall()
+        assert len(rows) == 3
+        assert "CANARY" not in repr(rows)
+        await conn.rollback()
+    await conn.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
+@pytest.mark.parametrize("name", DOORS)
+async def test_a_task_may_be_cancelled_at_each_await(ground: Any, name: str) -> None:
+    """Wherever a task is cancelled in a door, its connection is usable or broken after that."""
+    for place in range(200):
+        conn = await AsyncConnection.connect(wall=ground.wall, token=ground.token())
+        found = await ran(DOORS[name](conn), place)
+        assert "CANARY" not in repr(found)
+        await hold(conn)
+        if not isinstance(found, asyncio.CancelledError):
+            assert isinstance(found, list), found
+            break
+    assert place > 1
+
+
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
+async def test_a_task_may_be_cancelled_twice(ground: Any) -> None:
+    """A second cancellation, while the first is dealt with, breaks nothing either."""
+    for name in ("execute", "streamed", "copied_out", "declared"):
+        for place in range(6):
+            conn = await AsyncConnection.connect(wall=ground.wall, token=ground.token())
+            found = await ran(DOORS[name](conn), place, then=place % 3)
+            assert "CANARY" not in repr(found)
+            await hold(conn)
+
+
+async def test_a_log_in_may_be_cancelled_at_each_await(ground: Any) -> None:
+    """A log-in that is cancelled leaves no connection behind."""
+    for place in range(200):
+        ground.wall._fingerprints.clear()
+        connecting = AsyncConnection.connect(wall=ground.wall, token=ground.token())
+        found = await ran(connecting, place)
+        if not isinstance(found, asyncio.CancelledError):
+            await hold(found)
+            break
+    assert place > 10
+    ground.until_alone()
+
+
+async def test_a_change_of_principal_may_be_cancelled_at_each_await(ground: Any) -> None:
+    """The next principal gets a clean connection or a closed one."""
+
+    async def change(conn: Any, token: str) -> Any:
+        with ground.wall.acting_as(token):
+            return await (await conn.execute("select id from shop.orders where id = 2")).fetchall()
+
+    tokens = [ground.token(subject=name) for name in ("ann", "bob")]
+    for place in range(200):
+        with ground.wall.acting_as(tokens[0]):
+            conn = await AsyncConnection.connect(wall=ground.wall, autocommit=True)
+            await conn.execute("select id from shop.orders where id = 1", prepare=True)
+        found = await ran(change(conn, tokens[1]), place)
+        if not conn.closed:
+            assert await change(conn, tokens[1]) == [(2,)]
+            names = await prepared_statements(ground, conn)
+            assert names == []
+        await conn.close()
+        if not isinstance(found, asyncio.CancelledError):
+            break
+    assert place > 1
+
+
+async def prepared_statements(ground: Any, conn: Any) -> list[Any]:
+    """Give the prepared statements that are left of an earlier principal."""
+    return [name for name in conn._prepared._names if name]
+
+
+class Interruption:
+    """Raises KeyboardInterrupt in the block where a signal may: after tracewall's calls of C code.
+
+    The place-th such call, from 0, is interrupted. Elsewhere the interpreter hands no signal
+    on in the middle of a function, but at its beginning and in loops.
+    """
+
+    def __init__(self, place: int) -> None:
+        self.place, self.come, self.where = place, 0, ""
+        self.called: Any = None
+
+    def __enter__(self) -> Interruption:
+        sys.settrace(self._call)
+        return self
+
+    def __exit__(self, *told: object) -> None:
+        sys.settrace(None)
+
+    def _call(self, frame: Any, event: str, argument: Any) -> Any:
+        self.called = None
+        if not frame.f_code.co_filename.startswith(ROOM):
+            return None
+        frame.f_trace_opcodes = True
+        return self._step
+
+    def _step(self, frame: Any, event: str, argument: Any) -> Any:
+        if event == "opcode":
+            if self.called is frame:
+                self._come(frame)
+            name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            self.called = frame if name.startswith("CALL") else None
+        return self._step
+
+    def _come(self, frame: Any) -> None:
+        if any(each.f_code.co_name == "__del__" for each, _ in traceback.walk_stack(frame)):
+            # There an interrupt is told to nobody, and breaks nothing off.
+            return
+        self.come += 1
+        if self.come > self.place:
+            sys.settrace(None)
+            self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            raise KeyboardInterrupt
+
+
+def usable_or_broken(conn: Any, where: str) -> None:
+    """Hold a connection to being usable or broken after an interrupt."""
+    if conn.lock.locked():
+        raise AssertionError(f"the connection is locked for ever after {where}")
+    with suppress(psycopg.Error):
+        foreign = psycopg.Cursor(conn).execute("select card from shop.orders limit 1")
+        assert "CANARY" not in repr(foreign.fetchall()), where
+    if not conn.closed:
+        conn.rollback()
+        rows = conn.execute("select id, card from shop.orders limit 3").fetchall()
+        assert (len(rows), "CANARY" in repr(rows)) == (3, False), where
+
+
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
+@pytest.mark.parametrize("name", ["execute", "prepared", "raw", "in_transaction"])
+def test_a_program_may_be_interrupted_anywhere(ground: Any, name: str) -> None:
+    """Ctrl-C anywhere in tracewall's code leaves a connection that is usable or broken."""
+    with Connection.connect(wall=ground.wall, token=ground.token()) as conn:
+        SYNC_DOORS[name](conn)
+        with Interruption(sys.maxsize) as counted:
+            SYNC_DOORS[name](conn)
+    chance, conn = random.Random(name), None
+    for place in sorted(chance.sample(range(counted.come), 8)):
+        if conn is None or conn.closed:
+            conn = Connection.connect(wall=ground.wall, token=ground.token())
+        found: list[Any] = []
+        with Interruption(place) as interruption, suppress(KeyboardInterrupt, Disorder):
+            found = SYNC_DOORS[name](conn)
+        assert "CANARY" not in repr(found), interruption.where
+        # Where it came while the record was written, that may show an intent as open.
+        ground.forgiven += bool(interruption.where)
+        usable_or_broken(conn, interruption.where)
+        if not conn.closed:
+            conn.rollback()
+    if conn is not None:
+        conn.close()
+    gc.collect()
