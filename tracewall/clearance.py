@@ -38,6 +38,7 @@ from tracewall.errors import (
     ApprovalRequired,
     AuditUnavailable,
     Forbidden,
+    PolicyError,
     TokenRejected,
     Withheld,
 )
@@ -214,6 +215,8 @@ def desk_of(session: Session) -> Desk:
         return session.wall.desk
     except StoreUnavailable as ex:
         reason = str(ex)
+    except PolicyError:
+        reason = "the policy's secrets are not in their place"
     raise Forbidden(f"nobody can be asked for approval: {reason}")
 
 
@@ -290,7 +293,7 @@ def claim(session: Session, id: str, act: Act, rules: tuple[Approval, ...]) -> P
 def settle(session: Session, permit: Permit, outcome: str) -> None:
     """Keep what became of a permit; where that fails, its outcome stays unknown."""
     try:
-        session.wall.desk.settle(permit, outcome)
+        desk_of(session).settle(permit, outcome)
     except StoreUnavailable:
         _record(
             session, None, Incident(kind="approval_unsettled", detail=f"{permit.id}: {outcome}")
@@ -312,7 +315,7 @@ def submit_late(session: Session, found: Pending) -> ApprovalRequired:
 def wait(session: Session, id: str, seconds: float) -> None:
     """Wait until something about a request may have changed, or so long."""
     try:
-        session.wall.desk.store.wait(id, seconds)
+        desk_of(session).store.wait(id, seconds)
     except StoreUnavailable:
         time.sleep(seconds)
 
@@ -333,7 +336,7 @@ def ending(conn: Any, error: BaseException) -> str:
 def is_pending(session: Session, id: str) -> bool:
     """Tell whether a request waits still; a store out of reach is asked again."""
     try:
-        return session.wall.desk.is_pending(id)
+        return desk_of(session).is_pending(id)
     except StoreUnavailable:
         return True
     except NotGranted:

@@ -28,6 +28,7 @@ version = 1
 conninfo = "{conninfo}"
 [approval]
 keys = ["{key}"]
+{settings}
 [[issuers]]
 name = "test"
 issuer = "https://idp.test"
@@ -70,10 +71,14 @@ class Office:
     conninfo: str
     clock: Callable[[], float]
     walls: list[Wall]
+    settings: str = ""
 
     def wall(self, rules: str = RULE, **options: Any) -> Wall:
         """Make a wall of a policy with these rules."""
-        text = HEAD.format(conninfo=self.conninfo, key=self.signer.public) + rules
+        text = (
+            HEAD.format(conninfo=self.conninfo, key=self.signer.public, settings=self.settings)
+            + rules
+        )
         path = self.folder / "policy.toml"
         path.write_text(text)
         made = Wall.load(path, password=lambda: "pw", clock=self.clock, **options)

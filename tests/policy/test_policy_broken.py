@@ -11,6 +11,7 @@ import pytest
 
 from tracewall.errors import PolicyError
 from tracewall.policy.load import loads
+from tracewall.signing import Signer
 
 V = "version = 1\n"
 ISSUER = V + '[[issuers]]\nissuer = "i"\naudience = "a"\n'
@@ -382,7 +383,34 @@ FIRST = [
     Broken(V + "«[[masks]]\nname = ''", "masks[0]: the key 'columns' is missing"),
     Broken(MASK + "method = 'partial'\nkeep_last = «'x'\n[[grants]]", "masks[0].keep_last:"),
 ]
+KEY = str(Signer("desk", b"s" * 32).public)
+DESK = V + f'[approval]\nkeys = ["{KEY}"]\n'
+ASKS = DESK + '[[approvals]]\napprovers = ["b"]\n'
+APPROVALS = [
+    Broken(V + '«[[approvals]]\nrows = 1\napprovers = ["b"]', "nobody could decide", "keygen"),
+    Broken(V + '[approval]\nkeys = [«"desk+1+x"]', "no public key", "keygen"),
+    Broken(DESK + '«[[approvals]]\napprovers = ["b"]', "asks for every statement", "actions"),
+    Broken(DESK + "«[[approvals]]\nrows = 1", "the key 'approvers' is missing"),
+    Broken(ASKS + "rows = «0", "from 1 to"),
+    Broken(ASKS + 'tables = ["s.t"]\nper = «"1h"', "nothing is counted", "rows or bytes"),
+    Broken(ASKS + 'bytes = «"1MB"', "bytes are counted over a time", "per"),
+    Broken(ASKS + 'rows = 1\ntimezone = «"UTC"', "no hours"),
+    Broken(ASKS + 'hours = «"Mon-Fri 8-18"', "no hours of days", "Mon-Fri 08:00-18:00"),
+    Broken(ASKS + 'hours = «"Mon-Fri 18:00-08:00"', "end before they begin", "two spans"),
+    Broken(ASKS + 'hours = "Mon 08:00-09:00"\ntimezone = «"Mars/Base"', "time zone", "IANA"),
+    Broken(ASKS + 'reveal = [«"nothing"]', "no mask and no scan", "reveal holds"),
+    Broken(ASKS + 'rows = 1\nticket = «"("', "no regular expression"),
+    Broken(ASKS + "rows = 1\npeople = «0", "from 1 to"),
+    Broken(ASKS + "rows = 1\nexpires = «0", "in no time"),
+    Broken(ASKS + 'actions = ["select"]\nno_where = «true', "no action here", "delete"),
+    Broken(ASKS + 'actions = «["ddl"]\nrows = 1', "is not known", "of its own"),
+    Broken(V + '[approval]\nwebhook = «"https://h.test/"', "that this webhook is yours", "secret"),
+    Broken(V + '[approval]\nwebhook = «"http://h.test/"', "plain http", "https"),
+]
+
+
 ALL = [
+    *APPROVALS,
     *SYNTAX,
     *KEYS,
     *TYPES,

@@ -174,9 +174,11 @@ def _policy(path: Path) -> Policy:
 
 def _desk(policy: Policy) -> Desk:
     try:
-        return _asked(lambda: desk_of(policy, None, time.time))
+        desk = _asked(lambda: desk_of(policy, None, time.time))
     except PolicyError as error:
         raise Missing(f"{error.path}: {error.message}", error.help) from None
+    click.get_current_context().call_on_close(desk.close)
+    return desk
 
 
 def _asked(ask: Callable[[], Answer]) -> Answer:

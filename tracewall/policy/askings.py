@@ -30,6 +30,7 @@ def liftable(policy: Policy) -> set[str]:
 
 def complain_of_approvals(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
     """Give `reading` what is contradictory in the rules that ask."""
+    _complain_of_webhook(policy, root, reading)
     if "approvals" not in root.inside:
         return
     places = list(root.inside["approvals"].inside.values())
@@ -44,6 +45,14 @@ def complain_of_approvals(policy: Policy, raw: Raw, root: Place, reading: Readin
                 help = did_you_mean(name, known, "reveal holds names of masks and scans")
                 message = f"no mask and no scan is called '{name}'"
                 reading.wrong(place.inside["reveal"].inside[at], message, help)
+
+
+def _complain_of_webhook(policy: Policy, root: Place, reading: Reading) -> None:
+    where = policy.approval
+    if where.webhook and not (where.webhook_secret_env or where.webhook_secret_file):
+        at = root.inside["approval"].inside["webhook"]
+        help = "write webhook_secret_env or webhook_secret_file"
+        reading.wrong(at, "nobody could tell that this webhook is yours", help)
 
 
 def _wrong(rule: Approval, written: Raw) -> Iterator[tuple[str, str, str]]:
