@@ -35,15 +35,18 @@ issuer = "https://idp.test"
 audience = "notes"
 keys = "jwks.json"
 algorithms = ["ES256"]
-[[masks]]
-name = "cards"
-columns = ["public.note.card"]
-method = "redact"
+{masks}
 [[grants]]
 name = "all"
 groups = ["staff", "boss"]
 actions = ["select", "insert", "update", "delete", "truncate"]
 tables = ["public.*"]
+"""
+MASKS = """
+[[masks]]
+name = "cards"
+columns = ["public.note.card"]
+method = "redact"
 """
 RULE = """
 [[approvals]]
@@ -72,11 +75,17 @@ class Office:
     clock: Callable[[], float]
     walls: list[Wall]
     settings: str = ""
+    masks: str = MASKS
 
     def wall(self, rules: str = RULE, **options: Any) -> Wall:
         """Make a wall of a policy with these rules."""
         text = (
-            HEAD.format(conninfo=self.conninfo, key=self.signer.public, settings=self.settings)
+            HEAD.format(
+                conninfo=self.conninfo,
+                key=self.signer.public,
+                settings=self.settings,
+                masks=self.masks,
+            )
             + rules
         )
         path = self.folder / "policy.toml"

@@ -19,6 +19,8 @@ _CONDITIONS = (
     *("actions", "tables", "columns", "protected", "no_where", "rows", "bytes", "hours"),
     "reveal",
 )
+_OPEN = frozenset({"anything", "do", "call", "prepare"})
+"""What can't be followed, and could do any of the other actions besides."""
 _UNCONDITIONAL = frozenset({"update", "delete", "truncate"})
 
 
@@ -95,7 +97,7 @@ def asking(
 
 
 def _unfollowed(rule: Approval, action: str) -> bool:
-    return bool({"anything", action} & rule.actions) or action == "anything"
+    return bool({"anything", action} & rule.actions) or action in _OPEN
 
 
 def _asks(rule: Approval, told: Statement, rights: Rights, reveal: frozenset[str]) -> bool:
