@@ -13,6 +13,7 @@ from tracewall.cli.live import Unreachable, catalog
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.judge import decision_on
+from tracewall.policy.approvals import told
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, OutputColumn, Policy
@@ -76,6 +77,8 @@ def _tree(decision: Decision) -> Tree:
     for name, text in (("reason", decision.reason), ("hint", decision.hint)):
         if text:
             tree.add(Text.assemble((f"{name}: ", "bold"), safe(text)))
+    for rule in decision.approvals:
+        tree.add(Text.assemble((f"approvals.{rule.name}: ", "bold yellow"), safe(told(rule))))
     for relation, actions in decision.relations:
         tree.add(Text.assemble((safe(relation), "bold"), f": {', '.join(actions)}"))
     if decision.unfollowed:
@@ -115,6 +118,7 @@ def _as_json(decision: Decision) -> dict[str, object]:
             }
             for column in decision.columns
         ],
+        "approvals": [f"approvals.{rule.name}" for rule in decision.approvals],
         "row_limit": decision.row_limit,
         "unreadable": decision.unreadable,
         "unfollowed": decision.unfollowed,
