@@ -229,7 +229,12 @@ def test_attack_fails(lab: Any, attack: Attack) -> None:
         for world, words in zip(lab.worlds, told, strict=True):
             assert not world.leaks(words), door.__name__
         # A column with predicates = "any" may be compared, as its policy says.
-        if attack.column != "wish":
+        if attack.column != "wish" and told[0].outcome != told[1].outcome:
+            # What earlier attacks rolled back is left behind in one world and not yet in the
+            # other: the planner sees tables of other sizes, and rows come in another order.
+            for world in lab.worlds:
+                world.swept()
+            told = [run(guard.connection(attack.group), attack.steps, door) for guard in lab.guards]
             assert told[0].outcome == told[1].outcome, door.__name__
 
 

@@ -120,8 +120,9 @@ def test_no_door_stays_open_behind_a_failure(conn: Any) -> None:
     cursor = conn.cursor()
     with pytest.raises(psycopg.InterfaceError):
         cursor.executemany("select %s::text", [(Closer(),)])
-    with pytest.raises(tracewall.Forbidden):
-        psycopg.Cursor(conn).execute(KEYS)
+    # A cursor made by hand is taken in: what it shows is masked.
+    rows = psycopg.Cursor(conn).execute(KEYS).fetchall()
+    assert rows and all(set(str(key)[:8]) <= set("[masked]") for (key,) in rows if key)
 
 
 def test_a_json_callback_sees_no_raw_document(conn: Any) -> None:

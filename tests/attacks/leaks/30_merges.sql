@@ -5,9 +5,9 @@ MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id WHEN MATCHED AND subst
 MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id WHEN MATCHED THEN UPDATE SET slots = ARRAY[ascii(right(p.{c}, 1))] RETURNING d.slots;
 MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id WHEN MATCHED THEN UPDATE SET slots[1] = length(p.{c}) * ascii(right(p.{c}, 1)) RETURNING d.slots[1];
 MERGE INTO lab.drafts d USING (SELECT 1 AS id) s ON d.id = s.id WHEN MATCHED THEN UPDATE SET title = (SELECT {c} FROM lab.people WHERE id = 2) RETURNING d.title;
-MERGE INTO lab.drafts d USING (SELECT 1 AS id) s ON d.id = (SELECT ascii(right({c}, 1)) % 3 + 1 FROM lab.people WHERE id = 2) WHEN MATCHED THEN DELETE RETURNING d.id;
+MERGE INTO lab.drafts d USING (SELECT 1 AS id) s ON d.id = (SELECT ascii(right({c}, 1)) % 2 + 1 FROM lab.people WHERE id = 2) WHEN MATCHED THEN DELETE RETURNING d.id;
 MERGE INTO lab.drafts d USING generate_series(1, (SELECT ascii(right({c}, 1)) FROM lab.people WHERE id = 2)) g ON d.id = g + 1000 WHEN NOT MATCHED THEN INSERT (id) VALUES (g);
-MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id WHEN NOT MATCHED BY SOURCE AND EXISTS (SELECT FROM lab.people q WHERE right(q.{c}, 1) < 'k') THEN DELETE WHEN MATCHED THEN UPDATE SET title = p.{c};
+MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id + 100 WHEN NOT MATCHED BY SOURCE AND EXISTS (SELECT FROM lab.people q WHERE q.id = 2 AND right(q.{c}, 1) < 's') THEN DELETE;
 MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id WHEN MATCHED THEN UPDATE SET title = p.name RETURNING p.{c} || '';
 MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id WHEN MATCHED THEN UPDATE SET title = p.name RETURNING p;
 MERGE INTO lab.drafts d USING lab.people p ON d.id = p.id WHEN MATCHED THEN UPDATE SET title = p.name RETURNING p.*, to_jsonb(p) ->> '{c}';

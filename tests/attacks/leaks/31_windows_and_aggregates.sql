@@ -1,7 +1,7 @@
 -- as: explorers
 -- columns: secret notes
 SELECT id, rank() OVER w FROM lab.people WINDOW w AS (ORDER BY right({c}, 3));
-SELECT id, count(*) OVER (ORDER BY id ROWS BETWEEN (SELECT ascii(right({c}, 1)) % 3 FROM lab.people WHERE id = 2) PRECEDING AND CURRENT ROW) FROM lab.people;
+SELECT id, count(*) OVER (ORDER BY id ROWS BETWEEN (SELECT ascii(right({c}, 1)) % 2 FROM lab.people WHERE id = 2) PRECEDING AND CURRENT ROW) FROM lab.people;
 SELECT id, first_value(id) OVER (PARTITION BY right({c}, 1) < 'm' ORDER BY id) FROM lab.people;
 SELECT first_value(name) OVER (ORDER BY {c}) FROM lab.people;
 SELECT lag({c}) OVER (ORDER BY id) || '' FROM lab.people;

@@ -2,7 +2,6 @@
 -- columns: secret notes
 SELECT t.a FROM lab.people p, JSON_TABLE('[1]'::jsonb, '$[*]' PASSING p.{c} AS x COLUMNS (a text PATH '$x')) t;
 SELECT t.a FROM lab.people p, JSON_TABLE(jsonb_build_array(p.{c}), '$[*]' COLUMNS (a text PATH '$')) t;
-SELECT t.n FROM lab.people p, JSON_TABLE(jsonb_build_array(p.id), '$[*] ? (@ < $x)' PASSING ascii(right(p.{c}, 1)) % 5 AS x COLUMNS (n FOR ORDINALITY, v int PATH '$')) t;
 SELECT t.e FROM lab.people p, JSON_TABLE(jsonb_build_object('a', p.{c}), '$' COLUMNS (e int EXISTS PATH '$.a ? (@ like_regex "[g-m]$")')) t;
 SELECT t.j FROM lab.people p, JSON_TABLE(to_jsonb(p), '$' COLUMNS (j jsonb FORMAT JSON PATH '$')) t;
 SELECT t.n FROM lab.people p, JSON_TABLE(jsonb_build_object('a', jsonb_build_array(p.{c})), '$' COLUMNS (NESTED PATH '$.a[*]' COLUMNS (n text PATH '$'))) t;
