@@ -202,7 +202,9 @@ class Ledger:
         self.abandon()
         if self.taping is not None:
             self.taping.close()
-        self.tell("disconnected", "" if idle else "what was not committed is rolled back")
+        # The wall may have been closed first; what must be kept is what `flush` complains of.
+        with suppress(AuditUnavailable):
+            self.tell("disconnected", "" if idle else "what was not committed is rolled back")
         self.wall.audit.flush()
 
     def _end(
