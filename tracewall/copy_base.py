@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _MOST_AHEAD = 64
 """How many rows are read before they are asked for, at most."""
 
-_LOOK_EVERY = 1_000
+_LOOK_EVERY = _MOST_AHEAD
 """How many rows go by between two looks at whether the caller's token still holds."""
 
 

@@ -343,6 +343,24 @@ def test_a_mask_is_lifted_once_by_people(office: Any) -> None:
         conn.execute(query, reveal=["cards"])
 
 
+def test_who_acts_for_another_has_nothing_revealed(office: Any) -> None:
+    """A delegated token neither asks for a reveal nor uses one that its person was given."""
+    rule = '[[approvals]]\nname = "see"\nreveal = ["cards"]\napprovers = ["boss"]\n'
+    wall = office.wall(rule + '[[actors]]\nname = "bot"\nsubjects = ["bot"]\ngroups = ["staff"]\n')
+    query = "select card from note where id = 7"
+    with office.connect(wall) as conn:
+        id = ask(conn, query, reveal=["cards"])
+        office.decide(wall, id)
+    act = {"act": {"sub": "bot"}}
+    token = office.issuer.mint("ann", ["staff"], audience="notes", claims=act)
+    with tracewall.connect(wall=wall, token=token, autocommit=True) as conn:
+        assert "4111-7" not in str(conn.execute(query).fetchall())
+        for words in ({}, {"approval": id}):
+            with pytest.raises(Forbidden, match="acts for another") as caught:
+                conn.execute(query, reveal=["cards"], **words)
+            assert not isinstance(caught.value, ApprovalRequired)
+
+
 def test_reasons_and_tickets_are_wanted(office: Any) -> None:
     """Nobody is asked before the reason and the ticket are there that the policy wants."""
     wall = office.wall(RULE + "reason = \"required\"\nticket = 'OPS-[0-9]+'\n")

@@ -154,6 +154,15 @@ def asked(decision: Decision, understood: Understanding, rights: Rights) -> Deci
     """Give the decision with the rules that ask, where it lets the statement through."""
     if not decision.allowed or not (rights.asking or rights.revealed):
         return decision
+    if rights.revealed and rights.actors:
+        return replace(
+            decision,
+            outcome="forbidden",
+            rule="approvals",
+            reason="whoever acts for another is shown nothing that a mask hides",
+            hint="the other person has to ask for it themselves, by a token of their own",
+            columns=(),
+        )
     rules = asking(understood, rights, rights.revealed)
     revealing = frozenset[str]().union(*(rule.reveal for rule in rules))
     if missing := rights.revealed - revealing:
