@@ -434,6 +434,8 @@ def test_a_store_out_of_reach_refuses(office: Any) -> None:
             conn.execute(EVERYTHING, approval="apr_none")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the child is forked")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_death_in_between_leaves_the_outcome_unknown(office: Any) -> None:
     """Used and not settled, a grant has an unknown outcome, and is not used again."""
     wall = office.wall()

@@ -106,6 +106,9 @@ def _race(make: Callable[[], Any], barrier: Any, ids: list[str], wins: Any, numb
     wins.join_thread()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the racers are forked")
+# The children only race and end.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_racing_processes_have_one_winner(make_store: Callable[[], Any]) -> None:
     """Of eight processes that use one grant at the same time, exactly one may, in 200 rounds."""
     store = make_store()
