@@ -116,7 +116,8 @@ def test_a_statement_is_found_by_its_text_and_its_name(capsys: Any, tmp_path: Pa
     assert search(capsys, tmp_path, "--statement", "select 1") == []
     assert verify(tmp_path).ok
     assert main(["audit", "erase", str(tmp_path), "--subject", "ann"]) == 2
-    reads = "".join(path.read_text() for path in (tmp_path / "reads").iterdir())
+    files = sorted((tmp_path / "reads").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    reads = "".join(path.read_text() for path in files)
     assert '"kind":"erased"' in reads
     assert (
         "who=ann" in reads.partition("erased")[2] and "who=ann" not in reads.partition("erased")[0]
