@@ -36,6 +36,10 @@ CHECKS = {
     "mypy, a program written for psycopg": ["mypy", "tests/typing/program.py"],
     "import contracts": ["lint-imports", "--no-cache", "--no-logo"],
     "twins": ["python", "tools/unasync.py", "--check"],
+    "documentation": [
+        *("python", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"),
+        *("-c", "docs", ".", "build/site"),
+    ],
     "policy schema": ["python", "-m", "tracewall.policy.schema", "--check"],
 }
 # They would put other modules before those of the environment.
