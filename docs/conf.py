@@ -46,7 +46,9 @@ def setup(app: Any) -> None:
 
 def _with_tree(app: Any, name: str, source: list[str]) -> None:
     if name == root_doc:
-        source[0] += "\n".join(_trees((ROOT / "docs/index.md").read_text("utf-8")))
+        index = ROOT / "docs/index.md"
+        app.env.note_dependency(str(index))
+        source[0] += "\n".join(_trees(index.read_text("utf-8")))
 
 
 def _trees(index: str) -> list[str]:
