@@ -99,7 +99,7 @@ def sections(schema: Any, header: str = "Top level") -> dict[str, Any]:
     for name, key in schema["properties"].items():
         inside = key.get("items", key)
         if "properties" in inside:
-            title = f"{header}.{name}".strip("[]").removeprefix("Top level.").replace("]]", "")
+            title = f"{header}.{name}".strip("[]").removeprefix("Top level.").replace("]", "")
             brackets = "[[{}]]" if "items" in key else "[{}]"
             found |= sections(inside, brackets.format(title))
     return found

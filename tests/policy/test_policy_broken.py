@@ -408,9 +408,47 @@ APPROVALS = [
     Broken(V + '[approval]\nwebhook = «"http://h.test/"', "plain http", "https"),
 ]
 
+CORP = V + '[[issuers]]\nname = "corp"\nissuer = "https://i.test"\naudience = "a"\n'
+LOGIN = CORP + "[[console.logins]]\n"
+CONSOLE = [
+    Broken(V + '[console]\nurl = «"http://h.test"', "plain http", "https"),
+    Broken(V + '[console]\nurl = «"https://h.test/"', "pages below it", "https://host"),
+    Broken(V + '[console]\nurl = «"https://h.test?x"', "pages below it"),
+    Broken(V + '[console]\nurl = «"https://a:b@h.test"', "a user or a password"),
+    Broken(V + '[console]\nhosts = [«"a b"]', "no host", "localhost:8080"),
+    Broken(V + '[console]\nhosts = [«"*"]', "no host"),
+    Broken(V + '[console]\nhosts = [«"h.test/x"]', "no host"),
+    Broken(V + "[console]\nlasts = «0", "stay logged in"),
+    Broken(V + "[console]\nlasts = «'2d'", "from 0 to 86400"),
+    Broken(V + "[console]\ntokens = «false", "nobody could log in", "console.logins"),
+    Broken(V + '[console]\nkey_env = "A"\n«key_file = "b"', "exclude each other"),
+    Broken(LOGIN + 'issuer = «"crop"\nclient_id = "c"', "no issuer is called", "corp"),
+    Broken(CORP + '«[[console.logins]]\nissuer = "corp"', "the key 'client_id' is missing"),
+    Broken(
+        LOGIN + 'issuer = "corp"\nclient_id = "c"\nscopes = [«"a b"]',
+        "expected a scope",
+    ),
+    Broken(
+        LOGIN + 'issuer = "corp"\nclient_id = "c"\n[[console.logins]]\nissuer = «"corp"\n'
+        'client_id = "d"',
+        "has a login already",
+    ),
+    Broken(
+        CORP.replace("https://i.test", "corp") + 'keys = "k"\n[[console.logins]]\n'
+        'issuer = «"corp"\nclient_id = "c"',
+        "nobody can log in",
+    ),
+    Broken(
+        CORP + 'tokens = "id"\n«[[console.logins]]\nissuer = "corp"\nclient_id = "c"\n'
+        'token = "access"',
+        "access tokens are not accepted",
+    ),
+]
+
 
 ALL = [
     *APPROVALS,
+    *CONSOLE,
     *SYNTAX,
     *KEYS,
     *TYPES,

@@ -248,15 +248,21 @@ class Desk:
         groups: frozenset[str],
         signer: Signer,
         reason: str = "",
+        *,
+        binding: str = "",
     ) -> Case:
         """Sign and keep a person's verdict, and give how the request stands after it.
 
+        ``binding`` is that of the request as the person was shown it, where it was shown.
+
         Raises:
-            NotGranted: it is not theirs to decide, or not any more.
+            NotGranted: it is not theirs to decide, or not any more, or not what they saw.
             StoreUnavailable: the store can't be asked.
         """
         case = self._case(id)
         request = case.request
+        if binding and request.binding != binding:
+            raise NotGranted("other", "the request is not the one that was shown")
         if person in request.act.parties and kind != "revoke":
             raise NotGranted("own", "nobody decides on what they ask for, or act for")
         member = any(is_approver(groups, rule, self._matches) for rule in request.requirements)

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,20 +13,19 @@ import click
 from rich.text import Text
 
 from tracewall.approval.desk import Case, Desk, NotGranted
+from tracewall.approval.facts import facts, value
 from tracewall.approval.migration import migration
-from tracewall.approval.request import Parameter, Person
 from tracewall.approval.store import StoreUnavailable
 from tracewall.approval.verdict import Kind
-from tracewall.audit.setup import open_log
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 from tracewall.counter import desk_of
+from tracewall.deciding import decide
 from tracewall.errors import AuditUnavailable, PolicyError
-from tracewall.events import Incident, Who
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.policy.load import load
 from tracewall.policy.model import Policy
 from tracewall.signing import BadKey, Signer
-from tracewall.trust import beside, verifier_of
+from tracewall.trust import verifier_of
 
 Answer = TypeVar("Answer")
 
@@ -118,7 +116,7 @@ def _verdict(kind: Kind, help: str) -> None:
     @click.option(
         "--key-file", type=_FILE, help=f"The key to sign with; else it is in {KEY_VARIABLE}."
     )
-    def decide(
+    def command(
         id: str,
         policy: Path,
         as_json: bool,
@@ -129,13 +127,13 @@ def _verdict(kind: Kind, help: str) -> None:
         found = _policy(policy)
         who = _approver(found, _secret(token_file, TOKEN_VARIABLE, "your token"))
         signer = _signer(_secret(key_file, KEY_VARIABLE, "the key to sign with"))
-        case = _decide(found, id, kind, who, signer, reason)
+        case = _decided(found, id, kind, who, signer, reason)
         if as_json:
             plain(json.dumps(_as_json(case)))
         else:
             console().print(_line(case), soft_wrap=True)
 
-    approvals.command(kind, help=help)(decide)
+    approvals.command(kind, help=help)(command)
 
 
 _verdict("approve", "Approve of a request, by your own token.")
@@ -144,20 +142,13 @@ _verdict("revoke", "Take an approval or a request back, before it is used.")
 _verdict("review", "Close the review of what somebody did alone.")
 
 
-def _decide(
+def _decided(
     policy: Policy, id: str, kind: Kind, who: Principal, signer: Signer, reason: str
 ) -> Case:
-    person = Person(who.issuer, who.subject)
     desk = _desk(policy)
     case = _case(desk, id)
-    told = f"{id} {kind} {case.request.binding}: {reason!r}"
-    whom = Who(issuer=who.issuer, subject=who.subject, session="", database="", role="")
     try:
-        # Nothing is decided that can't be recorded.
-        with open_log(beside(policy, policy.audit.directory), policy.audit.durability) as log:
-            incident = Incident(kind="approval_decided", detail=told, who=whom, policy=policy.hash)
-            log.incident(incident)
-            return _asked(lambda: desk.decide(id, kind, person, who.groups, signer, reason))
+        return _asked(lambda: decide(policy, desk, case, kind, who, signer, reason))
     except AuditUnavailable:
         raise Refused("the decision can't be recorded, so it was not made") from None
     except NotGranted as error:
@@ -208,8 +199,6 @@ def _approver(policy: Policy, token: str) -> Principal:
     found = verifier.verify(token, time.time())
     if isinstance(found, Rejection):
         raise Refused(f"your token is refused: {found.message}")
-    if found.actors:
-        raise Refused("decisions are made in person: this token names somebody who acts for you")
     return found
 
 
@@ -238,50 +227,18 @@ def _line(case: Case) -> Text:
 
 def _page(case: Case) -> list[Text]:
     request, act = case.request, case.request.act
-    actors = ", ".join(actor.subject for actor in act.actors)
-    facts = {
-        "state": case.state + (", to be reviewed" if case.kept.review == "open" else ""),
-        "asked by": f"{act.subject} ({act.issuer})" + (f", by {actors}" if actors else ""),
-        "reason": request.reason,
-        "ticket": request.ticket,
-        "purpose": act.purpose,
-        "why asked": request.shown.why,
-        "touches": "; ".join(f"{n}: {', '.join(a)}" for n, a in request.shown.relations),
-        "masked": ", ".join(f"{name} ({rule})" for name, rule in request.shown.masked),
-        "reveals": ", ".join(act.reveal),
-        "rows at most": str(act.rows) if act.rows else "",
-        "where": f"{act.database} as {act.role}, search_path {act.search_path}",
-        "until": _time(case.standing.until),
-        "approved by": ", ".join(person.subject for person in case.standing.approved_by),
-        "lacking": ", ".join(f"{count} for {rule}" for rule, count in case.standing.lacking),
-        "binding": request.binding,
-    }
     lines = [Text(request.id, "bold")]
     lines += [
-        Text.assemble((f"  {name}: ", "bold"), safe(value))
-        for name, value in facts.items()
-        if value
+        Text.assemble((f"  {name}: ", "bold"), safe(told))
+        for name, told in facts(case).items()
+        if told
     ]
     lines.append(Text("  any statement of this shape" if act.shape else "  statement", "bold"))
     lines += [Text(f"    {line}") for line in safe(request.statement, lines=True).split("\n")]
     lines += [
-        Text(f"    ${at} = {safe(_value(each))}") for at, each in enumerate(act.parameters, start=1)
+        Text(f"    ${at} = {safe(value(each))}") for at, each in enumerate(act.parameters, start=1)
     ]
     return lines
-
-
-def _value(parameter: Parameter) -> str:
-    value = parameter.bytes
-    if value is None:
-        return "NULL"
-    if not parameter.format:
-        return repr(value.decode("utf-8", "backslashreplace"))
-    whole = parameter.type in (20, 21, 23)
-    return str(int.from_bytes(value, signed=True)) if whole else f"\\x{value.hex()}"
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
 def _as_json(case: Case) -> dict[str, object]:

@@ -21,8 +21,8 @@ import click
 from rich.text import Text
 
 from tracewall.audit.follow import Follower
-from tracewall.audit.log import FileLog
 from tracewall.audit.people import FILE, People, Person
+from tracewall.audit.reads import note
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.search import Asked, found
 from tracewall.audit.verify import records
@@ -31,7 +31,6 @@ from tracewall.cli.screen import Missing, console, plain
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Incident
 
-READS = "reads"
 _PATH = click.argument("path", type=click.Path(exists=True, path_type=Path))
 _POLL_SECONDS = 0.5
 
@@ -205,8 +204,7 @@ def _on_record(
 
 def _note(path: Path, incident: Incident) -> None:
     try:
-        with FileLog(path / READS) as log:
-            log.incident(incident)
+        note(path, incident)
     except AuditUnavailable:
         click.echo("note: this reading is not recorded, for the log can't be written", err=True)
 

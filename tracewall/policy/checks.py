@@ -69,7 +69,25 @@ def webhook(text: str) -> Complaint | None:
     return _fetched(text, "requests")
 
 
-_MOVED = {"keys": "fetched", "checkpoints": "sent", "requests": "sent"}
+def console_url(text: str) -> Complaint | None:
+    """Complain of a URL by which others could read along, or that is no place of a page."""
+    if complaint := _fetched(text, "decisions"):
+        return complaint
+    if "?" in text or "#" in text or text.endswith("/"):
+        return Complaint(
+            "this URL can't have pages below it", "write https://host or https://host/path"
+        )
+    return None
+
+
+def console_host(text: str) -> Complaint | None:
+    """Complain of what no Host header says."""
+    if re.fullmatch(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", text) is None:
+        return Complaint("this is no host", "write console.example.com, or localhost:8080")
+    return None
+
+
+_MOVED = {"keys": "fetched", "checkpoints": "sent", "requests": "sent", "decisions": "made"}
 
 
 def _fetched(text: str, what: str) -> Complaint | None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from tracewall.policy.approval_format import APPROVAL, APPROVING
 from tracewall.policy.checks import anchor, conninfo
+from tracewall.policy.console_format import CONSOLE
 from tracewall.policy.kinds import (
     Choice,
     DottedName,
@@ -218,6 +219,7 @@ POLICY = Section(
         "functions": Key(Many(FUNCTION), FUNCTION.purpose),
         "approvals": Key(Many(APPROVAL), APPROVAL.purpose),
         "approval": Key(APPROVING, APPROVING.purpose),
+        "console": Key(CONSOLE, CONSOLE.purpose),
         "detect": Key(DETECT, DETECT.purpose),
         "keys": Key(Many(MASK_KEY), MASK_KEY.purpose),
     },

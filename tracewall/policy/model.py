@@ -15,6 +15,8 @@ from tracewall.masking.config import Engine, Method, Pattern, Replacement
 from tracewall.policy.approvals import USUAL, told
 from tracewall.policy.approvals import Approval as Approval
 from tracewall.policy.approvals import Approving as Approving
+from tracewall.policy.console import CLOSED
+from tracewall.policy.console import Console as Console
 from tracewall.policy.glob import Glob as Glob
 from tracewall.policy.issuers import DEFAULTS, Identity
 from tracewall.policy.issuers import Actor as Actor
@@ -225,6 +227,7 @@ class Policy:
     functions: tuple[Trust, ...] = ()
     approvals: tuple[Approval, ...] = ()
     approval: Approving = USUAL
+    console: Console = CLOSED
     keys: tuple[MaskKey, ...] = ()
     limits: Limits = Limits()
     detect: Detect = Detect()

@@ -1,0 +1,60 @@
+"""How a person decides on a request, by the command line or the console: on record, or not at all.
+
+1. A decision is made in person: by a token of one's own, in which nobody acts for anybody.
+2. What is decided is what was shown: the request's hash is compared again when it is signed.
+3. The intention is in the audit record before the desk is asked to keep the decision.
+"""
+
+from __future__ import annotations
+
+from tracewall.approval.desk import Case, Desk, NotGranted
+from tracewall.approval.request import Person
+from tracewall.approval.verdict import Kind
+from tracewall.audit.setup import open_log
+from tracewall.events import Incident, Who
+from tracewall.identity.principal import Principal
+from tracewall.policy.model import Policy
+from tracewall.signing import Signer
+from tracewall.trust import beside
+
+
+def decide(
+    policy: Policy,
+    desk: Desk,
+    case: Case,
+    kind: Kind,
+    who: Principal,
+    signer: Signer,
+    reason: str = "",
+) -> Case:
+    """Record and keep a person's decision on a request as they saw it; give how it stands then.
+
+    Raises:
+        NotGranted: it is not theirs to decide, not any more, or not what they saw.
+        AuditUnavailable: it can't be recorded, so it was not made.
+        StoreUnavailable: the desk's store can't be asked.
+    """
+    if who.actors:
+        why = "decisions are made in person: this token names somebody who acts for you"
+        raise NotGranted("delegated", why)
+    request = case.request
+    told = f"{request.id} {kind} {request.binding}: {reason!r}"
+    person = Person(who.issuer, who.subject)
+    made = Incident(kind="approval_decided", detail=told, who=named(who), policy=policy.hash)
+    with open_log(beside(policy, policy.audit.directory), policy.audit.durability) as log:
+        log.incident(made)
+        return desk.decide(
+            request.id, kind, person, who.groups, signer, reason, binding=request.binding
+        )
+
+
+def named(who: Principal) -> Who:
+    """Give a person who is on no connection as the record names them."""
+    return Who(
+        issuer=who.issuer,
+        subject=who.subject,
+        session="",
+        database="",
+        role="",
+        token_id=who.token_id,
+    )
