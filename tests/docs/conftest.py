@@ -26,6 +26,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import gc
+import importlib.util
 import io
 import json
 import os
@@ -60,6 +61,8 @@ _PARTS = re.compile(
     re.MULTILINE,
 )
 _INSTALL = re.compile(r'(?:python3 -m )?pip install "?(?:pgtracewall|\.)(?:\[([a-z,]+)\])?"?')
+# What a page uses beside tracewall, which the extra `test` brings.
+_OTHERS = re.compile(r"pip install [a-z0-9 ]+")
 _CONNINFO = re.compile(r'^conninfo = ".*"$', re.MULTILINE)
 _CELL = re.compile(r"(?<!\\)\|")
 
@@ -218,6 +221,11 @@ def _command(line: str) -> str:
         return out.getvalue()
     if name == "pytest":
         return _pytest(arguments)
+    if _OTHERS.fullmatch(line):
+        packages = [each for each in arguments if each != "install"]
+        missing = [each for each in packages if importlib.util.find_spec(each) is None]
+        assert not missing, f"the tests' environment lacks {missing}"
+        return ""
     install = _INSTALL.fullmatch(line)
     assert install, f"a command that the tests do not run: {line}"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -301,10 +309,13 @@ def _traces(run: Run, store: Any) -> Iterator[None]:
 @pytest.fixture
 def run_page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """Give the function that runs a page in a directory of its own, and then puts things back."""
-    before, here = dict(os.environ), Path.cwd()
+    before, here, places = dict(os.environ), Path.cwd(), sys.path[:]
+    modules = set(sys.modules)
 
     def run(page: Page) -> None:
         os.chdir(tmp_path)
+        # As for somebody who pastes the page into `python3`.
+        sys.path.insert(0, str(tmp_path))
         with contextlib.ExitStack() as stack:
             made = Run(page, {"__name__": "__main__"})
             if page.setup == "shop":
@@ -320,6 +331,10 @@ def run_page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         yield run
     finally:
         os.chdir(here)
+        sys.path[:] = places
+        for name in set(sys.modules) - modules:
+            if str(getattr(sys.modules[name], "__file__", "") or "").startswith(str(tmp_path)):
+                del sys.modules[name]
         os.environ.clear()
         os.environ.update(before)
 
