@@ -19,7 +19,7 @@ from psycopg.pq import Format
 
 from tracewall.errors import Forbidden, Withheld
 from tracewall.joining import joined, side_by_side
-from tracewall.rows import TEXT_OIDS, value_mask
+from tracewall.loaders import TEXT_OIDS, value_mask
 from tracewall.shield import Veil
 from tracewall.sql.copying import CopyFormat
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,12 +26,12 @@ from tracewall.masking.messages import MessageMask
 from tracewall.masking.methods import Fixed, MaskFailed, fixed_value, masker
 from tracewall.masking.paths import PathMask, names, parsed, path_mask
 from tracewall.masking.pseudonyms import MIN_KEY
-from tracewall.masking.quick import Load, Refuse, text_loader
+from tracewall.masking.quick import Column, Make, text_by_text, text_column
 from tracewall.masking.replacing import OVERSIZED, marks, within
 from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
 from tracewall.policy.model import MaskKey as PolicyKey
 from tracewall.policy.rights import Rights, classes
-from tracewall.sql.flow import Column
+from tracewall.sql.flow import Column as BaseColumn
 
 MaskKey: TypeAlias = bytes | Callable[[str], bytes] | None
 """The wall's own key, or a function that gives the key of an id; None: look where is said."""
@@ -56,21 +55,24 @@ class Veil:
     """What hides one output position: ``hide`` over values, by the rules named in ``rule``.
 
     A mask of whole values has its ``method`` and ``mark``, by which a loader that knows its
-    type may do with less; ``text`` gives what makes, for one cursor's statement, a
-    loader of UTF-8, for a limit and a refusal. ``joins`` finds keys that go on in the text
-    beside it.
+    type may do with less; ``text`` makes, for one cursor's statement, what masks a column
+    of texts at once. ``joins`` finds keys that go on in the text beside it.
     """
 
     rule: str
     hide: Hide
     method: Method | None = None
     mark: Mark = PLAIN
-    text: Callable[[int, Refuse], Callable[[], Load] | None] | None = None
+    text: Make | None = None
     joins: Detectors | None = None
 
     def fixed(self, kind: type) -> Fixed | None:
         """Tell what all values of a type look like behind it, None where that depends."""
         return fixed_value(self.method, kind, self.mark) if self.method is not None else None
+
+    def column(self, longest: int) -> Column:
+        """Make what masks a column of texts, none of them longer than so many characters."""
+        return self.text(longest) if self.text is not None else text_by_text(self.hide, longest)
 
 
 def hidden_member(key: str) -> bool:
@@ -78,10 +80,10 @@ def hidden_member(key: str) -> bool:
     return is_secret(key, _OPAQUE) or is_secret(key, [])
 
 
-def hides(rights: Rights) -> Callable[[Column, str], bool]:
+def hides(rights: Rights) -> Callable[[BaseColumn, str], bool]:
     """Give what tells whether a column's masks and scans hide what is under a key."""
 
-    def hidden(column: Column, key: str) -> bool:
+    def hidden(column: BaseColumn, key: str) -> bool:
         protection = rights.shown(column)
         if protection.scans and hidden_member(key):
             return True
@@ -172,7 +174,7 @@ class Shield:
             masker(mask.method, key, mask.name, mark),
             mask.method,
             mark,
-            partial(text_loader, mask.method, key, mask.name, mark),
+            text_column(mask.method, key, mask.name, mark),
         )
 
     def _key(self, mask: Mask) -> bytes:

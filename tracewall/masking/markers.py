@@ -42,14 +42,16 @@ class Mark:
     key: bytes = b""
 
     def speller(self) -> Callable[[bytes], str]:
-        """Give what spells a digest of 16 bytes as a text, with a tag if there is a key."""
+        """Give what spells a digest as a text of 16 bytes, the last a tag if there is a key."""
         if not self.key:
-            return lambda digest: PSEUDONYM + digest.hex()
-        tag = _tagger(self.key)
+            return lambda digest: PSEUDONYM + digest[:16].hex()
+        begun = _begun(self.key)
 
         def spelled(digest: bytes) -> str:
             head = digest[:_PLAIN_HEAD].hex()
-            return f"{PSEUDONYM}{head}{tag(head.encode())}"
+            tag = begun()
+            tag.update(head.encode())
+            return f"{PSEUDONYM}{head}{tag.hexdigest()}"
 
         return spelled
 
@@ -68,10 +70,14 @@ def mark(key: bytes, name: str) -> Mark:
     return Mark(word, word, f"***{tag}", subkey)
 
 
-def _tagger(key: bytes) -> Callable[[bytes], str]:
+def _begun(key: bytes) -> Callable[[], hashlib.blake2s]:
     # The digest is keyed already: a second HMAC would only cost more. The key takes a block of
     # its own, which is hashed once and copied.
-    begun = hashlib.blake2s(key=key, digest_size=_PLAIN_TAG).copy
+    return hashlib.blake2s(key=key, digest_size=_PLAIN_TAG).copy
+
+
+def _tagger(key: bytes) -> Callable[[bytes], str]:
+    begun = _begun(key)
 
     def tag(head: bytes) -> str:
         digest = begun()

@@ -55,15 +55,22 @@ def digester(
     return digest
 
 
+def text_pseudonym(key: bytes, purpose: str, mark: Mark) -> Callable[[str], str]:
+    """Give what makes the pseudonym of a text, `prefix` and all, by the shortest way."""
+    digest, spelled = digester(key, purpose, b"s"), mark.speller()
+
+    def pseudonym(value: str) -> str:
+        return spelled(digest(value.encode("utf-8", "surrogatepass")))
+
+    return pseudonym
+
+
 def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[Any], object]]:
     """Give for each type that has pseudonyms the function that makes them."""
-    digest, spelled = digester(key, purpose), mark.speller()
+    digest = digester(key, purpose)
 
     def made(kind: bytes, data: bytes) -> int:
         return int.from_bytes(digest(kind + data)[:16], "big")
-
-    def text(value: str) -> str:
-        return spelled(digest(b"s" + value.encode("utf-8", "surrogatepass"))[:16])
 
     def number(value: int) -> int:
         size = value.bit_length() // 8 + 1
@@ -97,7 +104,7 @@ def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[
         return IPv6Address(_DOCUMENTATION | made(b"6", value.packed) >> 32)
 
     return {
-        str: text,
+        str: text_pseudonym(key, purpose, mark),
         int: number,
         Decimal: decimal,
         float: floating,

@@ -1,122 +1,144 @@
-"""The shortest ways from a text on the wire to what may be shown of it, for long results.
+"""The shortest ways from a column of texts to what may be shown of it, for long results.
 
 1. They give what `methods` gives, and hand on to it whatever is out of the ordinary.
-2. They refuse by the error that they are given, raised where no handler holds the value.
+2. Where they can they stay in C for all values of a call: a list goes in, a list comes out.
 3. What is remembered of values is remembered for one cursor's statement, and goes with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeAlias
+from itertools import repeat
+from operator import add, itemgetter
+from typing import Any, TypeAlias
 
 from tracewall.masking.config import Method
 from tracewall.masking.markers import Mark
-from tracewall.masking.methods import of_text
-from tracewall.masking.pseudonyms import digester
+from tracewall.masking.methods import MaskFailed, of_text
+from tracewall.masking.pseudonyms import text_pseudonym
 
-Data: TypeAlias = bytes | bytearray | memoryview
-Load: TypeAlias = Callable[[Data], object]
-Refuse: TypeAlias = Callable[[bool], Exception]
+Texts: TypeAlias = Sequence[str | None]
+Column: TypeAlias = Callable[[Texts], Iterable[object]]
+"""Takes texts, None for NULL, gives what is shown instead of each; may raise anything."""
+
+Make: TypeAlias = Callable[[int], Column]
+"""Makes, for one cursor's statement, what masks a column; no text may be longer than that."""
 
 _MOST_DOMAINS = 1_000
-_ENDLESS = 1 << 62
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 1_000, 200
+_LONGEST_NAME = 64
 
 
-def text_loader(
-    method: Method, key: bytes, purpose: str, mark: Mark, most: int, refuse: Refuse
-) -> Callable[[], Load] | None:
-    """Give what makes, for one cursor's statement, what masks the UTF-8 of a text.
-
-    None: the method has no short way.
-
-    More than `most` bytes (0: no limit) are refused by the error `refuse(True)`, what can't
-    be masked by `refuse(False)`.
-    """
+def text_column(method: Method, key: bytes, purpose: str, mark: Mark) -> Make | None:
+    """Give what makes a mask of columns of text; None: the method has no short way."""
     slow = of_text(method, key, purpose, mark)
     if slow is None:
         return None
     if method.name == "partial":
-        load = _partial(method, mark, slow, most or _ENDLESS, refuse)
-    elif method.name == "email":
-        load = _email(mark, slow, most or _ENDLESS, refuse)
-    else:
-        digest, spelled = digester(key, purpose, b"s"), mark.speller()
-        return partial(_hash, digest, spelled, most or _ENDLESS, refuse)
-    return lambda: load
+        return partial(_partial, method, mark, slow)
+    if method.name == "email":
+        return partial(_email, mark, slow)
+    return partial(_hash, text_pseudonym(key, purpose, mark))
 
 
-def _partial(
-    method: Method, mark: Mark, slow: Callable[[str], object], most: int, refuse: Refuse
-) -> Load:
-    first, last, middle = method.keep_first, method.keep_last, mark.middle
+def text_by_text(mask: Callable[[str], object], longest: int) -> Column:
+    """Give what masks each text of a column by itself."""
+
+    def column(values: Texts) -> Iterable[object]:
+        _within(values, longest)
+        return [None if value is None else mask(value) for value in values]
+
+    return column
+
+
+def _within(values: Texts, longest: int) -> None:
+    if max(map(len, filter(None, values)), default=0) > longest:
+        raise MaskFailed
+
+
+def _partial(method: Method, mark: Mark, slow: Callable[[str], object], longest: int) -> Column:
+    first, last, middle, whole = method.keep_first, method.keep_last, mark.middle, mark.whole
     kept = first + last
     least = kept + max(4, kept)
+    head, tail = itemgetter(slice(first)), itemgetter(slice(-last, None))
 
-    def load(data: Data) -> object:
-        size = len(data)
-        if size <= most:
-            try:
-                value = str(data, "utf-8")
-                size = len(value)
-                if size >= least:
-                    return f"{value[:first]}{middle}{value[size - last :]}"
-                return slow(value)
-            except Exception:
-                size = 0
-        raise refuse(size > most)
+    def quickly(values: Sequence[Any]) -> list[object]:
+        if not last:
+            return list(map(add, map(head, values), repeat(middle)))
+        if not first:
+            return list(map(middle.__add__, map(tail, values)))
+        return list(map("".join, zip(map(head, values), repeat(middle), map(tail, values))))
 
-    return load
+    def shown(value: str) -> object:
+        if len(value) >= least and value != whole:
+            return f"{value[:first]}{middle}{value[len(value) - last :]}"
+        return slow(value)
+
+    def column(values: Texts) -> list[object]:
+        if None not in values and whole not in values:
+            sizes = list(map(len, values))  # type: ignore[arg-type]  # NULL is not among them
+            if min(sizes) >= least and max(sizes) <= longest:
+                return quickly(values)
+        _within(values, longest)
+        return [None if value is None else shown(value) for value in values]
+
+    return column
 
 
-def _email(mark: Mark, slow: Callable[[str], object], most: int, refuse: Refuse) -> Load:
+def _email(mark: Mark, slow: Callable[[str], object], longest: int) -> Column:
     local, whole = mark.local, mark.whole
     # Domains are shown anyway; the names before them are not remembered.
     domains = dict[str, str]()
+    initial = itemgetter(0)
 
-    def load(data: Data) -> object:
-        size = len(data)
-        if size <= most:
-            try:
-                value = str(data, "utf-8")
-                name, at, domain = value.partition("@")
-                if not at:
-                    return whole
-                known = domains.get(domain)
-                if known is not None and 2 < len(name) < 65 and name.isalnum():
-                    return name[0] + known
-                shown = slow(value)
-                if name.isalnum() and shown != whole and len(domains) < _MOST_DOMAINS:
-                    domains[domain] = f"{local}@{domain}"
-                return shown
-            except Exception:
-                size = 0
-        raise refuse(size > most)
+    def quickly(values: Sequence[Any]) -> list[object] | None:
+        names, _, after = zip(*map(str.partition, values, repeat("@")), strict=True)
+        sizes = list(map(len, names))
+        if min(sizes) < 3 or max(sizes) > _LONGEST_NAME or not "".join(names).isalnum():
+            return None
+        ends = list(map(domains.get, after))
+        return None if None in ends else list(map(add, map(initial, names), ends))
 
-    return load
+    def shown(value: str) -> object:
+        name, at, domain = value.partition("@")
+        if not at:
+            return whole
+        known = domains.get(domain)
+        if known is not None and 2 < len(name) <= _LONGEST_NAME and name.isalnum():
+            return name[0] + known
+        made = slow(value)
+        if name.isalnum() and made != whole and len(domains) < _MOST_DOMAINS:
+            domains[domain] = f"{local}@{domain}"
+        return made
+
+    def column(values: Texts) -> list[object]:
+        if None not in values:
+            made = quickly(values) if domains else None
+            if made is not None:
+                return made
+            if "@" not in "".join(values):  # type: ignore[arg-type]  # NULL is not among them
+                return [whole] * len(values)
+        _within(values, longest)
+        return [None if value is None else shown(value) for value in values]
+
+    return column
 
 
-def _hash(
-    digest: Callable[[Data], bytes], spelled: Callable[[bytes], str], most: int, refuse: Refuse
-) -> Load:
+def _hash(pseudonym: Callable[[str], str], longest: int) -> Column:
     # The first few values are the ones that repeat where any do.
-    known = dict[bytes, str]()
+    known = dict[str | None, str]()
 
-    def load(data: Data) -> object:
-        size = len(data)
-        if size <= most:
-            try:
-                value = bytes(data)
-                shown = known.get(value)
-                if shown is None:
-                    shown = spelled(digest(value)[:16])
-                    if len(known) < _MOST_REMEMBERED and size <= _LONGEST_REMEMBERED:
-                        known[value] = shown
-                return shown
-            except Exception:
-                size = 0
-        raise refuse(size > most)
+    def column(values: Texts) -> list[object]:
+        made: list[object] = list(map(known.get, values))
+        if None not in made:
+            return made
+        _within(values, longest)
+        for at, value in enumerate(values):
+            if made[at] is None and value is not None:
+                made[at] = shown = pseudonym(value)
+                if len(known) < _MOST_REMEMBERED and len(value) <= _LONGEST_REMEMBERED:
+                    known[value] = shown
+        return made
 
-    return load
+    return column
