@@ -9,7 +9,8 @@ How a page is written, so that it can be run:
 - A `console` block holds commands after ``$ ``, each with its output. ``tracewall`` and
   ``pytest`` run, of ``pip install "pgtracewall[x]"`` the extras are checked; any other
   command is a fault.
-- A `toml` block is a policy that loads; after ``<!-- fragment -->`` one without a version.
+- A `toml` block is a policy that loads; after ``<!-- fragment -->`` one without a version;
+  titled ``*.tracewall.toml``, a file of policy tests.
 - ``title="name"`` on a fence writes the block to that file; Python is not run then.
 - ``<!-- setup: shop -->`` gives the tutorial's shop on the tests' server: its files in the
   directory, `wall`, `issuer`, and the tokens `ana` (analysts) and `sam` (support).
@@ -50,6 +51,8 @@ import tracewall
 from tracewall import cli
 from tracewall.policy.load import loads
 from tracewall.testing import TokenIssuer
+from tracewall.trials.load import loads as load_tests
+from tracewall.trials.plugin import SUFFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs/tutorial/first-guarded-query.md"
@@ -159,6 +162,8 @@ class Run:
                     check_output(shown, printed)
             case "console" if not self.front:
                 self.console(block)
+            case "toml" if block.title.endswith(SUFFIX):
+                load_tests(block.text, block.title)
             case "toml":
                 part = self.front or "fragment" in block.marks
                 loads(f"version = 1\n{block.text}" if part else block.text)

@@ -23,6 +23,7 @@ from tracewall.masking.methods import masker
 from tracewall.policy.model import Durability
 from tracewall.policy.schema import json_schema
 from tracewall.sql.flow import How
+from tracewall.trials.format import PARTY, TRIAL, TRIALS
 
 KEY = b"0123456789abcdef"
 NAMES = {
@@ -227,3 +228,14 @@ def test_detectors_find_what_is_told(pages: Any) -> None:
     every = detectors(("*",))
     for _, _, example, shown in rows:
         assert every.mask(example.strip("`"))[0] == shown.strip("`")
+
+
+def test_every_key_of_policy_tests_is_told(pages: Any) -> None:
+    """Each key of a file of policy tests stands in the table of its section, and no other."""
+    page = tables(pages["docs/reference/policy-tests.md"])
+    for heading, section in {
+        "The file": TRIALS,
+        "[[principals]]": PARTY,
+        "[[tests]]": TRIAL,
+    }.items():
+        assert first(page[heading]) == list(section.keys)

@@ -9,6 +9,7 @@ import click
 
 from tracewall.cli.approvals import approvals
 from tracewall.cli.audit import audit
+from tracewall.cli.catalog import catalog
 from tracewall.cli.check import check
 from tracewall.cli.demo import demo
 from tracewall.cli.explain import explain
@@ -16,6 +17,7 @@ from tracewall.cli.rls import rls
 from tracewall.cli.scan import scan
 from tracewall.cli.schema import schema
 from tracewall.cli.sessions import sessions
+from tracewall.cli.trials import test
 from tracewall.cli.version import version
 from tracewall.version import __version__
 
@@ -32,7 +34,11 @@ def tracewall() -> None:
     """
 
 
-for each in (approvals, audit, check, demo, explain, rls, scan, schema, sessions, version):
+_COMMANDS = (
+    *(approvals, audit, catalog, check, demo, explain, rls, scan, schema, sessions, test),
+    version,
+)
+for each in _COMMANDS:
     tracewall.add_command(each)
 
 

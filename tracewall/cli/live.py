@@ -10,7 +10,8 @@ import re
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tracewall.sql.catalog import QUERIES, Catalog, read
+from tracewall.sql.catalog import Catalog, read
+from tracewall.trials.catalogs import asked
 
 TIMEOUT = 10
 """How many seconds the server may take to answer a call."""
@@ -28,13 +29,16 @@ def catalog(dsn: str) -> Catalog:
 
     Raises Unreachable when the server does not answer or does not let us in.
     """
+    return read(answers(dsn))
+
+
+def answers(dsn: str) -> tuple[bytes, ...]:
+    """Read what a server answers to `QUERIES`. Raises Unreachable."""
     try:
         with psycopg.connect(dsn, connect_timeout=TIMEOUT) as conn:
-            conn.read_only = True
-            answers = [_answer(conn, question) for question in QUERIES]
+            return asked(conn)
     except psycopg.Error as error:
         raise Unreachable(why(error)) from None
-    return read(answers)
 
 
 def why(error: psycopg.Error) -> str:
@@ -51,12 +55,3 @@ def why(error: psycopg.Error) -> str:
 def user(conninfo: str) -> str:
     """Give the role that a connection string names, empty where it names none."""
     return str(conninfo_to_dict(conninfo).get("user") or "")
-
-
-def _answer(conn: psycopg.Connection, question: bytes) -> bytes:
-    result = conn.execute(question).pgresult
-    # As it came: what psycopg would make of JSON, `read` does itself.
-    answer = result.get_value(0, 0) if result is not None else None
-    if answer is None:
-        raise psycopg.OperationalError("the server did not answer what its catalog holds")
-    return bytes(answer)

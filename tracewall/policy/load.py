@@ -33,17 +33,30 @@ def load(path: str | os.PathLike[str]) -> Policy:
     changes its directory. Raises PolicyError, also when the file can't be read.
     """
     name = os.fspath(path)
+    return replace(loads(text_of(name), name), path=os.path.abspath(name))
+
+
+def text_of(name: str, what: str = "the policy") -> str:
+    """Read the text of the file `name`. Raises PolicyError."""
     try:
-        text = Path(name).read_bytes().decode("utf-8-sig")
+        return Path(name).read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        raise _unreadable(name, error) from None
-    return replace(loads(text, name), path=os.path.abspath(name))
+        raise _unreadable(name, error, what) from None
 
 
 def loads(text: str, path: str = "") -> Policy:
     """Read the policy in `text`; `path` is only told in complaints and kept in the policy.
 
     Raises PolicyError, and nothing else whatever the text is.
+    """
+    raw, root, reading = located(text, path)
+    return _read(raw, root, reading, path)
+
+
+def located(text: str, path: str) -> tuple[dict[str, Any], Place, Reading]:
+    """Return what a TOML text says, where, and what complaints about it go into.
+
+    Raises PolicyError: it is not TOML.
     """
     lines = Lines(text)
     try:
@@ -52,7 +65,7 @@ def loads(text: str, path: str = "") -> Policy:
         raise PolicyError("values are nested too deeply", path=path) from None
     except ValueError as error:
         raise _not_toml(text, lines, path, error) from None
-    return _read(raw, root, Reading(lines), path)
+    return raw, root, Reading(lines)
 
 
 def _decode(text: str) -> tuple[dict[str, Any], Place]:
@@ -64,20 +77,21 @@ def _decode(text: str) -> tuple[dict[str, Any], Place]:
 def _read(raw: dict[str, Any], root: Place, reading: Reading, path: str) -> Policy:
     """Make the policy. Raises PolicyError with the first complaint."""
     values = POLICY.read(raw, root, reading)
-    if reading.faults:
-        raise _first(reading, path)
+    complain(reading, path)
     unhashed = Policy(hash="", path=path, **values)
     policy = replace(unhashed, hash=digest(unhashed))
     complain_of_contradictions(policy, raw, root, reading)
-    if reading.faults:
-        raise _first(reading, path)
+    complain(reading, path)
     return policy
 
 
-def _first(reading: Reading, path: str) -> PolicyError:
+def complain(reading: Reading, path: str) -> None:
+    """Raise PolicyError with the first complaint, if there is any."""
+    if not reading.faults:
+        return
     fault: Fault = min(reading.faults, key=lambda fault: fault.offset)
     line, column = reading.at(fault.offset)
-    return PolicyError(fault.message, path=path, line=line, column=column, help=fault.help)
+    raise PolicyError(fault.message, path=path, line=line, column=column, help=fault.help)
 
 
 def _not_toml(text: str, lines: Lines, path: str, error: ValueError) -> PolicyError:
@@ -102,7 +116,7 @@ def _not_toml(text: str, lines: Lines, path: str, error: ValueError) -> PolicyEr
 _TOML_HELP = "see https://toml.io; texts need quotes, lists need brackets"
 
 
-def _unreadable(path: str, error: OSError | ValueError) -> PolicyError:
+def _unreadable(path: str, error: OSError | ValueError, what: str) -> PolicyError:
     if isinstance(error, UnicodeDecodeError):
         before = error.object[: error.start]
         line = before.count(b"\n") + 1
@@ -110,4 +124,4 @@ def _unreadable(path: str, error: OSError | ValueError) -> PolicyError:
         help = "save the file as UTF-8"
         return PolicyError("this is not UTF-8", path=path, line=line, column=column, help=help)
     why = error.strerror if isinstance(error, OSError) and error.strerror else "no such path"
-    return PolicyError(f"the policy can't be read: {why}", path=path)
+    return PolicyError(f"{what} can't be read: {why}", path=path)

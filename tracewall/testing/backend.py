@@ -53,6 +53,8 @@ class FakeBackend:
         password: what a log-in must show; None: anybody may log in.
         database: the name of the only database.
         user: the role that the wall logs in as.
+        catalog: in place of ``tables``, a real server's answers to what the wall asks of its
+            catalog, as `tracewall.sql.snapshot.loads` gives them.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class FakeBackend:
         password: str | None = None,
         database: str = "fake",
         user: str = "service",
+        catalog: Sequence[bytes] = (),
     ) -> None:
         self.statements: list[str] = []
         """The texts of the statements that arrived, in order, but for those of the session
@@ -76,7 +79,7 @@ class FakeBackend:
         """What was wrong with answers that could not be given; their statements got an error."""
         self.logins: list[Mapping[str, str]] = []
         """The start-up parameters of each log-in (``user``, ``application_name``, …)."""
-        self._pretended = Pretended(tables or {}, database, user)
+        self._pretended = Pretended(tables or {}, database, user, catalog)
         self._password, self._database, self._user = password, database, user
         self._answers: list[Answer] = []
         self._talks: dict[int, Conversation] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tracewall.sql.catalog import FINGERPRINT, QUERIES, Catalog, read
@@ -19,20 +19,24 @@ _FIRST_OID = 16384
 
 
 class Pretended:
-    """A catalog of pretended tables: what is answered of it, and what a statement selects."""
+    """A catalog of pretended tables: what is answered of it, and what a statement selects.
 
-    def __init__(self, tables: Tables, database: str, role: str) -> None:
+    Args:
+        tables: what there is,
+        database: in which database,
+        role: as whom the wall logs in; all three are nothing to
+        answers: what a real server answered to `QUERIES`, where that is given.
+    """
+
+    def __init__(
+        self, tables: Tables, database: str, role: str, answers: Sequence[bytes] = ()
+    ) -> None:
         relations = [_relation(at, name, columns) for at, (name, columns) in _numbered(tables)]
         settings = {"database": database, "role": role, "path": ["pg_catalog", "public"]}
         empty: list[Any] = []
-        told = [settings, relations, *[empty] * (len(QUERIES) - 2)]
-        self.answers = dict(
-            zip(
-                (_bare(query) for query in QUERIES),
-                (json.dumps(answer) for answer in told),
-                strict=True,
-            )
-        )
+        made = [settings, relations, *[empty] * (len(QUERIES) - 2)]
+        told = [answer.decode() for answer in answers] or [json.dumps(each) for each in made]
+        self.answers = dict(zip((_bare(query) for query in QUERIES), told, strict=True))
         self.catalog: Catalog = read([answer.encode() for answer in self.answers.values()])
 
         self._fingerprint = json.dumps(settings)

@@ -1,0 +1,37 @@
+"""``tracewall catalog``: a database's catalog as a file, to judge by where there is no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracewall.cli.live import Unreachable, answers
+from tracewall.cli.screen import Missing
+from tracewall.sql.snapshot import dumps
+
+
+@click.command()
+@click.argument("dsn")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
+)
+def catalog(dsn: str, output: Path | None) -> None:
+    """Write what tracewall knows of the database DSN: a snapshot of its catalog, as JSON.
+
+    It holds names of tables, columns, types, functions, views and their definitions, row
+    policies, the database and the role; no row and no password. Log in as the wall's role,
+    so that bare names mean what they mean to the wall. `tracewall test` and `tracewall diff`
+    judge by it.
+    """
+    try:
+        text = dumps(answers(dsn))
+    except Unreachable as error:
+        raise Missing(f"the database can't be asked: {error}") from None
+    if output is None:
+        click.echo(text.decode(), nl=False)
+        return
+    try:
+        output.write_bytes(text)
+    except OSError as error:
+        raise Missing(f"{output} can't be written: {error.strerror}") from None
