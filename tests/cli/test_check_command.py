@@ -103,16 +103,16 @@ def test_a_name_the_database_lacks_is_found(run, policy, store, before, after, s
     assert run("check", path).exit_code == 0
     result = run("check", path, "--dsn", store.full_dsn)
     assert result.exit_code == 1
-    assert f"{path}:" in result.stderr.replace("\n", "")
-    assert suggested in result.stderr
+    assert f"{path}:" in result.stdout.replace("\n", "")
+    assert suggested in result.stdout
 
 
 def test_a_database_that_does_not_answer_is_no_verdict(run, policy):
     """Who can't be asked can't have answered: exit code 2, a sentence, no traceback."""
     result = run("check", policy(), "--dsn", "host=/nowhere dbname=x connect_timeout=1")
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "can't be asked" in result.stderr
-    assert run("check", policy(), "--dsn", "not a dsn").exit_code == 2
+    assert run("check", policy(), "--dsn", "not a dsn").exit_code == 3
 
 
 def test_a_password_that_is_refused_is_not_shown(run, policy, store):

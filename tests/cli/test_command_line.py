@@ -109,3 +109,18 @@ def test_a_terminal_without_unicode_gets_escapes(log):
     assert result.returncode == 0
     tail = python("-m", "tracewall", "audit", "tail", str(log), env={"PYTHONIOENCODING": "ascii"})
     assert (tail.returncode, tail.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(shell):
+    """The line of the reference gives a script; that script asks, and is answered."""
+    source = python("-m", "tracewall", env={"_TRACEWALL_COMPLETE": f"{shell}_source"})
+    assert (source.returncode, "_TRACEWALL_COMPLETE" in source.stdout) == (0, True)
+    asked = {"_TRACEWALL_COMPLETE": f"{shell}_complete"}
+    for words, at, answer in (
+        ("tracewall ch", "1", "check"),
+        ("tracewall check --d", "2", "--dsn"),
+    ):
+        at = words.split()[-1] if shell == "fish" else at
+        told = python("-m", "tracewall", env=asked | {"COMP_WORDS": words, "COMP_CWORD": at})
+        assert answer in told.stdout, told.stderr

@@ -105,4 +105,4 @@ def test_no_database_is_told(run: Any, tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text("version = 1", "utf-8")
     dsn = "host=/nowhere dbname=x"
     result = run("explain", "--config", tmp_path / "p.toml", "--dsn", dsn, "SELECT 1")
-    assert result.exit_code == 2
+    assert result.exit_code == 3

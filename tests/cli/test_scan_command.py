@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from tracewall.policy.load import loads
 from tracewall.policy.match import unmatched
@@ -106,7 +107,7 @@ def test_what_can_not_be_read_is_told(run: Any, shop: str) -> None:
 def test_a_server_that_does_not_answer_is_told(run: Any) -> None:
     """Exit code 2, and no traceback."""
     result = run("scan", "host=127.0.0.1 port=1 dbname=none")
-    assert result.exit_code == 2 and "can't be asked" in result.output
+    assert result.exit_code == 3 and "can't be asked" in result.output
 
 
 OWNER = """
@@ -150,10 +151,10 @@ def test_nothing_of_a_users_runs_as_whoever_scans(run: Any, scratch_dsn: str) ->
 def test_a_connection_string_that_cant_be_read_is_not_quoted(run: Any) -> None:
     """A password with a blank in it is not told piece by piece."""
     result = run("scan", "host=localhost password=correct horse")
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "horse" not in result.output
     result = run("scan", "postgresql://somebody:battery@staple@host.invalid/db")
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "staple" not in result.output and "battery" not in result.output
 
 
@@ -178,3 +179,25 @@ def test_odd_names_are_only_names(run: Any, scratch_dsn: str) -> None:
     assert not any(ord(char) < 32 and char != "\n" for char in result.output)
     assert "\u202e" not in result.output
     loads("version = 1\n" + result.output)
+
+
+def test_no_policy_of_a_tables_owner_runs_as_who_scans(run: Any, shop: str) -> None:
+    """Row-level security calls its owner's functions: such a table is told, and not looked at."""
+    name = f"scanner_{secrets.token_hex(4)}"
+    with psycopg.connect(shop, autocommit=True) as conn:
+        conn.execute(f"""
+            CREATE ROLE {name} LOGIN PASSWORD 'pw'; GRANT USAGE ON SCHEMA shop TO {name};
+            CREATE TABLE shop.trap (mail text); INSERT INTO shop.trap VALUES ('canary@example.com');
+            CREATE FUNCTION shop.spring() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+                PERFORM pg_catalog.set_config('application_name', 'sprung', false);
+                RETURN true; END $$;
+            ALTER TABLE shop.trap ENABLE ROW LEVEL SECURITY;
+            CREATE POLICY p ON shop.trap USING (shop.spring());
+            GRANT SELECT ON shop.trap TO {name};""")
+    try:
+        dsn = make_conninfo(shop, user=name, password="pw")
+        told = json.loads(run("scan", dsn, "--schema", "shop", "--json").stdout)
+        assert told["skipped"]["shop.trap"] == "InsufficientPrivilege"
+    finally:
+        with psycopg.connect(shop, autocommit=True) as conn:
+            conn.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")

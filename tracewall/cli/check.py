@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 from rich.text import Text
 
-from tracewall.cli.live import Unreachable, catalog
-from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.cli.facts import facts
+from tracewall.cli.findings import Finding, kept, tell, worst
+from tracewall.cli.live import Unreachable, catalog, server
+from tracewall.cli.screen import Refused, Unanswered, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.policy.exposed import exposed
 from tracewall.policy.load import load
-from tracewall.policy.match import column_names, unmatched
+from tracewall.policy.match import column_names, misses
 from tracewall.policy.model import Policy
+from tracewall.policy.review import review
 from tracewall.policy.weaknesses import Weakness, weaknesses
 from tracewall.shield import Shield
 
@@ -25,41 +28,67 @@ _ANY_KEY = b"only to see whether one is needed"
 @click.command()
 @click.argument("policy", type=click.Path(path_type=Path))
 @click.option("--dsn", help="Check against this database too: a libpq connection string or URI.")
+@click.option("--strict", is_flag=True, help="Fail on warnings too, not on errors only.")
+@click.option("--ignore", multiple=True, metavar="CHECK",
+              help="Leave out what this check finds; may be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def check(policy: Path, dsn: str | None, as_json: bool) -> None:
+def check(
+    policy: Path, dsn: str | None, strict: bool, ignore: Sequence[str], as_json: bool
+) -> None:
     """Check a policy file.
 
     Without --dsn it is checked in itself: its form, its values, contradictions. With it
-    every name must also match something in that database. The first complaint is printed
-    as path:line:column, and the exit code is 1. What weakens the guard on purpose (a lifted
-    mask, free comparisons, statements that are not followed) is told, and is no complaint; so are
-    files that everybody may change, or read though they hold a secret.
+    every name must also match something in that database, and the policy is looked through
+    for rules that do nothing or reach far, and for columns that look like masked ones. Each
+    finding is printed as path:line:column. The exit code is 1 where there is an error, with
+    --strict also where there is a warning. What weakens the guard on purpose (a lifted
+    mask, free comparisons, statements that are not followed) is told, and fails nothing; so
+    are files that everybody may change, or read though they hold a secret.
     """
     try:
         found = load(policy)
         Shield(found, dict.fromkeys(("", *(key.id for key in found.keys)), _ANY_KEY))
-        if dsn is not None:
-            _against(found, dsn)
+        listed = kept(_against(found, dsn) if dsn is not None else [], ignore)
     except PolicyError as error:
-        _complain(error, as_json)
+        _unreadable(error, as_json)
     except Unreachable as error:
-        raise Missing(f"the database can't be asked: {error}") from None
-    _praise(found, dsn, as_json)
+        raise Unanswered(f"the database can't be asked: {error}") from None
+    fails = worst(listed, strict=strict)
+    if as_json:
+        _as_json(found, dsn, listed, fails)
+    else:
+        tell(listed, safe(found.path))
+        _sum(found, dsn, listed, fails)
+    raise click.exceptions.Exit(1 if fails else 0)
 
 
-def _against(policy: Policy, dsn: str) -> None:
-    """Raise the first PolicyError that the catalog behind `dsn` gives reason for."""
-    complaint = unmatched(policy, column_names(catalog(dsn)))
-    if complaint is not None:
-        raise complaint
+def _against(policy: Policy, dsn: str) -> list[Finding]:
+    """Find what is wrong with a policy for the database behind `dsn`."""
+    known = catalog(dsn)
+    missing = misses(policy, column_names(known))
+    found = [
+        Finding("unknown", "error", miss.message, miss.help, miss.line, miss.column)
+        for miss in missing
+    ]
+    with server(dsn) as asked:
+        more = facts(asked)
+    found += [
+        Finding(remark.check, remark.severity, remark.message, remark.help, remark.line,
+                remark.column)
+        for remark in review(policy, known, more.types, more.keys)
+    ]  # fmt: skip
+    return sorted(found, key=lambda each: (each.line, each.column))
 
 
-def _complain(error: PolicyError, as_json: bool) -> NoReturn:
+def _unreadable(error: PolicyError, as_json: bool) -> None:
+    """Tell the first complaint of a policy that can't be read; the exit code is 1."""
     if not as_json:
         where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
         raise Refused(f"{where}: {error.message}", error.help)
     told = {"path": error.path, "line": error.line, "column": error.column}
-    plain(json.dumps({"ok": False, **told, "message": error.message, "help": error.help}))
+    found = Finding("invalid", "error", error.message, error.help, error.line, error.column)
+    said = {"message": error.message, "help": error.help, "findings": [found.as_json()]}
+    plain(json.dumps({"ok": False} | told | said))
     raise click.exceptions.Exit(1)
 
 
@@ -68,25 +97,30 @@ def _weak(policy: Policy) -> list[Weakness]:
     return sorted(found, key=lambda weakness: weakness.line)
 
 
-def _praise(policy: Policy, dsn: str | None, as_json: bool) -> None:
-    counts = {
-        name: len(getattr(policy, name))
-        for name in ("issuers", "grants", "denials", "masks", "scans")
-    }
-    if as_json:
-        found = {"ok": True, "path": policy.path, "hash": policy.hash, "live": dsn is not None}
-        weak = [weakness._asdict() for weakness in _weak(policy)]
-        plain(json.dumps(found | counts | {"weaknesses": weak}))
-        return
+def _counts(policy: Policy) -> dict[str, int]:
+    sections = ("issuers", "grants", "denials", "masks", "scans")
+    return {name: len(getattr(policy, name)) for name in sections}
+
+
+def _as_json(policy: Policy, dsn: str | None, found: list[Finding], fails: bool) -> None:
+    told: dict[str, object] = {"ok": not fails, "path": policy.path, "hash": policy.hash}
+    weak = [weakness._asdict() for weakness in _weak(policy)]
+    listed = [each.as_json() for each in found]
+    told |= {"live": dsn is not None, **_counts(policy)}
+    plain(json.dumps(told | {"weaknesses": weak, "findings": listed}))
+
+
+def _sum(policy: Policy, dsn: str | None, found: list[Finding], fails: bool) -> None:
     counted = ", ".join(
         f"{count} {name.removesuffix('s') if count == 1 else name}"
-        for name, count in counts.items()
+        for name, count in _counts(policy).items()
     )
     lines = [f"{counted}; hash {policy.hash[:12]}"]
     if dsn is None:
         lines.append("checked in itself only; --dsn checks its names against a database")
     out = console()
-    out.print(Text.assemble(("ok ", "bold green"), safe(policy.path)), soft_wrap=True)
+    head = ("not ok ", "bold red") if fails else ("ok ", "bold green")
+    out.print(Text.assemble(head, safe(policy.path)), soft_wrap=True)
     for line in lines:
         out.print(Text(f"   {line}", "dim"), soft_wrap=True)
     for each in _weak(policy):

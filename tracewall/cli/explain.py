@@ -10,7 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tracewall.cli.live import Unreachable, catalog
-from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.cli.screen import Refused, Unanswered, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.judge import decision_on
 from tracewall.policy.approvals import told
@@ -67,7 +67,7 @@ def _read(path: Path, dsn: str) -> tuple[Policy, Catalog]:
         where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
         raise Refused(f"{where}: {error.message}", error.help) from None
     except Unreachable as error:
-        raise Missing(f"the database can't be asked: {error}") from None
+        raise Unanswered(f"the database can't be asked: {error}") from None
     return policy, known
 
 

@@ -1,15 +1,20 @@
-"""A look at a live server's catalog, by a login of the user's own and without a guard.
+"""A look at a live server, by a login of the user's own and without a guard.
 
-Only the catalog is read, in a transaction that can't write.
+Nothing is written, and no code of the database's users is run: whoever looks may do much.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
 
+from tracewall.cli.screen import Unanswered
 from tracewall.sql.catalog import Catalog, read
 from tracewall.trials.catalogs import asked
 
@@ -18,6 +23,76 @@ TIMEOUT = 10
 
 
 _BEFORE_AT = re.compile(r"[^\s'\"]*@")
+
+
+class Server:
+    """A server that questions are asked of; an answer is a list of rows by column names."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    def ask(self, question: str, **values: object) -> list[dict[str, Any]]:
+        """Ask one question; its values are named in it as ``%(name)s``. Raises psycopg.Error."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(question.encode(), values or None).fetchall()
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """How it was logged in to, by libpq's names, without the password."""
+        return self.connection.info.get_parameters()
+
+    @property
+    def version(self) -> int:
+        """The server's version as libpq has it: 180001 is 18.1."""
+        return self.connection.info.server_version
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is."""
+        return self.connection.pgconn.ssl_in_use
+
+
+@contextmanager
+def server(dsn: str, password: str = "") -> Iterator[Server]:
+    """Log in for the block, to ask what the role may know; nothing can be written.
+
+    Raises Unanswered when the server can't be asked, in the block too.
+    """
+    more: dict[str, Any] = {"password": password} if password else {}
+    try:
+        with psycopg.connect(dsn, connect_timeout=TIMEOUT, autocommit=True, **more) as conn:
+            sealed(conn)
+            conn.execute("SET statement_timeout = '60s'")
+            yield Server(conn)
+    except psycopg.Error as error:
+        raise Unanswered(f"the database can't be asked: {why(error)}") from None
+
+
+def sealed(conn: psycopg.Connection[Any]) -> None:
+    """Have a connection run nobody's code and write nothing, whoever it logs in as.
+
+    No function or operator of a user's is found by its name. A table whose rows the server
+    would choose by its owner's expressions is refused instead.
+    """
+    conn.read_only = True
+    conn.execute("SET search_path = pg_catalog")
+    conn.execute("SET row_security = off")
+    conn.execute("SET default_transaction_read_only = on")
+
+
+def bare(dsn: str) -> str:
+    """Give a connection string without its password. Raises Unreachable for what is none."""
+    try:
+        return make_conninfo(**{k: v for k, v in _parts(dsn).items() if k not in _SECRET})
+    except psycopg.Error as error:
+        raise Unreachable(why(error)) from None
+
+
+_SECRET = ("password", "sslpassword", "oauth_client_secret")
+
+
+def _parts(dsn: str) -> dict[str, Any]:
+    return dict(conninfo_to_dict(dsn))
 
 
 class Unreachable(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tracewall.cli.live import Unreachable, catalog, user
-from tracewall.cli.screen import Missing, Refused, plain
+from tracewall.cli.screen import Missing, Refused, Unanswered, plain
 from tracewall.errors import PolicyError
 from tracewall.policy.load import load
 from tracewall.policy.match import unmatched
@@ -39,7 +39,7 @@ def rls(policy: Path, dsn: str, role: str | None, deny_others: bool) -> None:
         where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
         raise Refused(f"{where}: {error.message}", error.help) from None
     except Unreachable as error:
-        raise Missing(f"the database can't be asked: {error}") from None
+        raise Unanswered(f"the database can't be asked: {error}") from None
     told = migration(found, known, role or _user(found), others=not deny_others)
     plain(told.rstrip() or "-- Nothing is filtered by rows, and nothing was.")
 

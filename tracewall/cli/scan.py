@@ -11,8 +11,8 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from tracewall.cli.live import TIMEOUT, why
-from tracewall.cli.screen import Missing, plain, safe
+from tracewall.cli.live import TIMEOUT, sealed, why
+from tracewall.cli.screen import Missing, Unanswered, plain, safe
 from tracewall.cli.survey import Column, Table, proposed, survey, tables
 from tracewall.masking.detectors import Detectors, DetectorsUnavailable, detectors
 
@@ -49,15 +49,12 @@ def scan(dsn: str, rows: int, seconds: float, schemas: Sequence[str], as_json: b
         raise Missing(str(error)) from None
     try:
         with psycopg.connect(dsn, connect_timeout=TIMEOUT, autocommit=True) as conn:
-            conn.read_only = True
-            # Whoever scans may do much: no function or operator of a user's may be meant.
-            conn.execute("SET search_path = pg_catalog")
+            sealed(conn)
             conn.execute("SELECT set_config('statement_timeout', %s, false)", (
                 f"{round(seconds * 1000)}ms",))  # fmt: skip
-            conn.execute("SET default_transaction_read_only = on")
             seen = _look(conn, finder, rows, schemas)
     except psycopg.Error as error:
-        raise Missing(f"the database can't be asked: {why(error)}") from None
+        raise Unanswered(f"the database can't be asked: {why(error)}") from None
     rules = list(proposed(seen.columns))
     _tell(seen, rules, as_json)
     raise click.exceptions.Exit(1 if rules else 0)

@@ -32,6 +32,12 @@ class Missing(Refused):
     exit_code = 2
 
 
+class Unanswered(Missing):
+    """Who had to be asked (a server) gives no answer, so there is no verdict: exit code 3."""
+
+    exit_code = 3
+
+
 def console() -> Console:
     """Give the terminal that standard output is; colours only where it is one."""
     return Console(highlight=False)

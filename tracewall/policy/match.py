@@ -23,16 +23,23 @@ def unmatched(policy: Policy, relations: Mapping[str, Iterable[str]]) -> PolicyE
     pattern of a grant, denial, mask or scan that matches nothing, and a column under
     two masks. None: every pattern matches something.
     """
+    return next(iter(misses(policy, relations)), None)
+
+
+def misses(policy: Policy, relations: Mapping[str, Iterable[str]]) -> list[PolicyError]:
+    """Return all that `unmatched` returns the first of, in the order of the file."""
     names = _Names.of(relations)
-    misses = [*_missing(policy, names), *_masked_twice(policy, names)]
-    if not misses:
-        return None
-    miss = min(misses, key=lambda miss: (miss.glob.line, miss.glob.column))
-    help = miss.help or names.advice(miss.glob.text, miss.tables)
-    glob = miss.glob
-    return PolicyError(
-        miss.message, path=policy.path, line=glob.line, column=glob.column, help=help
-    )
+    found = [*_missing(policy, names), *_masked_twice(policy, names)]
+    return [
+        PolicyError(
+            miss.message,
+            path=policy.path,
+            line=miss.glob.line,
+            column=miss.glob.column,
+            help=miss.help or names.advice(miss.glob.text, miss.tables),
+        )
+        for miss in sorted(found, key=lambda miss: (miss.glob.line, miss.glob.column))
+    ]
 
 
 def column_names(catalog: Catalog) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from tracewall.policy.rows import (
     others_name,
 )
 from tracewall.sql.catalog import Catalog, Relation
+from tracewall.sql.quoting import comment, done, literal, quoted
 from tracewall.sql.rowfilter import PRINCIPAL
 
 _NOTE = """\
@@ -79,17 +80,17 @@ def migration(policy: Policy, catalog: Catalog, role: str, *, others: bool = Tru
     parts += [_undone(table, catalog) for table in former]
     parts += ["\n".join(_table(policy, catalog, table, role, others)) for table in filtered]
     if filtered:
-        names = ", ".join(f"{_literal(_named(table))}::regclass" for table in filtered)
-        pattern = _literal(PREFIX.replace("_", "!_") + "%")
-        parts.append(_done(_NOTE.format(tables=names, pattern=pattern)))
+        names = ", ".join(f"{literal(_named(table))}::regclass" for table in filtered)
+        pattern = literal(PREFIX.replace("_", "!_") + "%")
+        parts.append(done(_NOTE.format(tables=names, pattern=pattern)))
     return "\n\n".join([*parts, "COMMIT;\n"])
 
 
 def _head(policy: Policy, role: str) -> str:
     return "\n".join(
         (
-            f"-- Row-level security for the role {_comment(role)}, by the row filters of the",
-            f"-- policy {_comment(policy.name) or 'without a name'} ({policy.hash[:12]}).",
+            f"-- Row-level security for the role {comment(role)}, by the row filters of the",
+            f"-- policy {comment(policy.name) or 'without a name'} ({policy.hash[:12]}).",
             "-- Run it as the owner of the tables, or as a superuser. Restoring a dump changes",
             "-- what the server keeps of a policy: run it again after that.",
         )
@@ -100,29 +101,29 @@ def _table(
     policy: Policy, catalog: Catalog, table: Relation, role: str, others: bool
 ) -> Iterator[str]:
     name = _spelled(table)
-    yield f"-- {_comment(table.qualified)}"
+    yield f"-- {comment(table.qualified)}"
     yield f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;"
     yield f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY;"
     wanted = list(expected(policy, table))
     old = {n for n in _policies(catalog, table) if _ours(n)}
     named = {one.name for one in wanted} | {others_name(role)}
     for policy_name in sorted(old | named):
-        yield f"DROP POLICY IF EXISTS {_quoted(policy_name)} ON {name};"
+        yield f"DROP POLICY IF EXISTS {quoted(policy_name)} ON {name};"
     for one in wanted:
         yield _created(one, name, role)
     if others:
         yield "-- Whoever else has rights on it goes on to see and write what they do now."
         filled = {"table": _named(table), "role": role, "policy": others_name(role)}
-        yield _done(_OTHERS.format(**{each: _literal(text) for each, text in filled.items()}))
+        yield done(_OTHERS.format(**{each: literal(text) for each, text in filled.items()}))
 
 
 def _created(one: Expected, table: str, role: str) -> str:
     command, using, check = COMMANDS[one.action]
-    granted = f"(SELECT {PRINCIPAL} -> 'grants' ? {_literal(one.grant.name)})"
+    granted = f"(SELECT {PRINCIPAL} -> 'grants' ? {literal(one.grant.name)})"
     condition = f"({granted} AND {one.grant.rows.sql})" if one.grant.rows else granted
     lines = [
-        f"-- {one.action}, by the grant {_comment(one.grant.name)}",
-        f"CREATE POLICY {_quoted(one.name)} ON {table} FOR {command} TO {_quoted(role)}",
+        f"-- {one.action}, by the grant {comment(one.grant.name)}",
+        f"CREATE POLICY {quoted(one.name)} ON {table} FOR {command} TO {quoted(role)}",
     ]
     if using:
         lines.append(f"    USING ({condition})")
@@ -136,8 +137,8 @@ def _created(one: Expected, table: str, role: str) -> str:
 def _undone(table: Relation, catalog: Catalog) -> str:
     """Take back what an earlier migration did to a table that is filtered no more."""
     name, policies = _spelled(table), _policies(catalog, table)
-    lines = [f"-- {_comment(table.qualified)} is filtered no more"]
-    lines += [f"DROP POLICY IF EXISTS {_quoted(p)} ON {name};" for p in policies if _ours(p)]
+    lines = [f"-- {comment(table.qualified)} is filtered no more"]
+    lines += [f"DROP POLICY IF EXISTS {quoted(p)} ON {name};" for p in policies if _ours(p)]
     if all(_ours(policy) for policy in policies):
         lines.append(f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY;")
         lines.append(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY;")
@@ -154,44 +155,9 @@ def _ours(name: str) -> bool:
 
 
 def _spelled(table: Relation) -> str:
-    return f"{_quoted(table.schema)}.{_quoted(table.name)}"
+    return quoted(table.schema, table.name)
 
 
 def _named(table: Relation) -> str:
     """Give a table's name as the text that the server's regclass reads."""
     return ".".join('"' + each.replace('"', '""') + '"' for each in (table.schema, table.name))
-
-
-def _done(block: str) -> str:
-    """Let the server do a block, within a quote that no name in it can end."""
-    tag = "$tracewall$"
-    while tag in block:
-        tag = f"{tag[:-1]}_$"
-    return f"DO {tag}\n{block}\n{tag};"
-
-
-# What can't be seen is spelt, so that who reads a migration reads all of it.
-def _quoted(name: str) -> str:
-    doubled = name.replace('"', '""')
-    if name.isprintable():
-        return f'"{doubled}"'
-    return f'U&"{_visible(doubled.replace(chr(92), chr(92) * 2), _IN_IDENTIFIER)}"'
-
-
-def _literal(text: str) -> str:
-    doubled = text.replace("'", "''")
-    if text.isprintable() and "\\" not in text:
-        return f"'{doubled}'"
-    return f" E'{_visible(doubled.replace(chr(92), chr(92) * 2), _IN_LITERAL)}'"
-
-
-_IN_IDENTIFIER = "\\+{:06x}"
-_IN_LITERAL = "\\U{:08x}"
-
-
-def _visible(text: str, spelt: str) -> str:
-    return "".join(char if char.isprintable() else spelt.format(ord(char)) for char in text)
-
-
-def _comment(text: str) -> str:
-    return _visible(" ".join(text.split()), _IN_LITERAL)

@@ -1,0 +1,74 @@
+"""The reference of the command line says what the commands say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cli_reference
+import click
+import pytest
+from click.testing import CliRunner
+
+from tracewall.cli.commands import tracewall
+
+POLICY = """
+version = 1
+[[grants]]
+groups = ["a"]
+actions = ["select"]
+tables = ["pg_catalog.pg_class"]
+"""
+
+
+def test_every_command_is_told_as_its_help_says() -> None:
+    """Each command, its options and defaults; `python tools/cli_reference.py` writes them."""
+    assert cli_reference.main(["--check"]) == 0
+
+
+def test_every_command_has_help() -> None:
+    """--help works everywhere, and every option says what it does."""
+    for name, command in cli_reference.commands():
+        result = CliRunner().invoke(tracewall, [*name.split()[1:], "--help"])
+        assert result.exit_code == 0 and command.help, name
+        options = [each for each in command.params if isinstance(each, click.Option)]
+        assert all(option.help for option in options), name
+
+
+def keys(pages: Any, heading: str) -> set[str]:
+    """Give the keys of the table under a heading of the page."""
+    page = pages["docs/reference/cli.md"].text
+    section = page.partition(f"### {heading}\n")[2].partition("\n#")[0].partition("\n\n| Check")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+@pytest.mark.parametrize("text", [POLICY, "version = 2"])
+def test_the_json_of_check_is_as_told(
+    pages: Any, admin_dsn: str, tmp_path: Path, text: str
+) -> None:
+    """Of a policy that can be read, and of one that can't."""
+    path = tmp_path / "p.toml"
+    path.write_text(text, "utf-8")
+    result = CliRunner().invoke(tracewall, ["check", str(path), "--dsn", admin_dsn, "--json"])
+    told = json.loads(result.stdout)
+    assert told.keys() <= keys(pages, "JSON of check")
+    for found in told["findings"]:
+        assert found.keys() == keys(pages, "Findings")
+
+
+def test_the_json_of_explain_is_as_told(pages: Any, admin_dsn: str, tmp_path: Path) -> None:
+    """Key for key."""
+    path = tmp_path / "p.toml"
+    path.write_text(POLICY, "utf-8")
+    line = ["explain", "SELECT 1", "--config", str(path), "--dsn", admin_dsn, "--json"]
+    told = json.loads(CliRunner().invoke(tracewall, line).stdout)
+    assert told.keys() == keys(pages, "JSON of explain") - {
+        "name",
+        "shows",
+        "lineage",
+        "column",
+        "how",
+    }
