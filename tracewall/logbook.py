@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracewall.audit.anchor import Anchor
+from tracewall.audit.anchor import Anchor, Checkpoints
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.notes import BadKey
-from tracewall.audit.setup import open_log
+from tracewall.audit.setup import checkpoints_of, open_database, open_log
 from tracewall.audit.store import AuditLog
 from tracewall.errors import PolicyError
 from tracewall.policy.model import Policy
@@ -15,7 +15,65 @@ from tracewall.trust import beside, from_file, from_variable
 
 
 def log_of(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
-    """Open the log that a policy asks for."""
+    """Open the log that a policy asks for.
+
+    Raises:
+        PolicyError: a key or a password is not where the policy says, or is none.
+        AuditUnavailable: the record can't be kept.
+    """
+    settings, checkpoints = policy.audit, _checkpoints(policy, anchors)
+    if settings.conninfo:
+        return _database(policy, checkpoints)
+    return open_log(
+        beside(policy, settings.directory),
+        settings.durability,
+        checkpoints=checkpoints,
+        keeping=Keeping(
+            rotate_bytes=settings.rotate_size,
+            rotate_seconds=settings.rotate_interval,
+            keep_seconds=settings.keep_for,
+            keep_bytes=settings.keep_size,
+            pack=settings.pack,
+        ),
+        deadline=settings.patience,
+    )
+
+
+def plain_log(policy: Policy) -> AuditLog:
+    """Open the log that a policy asks for, for a command of people's: without the signing key.
+
+    Raises:
+        PolicyError: the password is not where the policy says.
+        AuditUnavailable: the record can't be kept.
+    """
+    settings = policy.audit
+    if settings.conninfo:
+        return _database(policy, None)
+    return open_log(beside(policy, settings.directory), settings.durability)
+
+
+def _database(policy: Policy, checkpoints: Checkpoints | None) -> AuditLog:
+    settings, what = policy.audit, "the password of the audit log's database"
+    asked = settings.password_env or settings.password_file
+
+    def password() -> str:
+        if settings.password_env:
+            return from_variable(settings.password_env, what)
+        return from_file(beside(policy, settings.password_file), what)
+
+    if asked:
+        # Once here, so that a missing one is told of and not only refused.
+        password()
+    return open_database(
+        settings.conninfo,
+        schema=settings.schema,
+        password=password if asked else None,
+        checkpoints=checkpoints,
+        deadline=settings.patience,
+    )
+
+
+def _checkpoints(policy: Policy, anchors: Sequence[Anchor]) -> Checkpoints | None:
     settings, what = policy.audit, "the key that signs checkpoints"
     key = None
     if settings.signing_key_env:
@@ -23,22 +81,13 @@ def log_of(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
     elif settings.signing_key_file:
         key = from_file(beside(policy, settings.signing_key_file), what)
     try:
-        return open_log(
-            beside(policy, settings.directory),
-            settings.durability,
-            signing_key=key,
+        return checkpoints_of(
+            key,
             records=settings.checkpoint_records,
             seconds=settings.checkpoint_interval,
             anchor_file=beside(policy, settings.anchor_file) if settings.anchor_file else None,
             anchor_url=settings.anchor_url,
             anchors=tuple(anchors),
-            keeping=Keeping(
-                rotate_bytes=settings.rotate_size,
-                rotate_seconds=settings.rotate_interval,
-                keep_seconds=settings.keep_for,
-                keep_bytes=settings.keep_size,
-                pack=settings.pack,
-            ),
         )
     except BadKey as ex:
         where = settings.signing_key_env or settings.signing_key_file or policy.path

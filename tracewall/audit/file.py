@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -32,6 +33,13 @@ def prepare(directory: Path, *, durable: bool) -> None:
         raise OSError(errno.EPERM, "everybody may change the directory (use one below it)")
 
 
+def named(now: float) -> str:
+    """Name a new file by the time (Unix seconds), this process and chance."""
+    # To the microsecond, so that files sort as they were begun.
+    started = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1e6):06}Z"
+    return f"{started}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+
+
 class AppendedFile:
     """One new file, open for appending by this process alone.
 
@@ -40,15 +48,14 @@ class AppendedFile:
     the disk failed to sync (after which a second sync may claim success for lost data).
     """
 
-    __slots__ = ("_fd", "_synced", "_syncing", "name", "size", "usable")
+    __slots__ = ("_fd", "_path", "_synced", "_syncing", "name", "size", "usable")
 
     def __init__(self, directory: Path, now: float) -> None:
         """Create the file with mode 0600, named by `now` (Unix seconds), process and chance."""
-        # To the microsecond, so that files sort as they were begun.
-        started = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1e6):06}Z"
-        self.name = f"{started}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        self.name = named(now)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-        self._fd = os.open(directory / self.name, flags, 0o600)
+        self._path = directory / self.name
+        self._fd = os.open(self._path, flags, 0o600)
         hold(self._fd)
         self.size = 0
         self.usable = True
@@ -118,6 +125,16 @@ class AppendedFile:
         """Let the file go; a sync under way ends first, for its descriptor may be reused."""
         with self._syncing:
             self.let_go()
+
+    def settle(self) -> None:
+        """Put the file's name on the disk; raises OSError."""
+        sync_directory(self._path.parent)
+
+    def discard(self) -> None:
+        """Close and delete a file that nothing was promised about."""
+        self.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
     def let_go(self) -> None:
         """Close the descriptor without waiting: in a child process nobody opens its locks."""

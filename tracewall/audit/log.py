@@ -19,6 +19,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
@@ -93,7 +94,7 @@ class FileLog:
         self._fragments: dict[Who | What, bytes] = {}
         self._fragment_bytes = 0
         home = Path(directory).absolute()
-        self._writer = Writer(home, durability, clock)
+        self._writer = Writer(partial(AppendedFile, home), durability, clock)
         try:
             prepare(home, durable=self._synced)
             self._writer.open()

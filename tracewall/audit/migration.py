@@ -1,21 +1,24 @@
-"""The SQL that makes a place for the log in a database: a table, and the one way into it."""
+"""The SQL that makes a place for the log in a database: two tables, and the only ways to them."""
 
 from __future__ import annotations
 
 from tracewall.audit.record import FIRST_PREV, LONGEST
 
-_TEMPLATE = """\
+_TEMPLATE = r"""
 -- Run this as a role that the service does not log in as; it owns the log then.
 BEGIN;
 CREATE SCHEMA {schema};
 REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
 CREATE TABLE {schema}.heads (
-    writer text PRIMARY KEY, role name NOT NULL, n bigint NOT NULL, sha256 text NOT NULL);
+    writer text PRIMARY KEY, role name NOT NULL, n bigint NOT NULL, sha256 text NOT NULL,
+    closed boolean NOT NULL DEFAULT false,
+    received timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp());
 CREATE TABLE {schema}.records (
     writer text NOT NULL REFERENCES {schema}.heads, n bigint NOT NULL, line text NOT NULL,
     received timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), PRIMARY KEY (writer, n));
 REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM PUBLIC;
 
+-- The one way to add records: each must follow from the one before it.
 CREATE FUNCTION {schema}.append(of_writer text, first bigint, lines text[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
@@ -40,39 +43,98 @@ BEGIN
                 RAISE 'the record is here already, and another one' USING ERRCODE = '23505';
             END IF;
         ELSE
-            IF length(said) > {longest} OR strpos(said, E'\\n') > 0
+            IF head.closed OR length(said) > {longest} OR strpos(said, E'\n') > 0
                 OR NOT starts_with(
                     said, format('{{"n":%s,"prev":"%s",', head.n + 1, head.sha256)) THEN
                 RAISE 'the record does not follow from the one before it' USING ERRCODE = '23514';
             END IF;
             head.n := head.n + 1;
             head.sha256 := encode(sha256(convert_to(said, 'UTF8')), 'hex');
+            -- Quotes are escaped in texts, so that none of them can look like this.
+            head.closed := strpos(said, '"kind":"closed","crc":"') > 0;
             INSERT INTO {schema}.records (writer, n, line) VALUES (of_writer, head.n, said);
         END IF;
         at := at + 1;
     END LOOP;
-    UPDATE {schema}.heads SET n = head.n, sha256 = head.sha256 WHERE writer = of_writer;
+    UPDATE {schema}.heads
+        SET n = head.n, sha256 = head.sha256, closed = head.closed, received = clock_timestamp()
+        WHERE writer = of_writer;
     RETURN head.n;
 END $body$;
+
+-- Shows, for as long as the connection lasts, that a chain's process is alive.
+CREATE FUNCTION {schema}.hold(of_writer text) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+    SELECT pg_try_advisory_lock(hashtextextended('tracewall audit ' || of_writer, 0))
+$body$;
+
+-- The caller's own chains that were not closed and that no process holds, with the numbers of
+-- their intents that have no outcome, in the chain or in a later one of the same process.
+CREATE FUNCTION {schema}.abandoned(own text, silent float8)
+RETURNS TABLE (writer text, n bigint, sha256 text, open_intents bigint[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+    head {schema}.heads;
+    start CONSTANT text := '^\{{"n":\d+,"prev":"[0-9a-f]+","at":[-+.0-9e]+,"kind":';
+    ends CONSTANT text := start || '"outcome","intent":(\d{{1,18}}),(?:"of":"([^"]*)",)?';
+BEGIN
+    FOR head IN
+        SELECT h.* FROM {schema}.heads h
+        WHERE h.role = session_user AND NOT h.closed AND h.n >= 0 AND h.writer <> own
+            AND h.received < clock_timestamp() - make_interval(secs => silent)
+        ORDER BY h.writer
+    LOOP
+        CONTINUE WHEN NOT pg_try_advisory_xact_lock(
+            hashtextextended('tracewall audit ' || head.writer, 0));
+        writer := head.writer;
+        n := head.n;
+        sha256 := head.sha256;
+        open_intents := ARRAY(
+            SELECT r.n FROM {schema}.records r
+                WHERE r.writer = head.writer AND r.line ~ (start || '"intent",')
+            EXCEPT
+            SELECT m[1]::bigint FROM {schema}.records r, regexp_match(r.line, ends) m
+                WHERE r.writer = head.writer AND m IS NOT NULL AND m[2] IS NULL
+            EXCEPT
+            SELECT m[1]::bigint FROM {schema}.records r, regexp_match(r.line, ends) m
+                WHERE r.writer > head.writer AND m[2] = head.writer
+                    AND split_part(r.writer, '-', 2) = split_part(head.writer, '-', 2)
+            ORDER BY 1);
+        RETURN NEXT;
+    END LOOP;
+END $body$;
+
 REVOKE ALL ON FUNCTION {schema}.append(text, bigint, text[]) FROM PUBLIC;
-GRANT USAGE ON SCHEMA {schema} TO {writer};
-GRANT EXECUTE ON FUNCTION {schema}.append(text, bigint, text[]) TO {writer};
-COMMIT;
+REVOKE ALL ON FUNCTION {schema}.hold(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.abandoned(text, float8) FROM PUBLIC;
+GRANT USAGE ON SCHEMA {schema} TO {roles};
+GRANT EXECUTE ON FUNCTION {schema}.append(text, bigint, text[]) TO {roles};
+GRANT EXECUTE ON FUNCTION {schema}.hold(text) TO {roles};
+GRANT EXECUTE ON FUNCTION {schema}.abandoned(text, float8) TO {roles};
+{readers}COMMIT;
+"""
+
+_READERS = """\
+GRANT SELECT ON {schema}.records, {schema}.heads TO {reader};
 """
 
 
-def migration(writer: str, schema: str) -> str:
+def migration(writer: str, schema: str, reader: str = "") -> str:
     """Give the SQL that makes a schema with a log which a role may append to.
 
     Args:
         writer: the role that the log logs in as; it may do nothing else there.
         schema: the schema's name.
+        reader: a role that may read the log, and append to chains of its own, in which
+            its reading is recorded; empty: none but the owner.
     """
-    return _TEMPLATE.format(
-        schema=_quoted(schema),
-        writer=_quoted(writer),
+    names = {"schema": _quoted(schema), "reader": _quoted(reader)}
+    return _TEMPLATE.lstrip().format(
+        **names,
+        roles=", ".join(_quoted(role) for role in (writer, reader) if role),
         first_prev=FIRST_PREV.decode(),
         longest=LONGEST,
+        readers=_READERS.format(**names) if reader else "",
     )
 
 

@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tracewall.audit.locks import abandoned, ordinary, still_named
 from tracewall.audit.notes import Signer, checkpoint
@@ -55,9 +56,22 @@ def _end(fd: int, report: FileReport, at: float, signer: Signer | None) -> None:
     told: dict[str, object] = {"torn": len(torn)} if torn else {}
     if torn:
         told["sha256"] = digest(torn).decode()
+    lines = ending(head, report.open_intents, at, signer, told)
+    os.ftruncate(fd, size - len(torn))
+    os.write(fd, lines)
+
+
+def ending(
+    head: Head,
+    open_intents: Iterable[int],
+    at: float,
+    signer: Signer | None,
+    torn: Mapping[str, object] = MappingProxyType({}),
+) -> bytes:
+    """Give the lines that end a log in place of its process; `torn` is told of it."""
     unknown = Ended(status="unknown")
-    said = [body("recovered", told)]
-    said += [body("outcome", {"intent": n, "ended": unknown}) for n in report.open_intents]
+    said = [body("recovered", torn)]
+    said += [body("outcome", {"intent": n, "ended": unknown}) for n in open_intents]
     lines, prev = seal(head.n + 1, head.sha256.encode(), ((at, each) for each in said))
     last, n = b"", head.n + 1 + len(said)
     if signer is not None:
@@ -65,8 +79,7 @@ def _end(fd: int, report: FileReport, at: float, signer: Signer | None) -> None:
         last, prev = seal(n, prev, [(at, body("checkpoint", {"note": note}))])
         n += 1
     closed, _ = seal(n, prev, [(at, body("closed", {}))])
-    os.ftruncate(fd, size - len(torn))
-    os.write(fd, lines + last + closed)
+    return lines + last + closed
 
 
 def _reports(path: Path, others: Iterable[Path]) -> list[FileReport]:

@@ -1,31 +1,30 @@
-"""A file log with its checkpoints, from plain settings."""
+"""A log with its checkpoints, from plain settings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tracewall.audit.anchor import Anchor, Checkpoints, FileAnchor, HttpAnchor
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.log import Durability, FileLog
 from tracewall.audit.notes import BadKey, Signer
+from tracewall.audit.postgres import PostgresLog
+from tracewall.audit.timely import TimelyLog
 
 
-def open_log(
-    directory: Path,
-    durability: Durability,
+def checkpoints_of(
+    signing_key: str | None,
     *,
-    signing_key: str | None = None,
     records: int = 1000,
     seconds: float = 60.0,
     anchor_file: Path | None = None,
     anchor_url: str = "",
     anchors: tuple[Anchor, ...] = (),
-    keeping: Keeping = Keeping(),  # noqa: B008 (a frozen value)
-) -> FileLog:
-    """Open a log, with checkpoints where a signing key is given.
+) -> Checkpoints | None:
+    """Make checkpoints where a signing key is given.
 
     Raises:
-        AuditUnavailable: the first file can't be made.
         BadKey: the signing key is none, or there are anchors and no key.
     """
     told = [*anchors]
@@ -36,7 +35,40 @@ def open_log(
     if signing_key is None:
         if told:
             raise BadKey("anchors take signed checkpoints; there is no signing key")
-        return FileLog(directory, durability=durability, keeping=keeping)
-    signer = Signer.parse(signing_key)
-    checkpoints = Checkpoints(signer, told, records=records, seconds=seconds)
-    return FileLog(directory, durability=durability, checkpoints=checkpoints, keeping=keeping)
+        return None
+    return Checkpoints(Signer.parse(signing_key), told, records=records, seconds=seconds)
+
+
+def open_log(
+    directory: Path,
+    durability: Durability,
+    *,
+    checkpoints: Checkpoints | None = None,
+    keeping: Keeping = Keeping(),  # noqa: B008 (a frozen value)
+    deadline: float = 0.0,
+) -> FileLog | TimelyLog:
+    """Open a log in files; nobody waits longer than the deadline (seconds; 0: there is none).
+
+    Raises:
+        AuditUnavailable: the first file can't be made.
+    """
+    log = FileLog(directory, durability=durability, checkpoints=checkpoints, keeping=keeping)
+    return TimelyLog(log, deadline) if deadline else log
+
+
+def open_database(
+    conninfo: str,
+    *,
+    schema: str,
+    password: Callable[[], str] | None = None,
+    checkpoints: Checkpoints | None = None,
+    deadline: float = 5.0,
+) -> PostgresLog:
+    """Open a log in PostgreSQL.
+
+    Raises:
+        AuditUnavailable: the server does not take the first record.
+    """
+    return PostgresLog(
+        conninfo, schema=schema, password=password, deadline=deadline, checkpoints=checkpoints
+    )

@@ -1,15 +1,15 @@
-"""Entries become chained lines in a file; a file that went bad is followed by a new one."""
+"""Entries become chained lines in a file; a file that went bad is followed by a new one.
+
+A file is whatever takes lines at its end: one of a disk's, or a chain in a database.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
-from tracewall.audit.file import AppendedFile, sync_directory
 from tracewall.audit.record import FIRST_PREV, FORMAT, LONGEST, Head, body, plain, seal
 from tracewall.audit.waiting import Batch, Intent, Outcome
 from tracewall.events import Ended
@@ -21,20 +21,62 @@ _STATEMENT: Final = b'"kind":"statement","who":%b,"what":%b%b,"ended":%b'
 _UNKNOWN: Final = plain(Ended(status="unknown"))
 
 
-class Writer:
+class Appended(Protocol):
+    """What takes lines at its end; ``usable`` is false once nobody can tell what it holds."""
+
+    name: str
+    usable: bool
+
+    @property
+    def writer(self) -> str:
+        """The file's name without its suffix: the id of this writer."""
+        ...
+
+    def append(self, data: bytes) -> None:
+        """Add lines whole or not at all; raises OSError."""
+        ...
+
+    def settle(self) -> None:
+        """Make a new file outlive the machine, where it has to; raises OSError."""
+        ...
+
+    def discard(self) -> None:
+        """Take back a file that nothing was promised about."""
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
+
+    def let_go(self) -> None:
+        """Let it go in a forked child, where it is the parent's."""
+        ...
+
+
+File = TypeVar("File", bound=Appended)
+
+
+class Writer(Generic[File]):
     """Writes entries to a file of this process; one thread at a time.
+
+    Args:
+        begin: makes a new file, named by the time (Unix seconds); raises OSError.
+        durability: what each file's first record says of it.
+        clock: Unix time in seconds.
 
     Entries have public numbers, which go on from file to file: record ``n`` of the
     current file has the number ``base + n``, and ``base`` is 0 in the first file.
     """
 
-    __slots__ = ("_base", "_clock", "_directory", "_durability", "_earlier", "_n", "_prev", "file")
+    __slots__ = ("_base", "_begin", "_clock", "_durability", "_earlier", "_n", "_prev", "file")
 
-    def __init__(self, directory: Path, durability: str, clock: Callable[[], float]) -> None:
-        self._directory = directory
+    def __init__(
+        self, begin: Callable[[float], File], durability: str, clock: Callable[[], float]
+    ) -> None:
+        self._begin = begin
         self._durability = durability
         self._clock = clock
-        self.file: AppendedFile | None = None
+        self.file: File | None = None
         self._earlier: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED_FILES)
         self._base = 1
         self._n = 0
@@ -78,24 +120,22 @@ class Writer:
             else:
                 yield entry.at, entry.body
 
-    def open(self) -> AppendedFile:
+    def open(self) -> File:
         """Start a new file: the first one, or the next after a fork or after one went bad.
 
         Raises:
             OSError: there is no new file, and the old state is kept.
         """
         now = self._clock()
-        file = AppendedFile(self._directory, now)
+        file = self._begin(now)
         try:
             line, prev = seal(0, FIRST_PREV, [(now, self._header(file))])
             file.append(line)
             if self._durability == "synced":
-                sync_directory(self._directory)
+                file.settle()
         except BaseException:
             # Nothing was promised about it yet, and each further try would leave one more.
-            file.close()
-            with contextlib.suppress(OSError):
-                (self._directory / file.name).unlink()
+            file.discard()
             raise
         if self.file:
             self._earlier.append((self._base, self.file.writer))
@@ -118,7 +158,7 @@ class Writer:
         self.file = None
         self._base, self._n = self._base + self._n + queued, 0
 
-    def _header(self, file: AppendedFile) -> bytes:
+    def _header(self, file: File) -> bytes:
         told: dict[str, object] = {
             "format": FORMAT,
             "writer": file.writer,

@@ -35,6 +35,7 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
         _complain_of_twins(names, "the name '{}' is taken", reading)
     _complain_of_issuers(policy, root, reading)
     _complain_of_anchors(policy, root, reading)
+    _complain_of_store(policy, root, reading)
     _complain_of_recording(policy, root, reading)
     _complain_of_objects(policy, raw, root, reading)
     _complain_of_actors(policy, root, reading)
@@ -73,6 +74,27 @@ def _complain_of_anchors(policy: Policy, root: Place, reading: Reading) -> None:
         if key in inside:
             help = "write signing_key_env or signing_key_file; tracewall audit keygen makes a key"
             reading.wrong(inside[key], "without a signing key there are no checkpoints", help)
+
+
+_OF_FILES = ("durability", "writes", "rotate_size", "rotate_interval", "pack", "keep_size")
+_OF_DATABASE = ("password_env", "password_file", "schema")
+
+
+def _complain_of_store(policy: Policy, root: Place, reading: Reading) -> None:
+    """Complain of what is about files where the record is in a database, and of the reverse."""
+    if "audit" not in root.inside:
+        return
+    inside, stored = root.inside["audit"].inside, bool(policy.audit.conninfo)
+    for key in _OF_FILES if stored else _OF_DATABASE:
+        if key in inside and stored:
+            help = "leave it out: every record is committed before its statement is sent"
+            reading.wrong(inside[key], "this is about files, and the record is in PostgreSQL", help)
+        elif key in inside:
+            help = "write conninfo beside it"
+            reading.wrong(inside[key], "this is about a record that is kept in PostgreSQL", help)
+    if stored and policy.audit.patience <= 0:
+        help = "write how long a statement may wait for its record"
+        reading.wrong(inside["deadline"], "a database may be out of reach for ever", help)
 
 
 def _complain_of_recording(policy: Policy, root: Place, reading: Reading) -> None:

@@ -80,6 +80,17 @@ AUDIT = Section(
             Choice(get_args(Durability)),
             "What the record of statements that change rows survives, where that is more.",
         ),
+        "deadline": Key(
+            Duration(),
+            "How long a record may take until its statement is refused; 0: as long as it takes.",
+        ),
+        "conninfo": Key(
+            Text("a connection string", check=conninfo),
+            "The PostgreSQL database of the record, in place of files; without a password.",
+        ),
+        "password_env": Key(Text(), "The environment variable that holds its password."),
+        "password_file": Key(Text("a path"), "The file that holds its password."),
+        "schema": Key(Text("a name"), "The schema that `tracewall audit migration` has made."),
         "erasable": Key(
             Flag(),
             "Whether people are recorded by pseudonyms, and statements by salted commitments, so "
@@ -113,7 +124,7 @@ AUDIT = Section(
             Size(), "The oldest files are deleted while there are more bytes; 0: never."
         ),
     },
-    exclusive=(("signing_key_env", "signing_key_file"),),
+    exclusive=(("signing_key_env", "signing_key_file"), ("password_env", "password_file")),
 )
 LIMITS = Section(
     Limits,

@@ -41,6 +41,10 @@ class Database:
 class Audit:
     """Where the record is kept: ``directory``, and how strongly (``durability``).
 
+    With ``conninfo`` it is kept in PostgreSQL, in ``schema``, by a login of its own, with at most
+    one of ``password_env`` and ``password_file``. ``deadline`` is how long (seconds) a record
+    may take; None: 5 where it is kept in PostgreSQL or ``synced``, else there is none (0).
+
     Statements that change rows are kept as strongly as ``writes`` says, where that is more.
     An ``erasable`` record has pseudonyms and salted commitments in place of names and hashes.
     Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
@@ -54,6 +58,11 @@ class Audit:
     directory: str = "audit"
     durability: Durability = "written"
     writes: Durability | Literal[""] = ""
+    deadline: float | None = None
+    conninfo: str = ""
+    password_env: str = ""
+    password_file: str = ""
+    schema: str = "tracewall_audit"
     erasable: bool = False
     signing_key_env: str = ""
     signing_key_file: str = ""
@@ -66,6 +75,13 @@ class Audit:
     pack: bool = False
     keep_for: float = 0.0
     keep_size: int = 0
+
+    @property
+    def patience(self) -> float:
+        """How long (seconds) a record may take; 0: as long as it takes."""
+        if self.deadline is not None:
+            return self.deadline
+        return 5.0 if self.conninfo or self.durability == "synced" else 0.0
 
     @property
     def signed(self) -> bool:
