@@ -7,15 +7,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from tracewall.approval.desk import Case, Desk, NotGranted
 from tracewall.approval.request import Person
 from tracewall.approval.verdict import Kind
-from tracewall.audit.setup import open_log
 from tracewall.events import Incident, Who
 from tracewall.identity.principal import Principal
+from tracewall.logbook import plain_log
 from tracewall.policy.model import Policy
 from tracewall.signing import Signer
-from tracewall.trust import beside
 
 
 def decide(
@@ -41,7 +42,7 @@ def decide(
     told = f"{request.id} {kind} {request.binding}: {reason!r}"
     person = Person(who.issuer, who.subject)
     made = Incident(kind="approval_decided", detail=told, who=named(who), policy=policy.hash)
-    with open_log(beside(policy, policy.audit.directory), policy.audit.durability) as log:
+    with closing(plain_log(policy)) as log:
         log.incident(made)
         return desk.decide(
             request.id, kind, person, who.groups, signer, reason, binding=request.binding

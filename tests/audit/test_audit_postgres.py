@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -13,13 +14,20 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.migration import migration
+from tracewall.audit.notes import Signer, opened
 from tracewall.audit.postgres import PostgresLog
+from tracewall.audit.recovery import ending
 from tracewall.audit.verify import records, verify
 from tracewall.cli import main
-from tracewall.errors import AuditUnavailable
+from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.events import Ended, Incident, What, Who
-from tracewall.testing import FakeBackend
+from tracewall.logbook import log_of
+from tracewall.policy.load import load
+from tracewall.testing import Bench, FakeBackend
+
+SIGNER = Signer("audit.test", bytes(range(32)))
 
 
 class Place:
@@ -29,10 +37,24 @@ class Place:
         self.admin, self.role = admin, role
         self.writer = make_conninfo(admin, user=role, password="pw")
 
+    def policy(self, folder: Path, keys: str = "") -> Path:
+        """Write a policy that keeps its record here, and the password beside it."""
+        (folder / "password").write_text("pw")
+        path = folder / "policy.toml"
+        path.write_text(
+            f'version = 1\n[audit]\nconninfo = "{self.writer.replace(" password=pw", "")}"\n'
+            f'password_file = "password"\n{keys}\n'
+            '[[issuers]]\nname = "t"\nissuer = "https://t.test"\naudience = "a"\n'
+            'keys = "jwks.json"\n'
+            '[[grants]]\ngroups = ["g"]\nactions = ["select"]\ntables = ["s.*"]\n'
+        )
+        return path
+
     def log(self, **options: Any) -> PostgresLog:
         return PostgresLog(self.writer, password=lambda: "pw", **options)
 
     def fetched(self, folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
         assert main(["audit", "fetch", str(folder / "log"), "--conninfo", self.admin]) == 0
         return folder / "log"
 
@@ -76,6 +98,11 @@ def test_what_is_kept_verifies(place: Place, tmp_path: Path, who: Who, what: Wha
         "update tracewall_audit.heads set n = 0",
         "truncate tracewall_audit.records, tracewall_audit.heads",
         "drop function tracewall_audit.append(text, bigint, text[])",
+        "alter table tracewall_audit.records disable trigger all",
+        "create table tracewall_audit.x ()",
+        "select n from tracewall_audit.heads",
+        "copy tracewall_audit.records to stdout",
+        "grant all on all tables in schema tracewall_audit to current_user",
     ],
 )
 def test_the_writer_may_append_only(place: Place, statement: str) -> None:
@@ -181,8 +208,6 @@ def test_threads_share_a_chain(place: Place, tmp_path: Path, what: What) -> None
 
 def test_a_wall_takes_it(place: Place, tmp_path: Path) -> None:
     """A guarded connection keeps its record there."""
-    from tracewall.testing import Bench
-
     policy = tmp_path / "policy.toml"
     policy.write_text(
         'version = 1\n[[issuers]]\nname = "t"\nissuer = "https://t.test"\naudience = "a"\n'
@@ -195,3 +220,163 @@ def test_a_wall_takes_it(place: Place, tmp_path: Path) -> None:
                 assert conn.execute("select id from s.t").fetchall() == [(1,)]
     told = list(records(place.fetched(tmp_path)))
     assert [r["what"]["summary"] for r in told if r["kind"] == "intent"] == ["SELECT s.t", "COMMIT"]
+
+
+def test_a_policy_keeps_its_record_there(place: Place, tmp_path: Path) -> None:
+    """With `conninfo` in [audit] nothing else is needed, and no files are made."""
+    policy = place.policy(tmp_path)
+    with FakeBackend({"s.t": {"id": "int4"}}) as backend:
+        backend.on("select id from s.t").rows([(1,)])
+        with Bench.load(policy, backend, audit=log_of(load(policy), ())) as bench:
+            with bench.connect("g") as conn:
+                conn.execute("select id from s.t").fetchall()
+    assert verify(place.fetched(tmp_path)).ok
+    told = list(records(tmp_path / "log"))
+    assert [r["what"]["summary"] for r in told if r["kind"] == "intent"] == ["SELECT s.t", "COMMIT"]
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_missing_password_is_told(place: Place, tmp_path: Path) -> None:
+    """A policy whose password is not where it says can't be held, and says which."""
+    policy = place.policy(tmp_path)
+    (tmp_path / "password").unlink()
+    with pytest.raises(PolicyError, match="audit log's database"):
+        log_of(load(policy), ())
+
+
+def test_checkpoints_vouch_for_it(place: Place, tmp_path: Path, who: Who, what: What) -> None:
+    """With a key, notes stand in the chain and elsewhere; what the owner cuts off is told."""
+    told: list[str] = []
+    log = place.log(checkpoints=Checkpoints(SIGNER, [told.append], records=10))
+    for _ in range(35):
+        log.outcome(log.intent(who, what), Ended(status="ok"))
+    head = log.head()
+    log.close()
+    path = place.fetched(tmp_path)
+    heads = [opened(note, [SIGNER.public]) for note in told]
+    report = verify(path, head=[*heads, head], keys=[SIGNER.public])
+    assert report.ok and report.files[0].closed
+    assert report.files[0].signed == report.records - 2
+    assert heads[-1] == report.files[0].head
+    with psycopg.connect(place.admin, autocommit=True) as owner:
+        owner.execute("delete from tracewall_audit.records where n >= 30")
+    again = place.fetched(tmp_path / "cut")
+    assert verify(again, keys=[SIGNER.public]).ok, "a cut end alone can't be told"
+    assert not verify(again, head=heads, keys=[SIGNER.public]).ok
+
+
+_LEFT = """
+from tracewall.audit.postgres import PostgresLog
+log = PostgresLog(sys.argv[1])
+open_one = log.intent(who, what)
+log.outcome(log.intent(who, what), ended)
+log.flush()
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+
+def test_dead_writers_are_ended(
+    place: Place, tmp_path: Path, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9 the next log ends the chain, signed; that of a living process is left."""
+    monkeypatch.setattr("tracewall.audit.server.GRACE", 0.0)
+    checkpoints = Checkpoints(SIGNER)
+    with start(_LEFT, place.writer) as process:
+        assert process.stdout.readline() == b"ready\n"
+        place.log().close()
+        (left,) = (f for f in verify(place.fetched(tmp_path / "a")).files if f.open_intents)
+        assert not left.closed
+        process.kill()
+    deadline = time.monotonic() + 30
+    for at in range(1000):
+        place.log(checkpoints=checkpoints).close()
+        report = verify(place.fetched(tmp_path / str(at)), keys=[SIGNER.public])
+        ended = next(file for file in report.files if file.file == left.file)
+        if ended.closed:
+            break
+        assert time.monotonic() < deadline
+    assert ended.ok and ended.open_intents == () and ended.found
+    said = [r for r in records(tmp_path / str(at) / "log" / left.file) if r["kind"] == "outcome"]
+    assert [(r["intent"], r["ended"]["status"]) for r in said] == [(2, "ok"), (1, "unknown")]
+
+
+def test_a_chain_that_was_ended_is_followed(
+    place: Place, tmp_path: Path, who: Who, what: What
+) -> None:
+    """A process that was taken for dead goes on in a new chain, which names the old one."""
+    log = place.log()
+    first = log.intent(who, what)
+    old = log.head()
+    lines = ending(old, [1], 1.0, None)
+    with psycopg.connect(place.writer, autocommit=True) as other:
+        append = "select tracewall_audit.append(%s, %s, %s)"
+        other.execute(append, (log.writer, old.n + 1, lines.decode().splitlines()))
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            second = log.intent(who, what)
+            break
+        except AuditUnavailable:
+            assert time.monotonic() < deadline
+    log.outcome(first, Ended(status="ok"))
+    log.outcome(second, Ended(status="ok"))
+    log.close()
+    report = verify(place.fetched(tmp_path))
+    assert report.ok and len(report.files) == 2
+    assert all(file.closed and not file.open_intents for file in report.files)
+    new = list(records(tmp_path / "log" / report.files[1].file))
+    assert new[0]["follows"]["file"] == old.file
+    assert [r["of"] for r in new if "of" in r] == [old.file.removesuffix(".jsonl")]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_writes_a_chain_of_its_own(place: Place, tmp_path: Path, run: Any) -> None:
+    """Parent and child each go on in their own chain; the parent's connection stays its own."""
+    script = """
+from tracewall.audit.postgres import PostgresLog
+log = PostgresLog(sys.argv[1], deadline=30)
+first = log.intent(who, what)
+child = os.fork()
+if not child:
+    log.outcome(first, Ended(status="unknown"))
+    log.outcome(log.intent(who, what), ended)
+    log.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+log.outcome(log.intent(who, what), ended)
+log.close()
+"""
+    run(script, place.writer)
+    report = verify(place.fetched(tmp_path))
+    assert report.ok and len(report.files) == 2
+    assert all(file.closed and not file.open_intents for file in report.files)
+
+
+def test_kill_9_loses_no_intent(place: Place, tmp_path: Path, start: Any) -> None:
+    """What an intent returned for is in the database, whatever moment the process died at."""
+    script = """
+from tracewall.audit.postgres import PostgresLog
+log = PostgresLog(sys.argv[1])
+count = 0
+while True:
+    log.outcome(log.intent(who, what), ended)
+    count += 1
+    print(count, flush=True)
+"""
+    rounds = int(os.environ.get("TRACEWALL_KILL_ROUNDS", "2"))
+    accepted = []
+    for at in range(rounds):
+        with start(script, place.writer) as process:
+            told = [process.stdout.readline()]
+            time.sleep(0.003 * (at % 20))
+            process.kill()
+            told += [line for line in process.stdout if line.endswith(b"\n")]
+        accepted.append(int(told[-1]))
+    report = verify(place.fetched(tmp_path))
+    assert report.ok and len(report.files) == rounds
+    kept = [
+        sum(each["kind"] == "intent" for each in records(tmp_path / "log" / file.file))
+        for file in report.files
+    ]
+    assert all(has >= told for has, told in zip(kept, accepted, strict=True))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 import threading
+import time
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -338,3 +343,46 @@ def test_a_note_holds_no_names() -> None:
         + "\nat 1.000\n"
     )
     assert msgspec.json.encode(text)
+
+
+def test_a_dripping_url_is_given_up(tmp_path: Path) -> None:
+    """An anchor that sends a byte now and then has the whole of its time, and no more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            conn, _ = server.accept()
+            with conn, contextlib.suppress(OSError):
+                conn.sendall(b"HTTP/1.1 200 OK\r\n")
+                for _ in range(600):
+                    conn.sendall(b"X-A: b\r\n")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises((OSError, HTTPException)):
+            HttpAnchor(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=0.5)("note")
+        assert time.monotonic() - started < 15
+        thread.join()
+
+
+def test_an_anchor_that_hangs_is_told_and_holds_up_no_other(
+    tmp_path: Path, who: Who, what: What, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That an anchor does not answer is recorded, and the others get their notes meanwhile."""
+    monkeypatch.setattr("tracewall.audit.anchor._PATIENCE", 0.2)
+    monkeypatch.setattr("tracewall.audit.anchor._HANGS", 0.1)
+    release = threading.Event()
+    told: list[str] = []
+    anchors: Any = [lambda note: release.wait(60), told.append]
+    with FileLog(tmp_path, checkpoints=Checkpoints(SIGNER, anchors, records=4)) as log:
+        until = time.monotonic() + 30
+        while time.monotonic() < until and not any(
+            r["kind"] == "incident" for r in records(tmp_path)
+        ):
+            fill(log, who, what, 4)
+            time.sleep(0.02)
+    release.set()
+    incidents = [each["incident"] for each in records(tmp_path) if each["kind"] == "incident"]
+    assert [each["kind"] for each in incidents] == ["anchor_failed"]
+    assert opened(told[-1], [KEY]) == verify(tmp_path).files[0].head

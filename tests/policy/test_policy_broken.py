@@ -120,6 +120,31 @@ VALUES = [
     Broken(V + "limits.statement_timeout = «'30d'", "expected a length of time from 0"),
     Broken(V + f"limits.statement_timeout = «0x{'f' * 999}", "expected a length of time from 0"),
     Broken(
+        V + "[audit]\nconninfo = 'dbname=audit'\npack = «true",
+        "this is about files, and the record is in PostgreSQL",
+        "committed before its statement is sent",
+    ),
+    Broken(
+        V + "[audit]\nschema = «'tracewall_audit'",
+        "this is about a record that is kept in PostgreSQL",
+        "write conninfo",
+    ),
+    Broken(
+        V + "[audit]\nconninfo = 'dbname=audit'\ndeadline = «0",
+        "a database may be out of reach for ever",
+        "how long a statement may wait",
+    ),
+    Broken(
+        V + "[audit]\nconninfo = «'dbname=audit password=x'",
+        "a password can't be in the policy",
+        "password_env",
+    ),
+    Broken(
+        V + "[audit]\nconninfo = 'dbname=a'\npassword_env = 'A'\n«password_file = 'b'",
+        "exclude each other",
+        "write one of them",
+    ),
+    Broken(
         V + "audit.durability = «'sync'",
         "expected 'buffered', 'written' or 'synced', got 'sync'",
         "did you mean 'synced'?",

@@ -1,20 +1,24 @@
 """Checkpoints: from time to time the log's end is signed and told to a second place.
 
 1. A checkpoint is a record of the log, right after the record that it vouches for.
-2. The same note goes to the anchors, in a thread of its own, so that no statement waits.
-3. Where anchors are behind, they get the newest note only: it vouches for all before it.
-4. An anchor that fails is told to the log, once for each time that it begins to fail.
+2. The same note goes to the anchors, each in a thread of its own, so that no statement waits,
+   nor one anchor for another.
+3. Where an anchor is behind, it gets the newest note only: it vouches for all before it.
+4. An anchor that fails, or hangs, is told to the log, once for each time that it begins to.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
+import socket
 import threading
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from tracewall.audit.notes import Signer, checkpoint
 from tracewall.audit.record import Head
@@ -23,6 +27,7 @@ Anchor: TypeAlias = Callable[[str], None]
 """Keeps a note where the log's writers can't change it; whatever it raises is a failure."""
 
 _PATIENCE: Final = 5.0
+_HANGS: Final = 60.0
 
 
 class Checkpoints:
@@ -45,7 +50,7 @@ class Checkpoints:
     ) -> None:
         self.signer = signer
         self._every, self._seconds = records, seconds
-        self._sender = Sender(anchors)
+        self._senders = tuple(Sender(anchor) for anchor in anchors)
         self._file, self._last_n, self._last_at = "", -1, 0.0
 
     def due(self, head: Head, at: float) -> bool:
@@ -64,48 +69,55 @@ class Checkpoints:
 
     def tell(self, note: str, failed: Callable[[str], None]) -> None:
         """Hand a note to the anchors; `failed` is called with a word on one that fails."""
-        self._sender.send(note, failed)
+        for sender in self._senders:
+            sender.send(note, failed)
 
     def close(self) -> None:
         """Wait a few seconds at most until the newest note is told."""
-        self._sender.close()
+        until = time.monotonic() + _PATIENCE
+        for sender in self._senders:
+            sender.close(until - time.monotonic())
 
 
 class Sender:
-    """Tells notes to anchors in a thread of its own, the newest only."""
+    """Tells notes to an anchor in a thread of its own, the newest only."""
 
-    def __init__(self, anchors: Sequence[Anchor]) -> None:
-        self._anchors = tuple(anchors)
-        self._failing: set[Anchor] = set()
+    def __init__(self, anchor: Anchor) -> None:
+        self._anchor = anchor
+        self._failing = self._closed = False
         self._changed = threading.Condition()
         self._waiting: tuple[str, Callable[[str], None]] | None = None
         self._thread: threading.Thread | None = None
-        self._busy = self._closed = False
+        self._since = 0.0
         self._pid = 0
 
     def send(self, note: str, failed: Callable[[str], None]) -> None:
-        """Let a note be told soon."""
-        if not self._anchors:
-            return
+        """Let a note be told soon; `failed` is called with a word where that goes wrong."""
         if self._pid != os.getpid():
             # The child of a fork has no thread, and may have copied a lock that is held.
             self._changed, self._thread, self._pid = threading.Condition(), None, os.getpid()
-            self._busy = False
+            self._since = 0.0
         with self._changed:
             self._waiting = note, failed
             self._changed.notify()
+            hangs = bool(self._since) and time.monotonic() - self._since > _HANGS
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="tracewall-anchor", daemon=True
                 )
                 self._thread.start()
+        if hangs and not self._failing:
+            self._failing = True
+            # By another thread: whoever sends may hold what the log is written under.
+            word = "an anchor does not answer"
+            threading.Thread(target=failed, args=(word,), daemon=True).start()
 
-    def close(self) -> None:
-        """Wait a few seconds at most until nothing waits."""
+    def close(self, patience: float) -> None:
+        """Wait so many seconds at most until nothing waits."""
         if self._pid != os.getpid():
             return
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting is None and not self._busy, _PATIENCE)
+            self._changed.wait_for(lambda: self._waiting is None and not self._since, patience)
             self._closed = True
             self._changed.notify()
 
@@ -116,22 +128,21 @@ class Sender:
                 if self._waiting is None:
                     return
                 (note, failed), self._waiting = self._waiting, None
-                self._busy = True
-            for anchor in self._anchors:
-                self._tell(anchor, note, failed)
+                self._since = time.monotonic()
+            self._tell(note, failed)
             with self._changed:
-                self._busy = False
+                self._since = 0.0
                 self._changed.notify_all()
 
-    def _tell(self, anchor: Anchor, note: str, failed: Callable[[str], None]) -> None:
+    def _tell(self, note: str, failed: Callable[[str], None]) -> None:
         try:
-            anchor(note)
+            self._anchor(note)
         except Exception as error:
-            if anchor not in self._failing:
-                self._failing.add(anchor)
+            if not self._failing:
+                self._failing = True
                 failed(f"an anchor does not take checkpoints: {type(error).__name__}")
         else:
-            self._failing.discard(anchor)
+            self._failing = False
 
 
 class FileAnchor:
@@ -151,27 +162,39 @@ class FileAnchor:
 
 
 class HttpAnchor:
-    """Posts notes (``text/plain``) to a URL; any answer but 2xx is a failure."""
+    """Posts notes (``text/plain``) to a URL; any answer but 2xx is a failure.
+
+    Args:
+        url: where to; no proxy of the environment and no redirect is followed.
+        timeout: how long (seconds) it may take in all, once the name is resolved.
+    """
 
     def __init__(self, url: str, timeout: float = _PATIENCE) -> None:
-        self._url, self._timeout = url, timeout
-        # No proxy from the environment, and no redirect to somewhere else.
-        self._opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.HTTPHandler(),
-            urllib.request.HTTPSHandler(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
-        ):
-            self._opener.add_handler(handler)
+        self._url, self._timeout = urlsplit(url), timeout
 
     def __call__(self, note: str) -> None:
         """Post a note."""
-        request = urllib.request.Request(  # noqa: S310 (the policy's loader takes https only)
-            self._url,
-            data=note.encode(),
-            headers={"Content-Type": "text/plain; charset=utf-8"},
-            method="POST",
-        )
-        with self._opener.open(request, timeout=self._timeout) as answer:
+        url = self._url
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        connection = kind(url.hostname or "", url.port, timeout=self._timeout)
+        # The timeout of a socket begins anew with each byte that comes.
+        watch = threading.Timer(self._timeout, _hang_up, (connection,))
+        watch.daemon = True
+        watch.start()
+        try:
+            target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+            headers = {"Content-Type": "text/plain; charset=utf-8"}
+            connection.request("POST", target, note.encode(), headers)
+            answer = connection.getresponse()
             answer.read(1024)
+        finally:
+            watch.cancel()
+            connection.close()
+        if not 200 <= answer.status < 300:
+            raise OSError(f"the anchor answered {answer.status}")
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    with contextlib.suppress(OSError):
+        if connection.sock is not None:
+            connection.sock.shutdown(socket.SHUT_RDWR)
