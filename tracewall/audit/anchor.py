@@ -178,7 +178,8 @@ class HttpAnchor:
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         connection = kind(url.hostname or "", url.port, timeout=self._timeout)
         # The timeout of a socket begins anew with each byte that comes.
-        watch = threading.Timer(self._timeout, _hang_up, (connection,))
+        late = threading.Event()
+        watch = threading.Timer(self._timeout, _hang_up, (connection, late))
         watch.daemon = True
         watch.start()
         try:
@@ -190,11 +191,15 @@ class HttpAnchor:
         finally:
             watch.cancel()
             connection.close()
+        if late.is_set():
+            # An answer that is cut off may look like a whole one.
+            raise TimeoutError("the anchor did not answer in time")
         if not 200 <= answer.status < 300:
             raise OSError(f"the anchor answered {answer.status}")
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
+def _hang_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    late.set()
     with contextlib.suppress(OSError):
         if connection.sock is not None:
             connection.sock.shutdown(socket.SHUT_RDWR)
