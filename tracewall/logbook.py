@@ -21,13 +21,13 @@ def log_of(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
         PolicyError: a key or a password is not where the policy says, or is none.
         AuditUnavailable: the record can't be kept.
     """
-    settings, checkpoints = policy.audit, _checkpoints(policy, anchors)
+    settings, signed = policy.audit, checkpoints(policy, anchors)
     if settings.conninfo:
-        return _database(policy, checkpoints)
+        return _database(policy, signed)
     return open_log(
         beside(policy, settings.directory),
         settings.durability,
-        checkpoints=checkpoints,
+        checkpoints=signed,
         keeping=Keeping(
             rotate_bytes=settings.rotate_size,
             rotate_seconds=settings.rotate_interval,
@@ -52,7 +52,7 @@ def plain_log(policy: Policy) -> AuditLog:
     return open_log(beside(policy, settings.directory), settings.durability)
 
 
-def _database(policy: Policy, checkpoints: Checkpoints | None) -> AuditLog:
+def _database(policy: Policy, signed: Checkpoints | None) -> AuditLog:
     settings, what = policy.audit, "the password of the audit log's database"
     asked = settings.password_env or settings.password_file
 
@@ -68,12 +68,17 @@ def _database(policy: Policy, checkpoints: Checkpoints | None) -> AuditLog:
         settings.conninfo,
         schema=settings.schema,
         password=password if asked else None,
-        checkpoints=checkpoints,
+        checkpoints=signed,
         deadline=settings.patience,
     )
 
 
-def _checkpoints(policy: Policy, anchors: Sequence[Anchor]) -> Checkpoints | None:
+def checkpoints(policy: Policy, anchors: Sequence[Anchor]) -> Checkpoints | None:
+    """Give what signs the record's end and tells of it, as a policy says; None: nothing does.
+
+    Raises:
+        PolicyError: the key is not where the policy says, or is none.
+    """
     settings, what = policy.audit, "the key that signs checkpoints"
     key = None
     if settings.signing_key_env:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import threading
@@ -9,18 +10,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tracewall.audit.anchor import Checkpoints
+from tracewall.audit.follow import decoded
 from tracewall.audit.migration import migration
 from tracewall.audit.notes import Signer, opened
 from tracewall.audit.postgres import PostgresLog
 from tracewall.audit.recovery import ending
 from tracewall.audit.verify import records, verify
 from tracewall.cli import main
+from tracewall.cli.audit_database import Following, note
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.events import Ended, Incident, What, Who
 from tracewall.logbook import log_of
@@ -36,6 +40,16 @@ class Place:
     def __init__(self, admin: str, role: str) -> None:
         self.admin, self.role = admin, role
         self.writer = make_conninfo(admin, user=role, password="pw")
+
+    @property
+    def uri(self) -> str:
+        known = conninfo_to_dict(self.admin)
+        host, name = quote(str(known["host"]), safe=""), known["dbname"]
+        rest = {key: value for key, value in known.items() if key not in ("host", "dbname")}
+        return f"postgresql:///{name}?host={host}&{urlencode(rest)}"
+
+    def records(self, folder: Path) -> list[dict[str, Any]]:
+        return list(records(self.fetched(folder)))
 
     def policy(self, folder: Path, keys: str = "") -> Path:
         """Write a policy that keeps its record here, and the password beside it."""
@@ -86,6 +100,94 @@ def test_what_is_kept_verifies(place: Place, tmp_path: Path, who: Who, what: Wha
     assert kinds == ["opened", "intent", "outcome", "incident", "closed"]
     with pytest.raises(AuditUnavailable):
         log.intent(who, what)
+
+
+def test_commands_read_it_by_its_uri(place: Place, who: Who, what: What, capfd: Any) -> None:
+    """Where a command takes a directory it takes the database's URI, and reading is recorded."""
+    log = place.log()
+    log.outcome(log.intent(who, what), Ended(status="ok"))
+    log.close()
+    assert main(["audit", "verify", place.uri]) == 0
+    assert "4 records hold together" in capfd.readouterr().out
+    assert main(["audit", "search", place.uri, "--who", "ana", "--json"]) == 0
+    (found,) = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert found["ended"]["status"] == "ok"
+    assert main(["audit", "export", place.uri, "--kind", "audit_read", "--format", "csv"]) == 0
+    assert "search by" in capfd.readouterr().out
+    assert main(["audit", "tail", place.uri, "-n", "1", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["kind"]
+    assert main(["audit", "verify", place.uri, "--schema", "nowhere"]) == 2
+    assert "can't be read" in capfd.readouterr().err
+
+
+def test_it_is_followed(place: Place, who: Who, what: What) -> None:
+    """Each record that comes is given once, of every chain, and none of those before."""
+    with place.log() as log:
+        log.incident(Incident(kind="unsafe"))
+        follower = Following((place.admin, "tracewall_audit"))
+        assert list(follower.new()) == []
+        log.incident(Incident(kind="policy_loaded"))
+        with place.log() as other:
+            other.incident(Incident(kind="mismatch"))
+        kinds = [decoded(line)["kind"] for line in follower.new()]
+        assert sorted(kinds) == ["closed", "incident", "incident", "opened"]
+        assert list(follower.new()) == []
+
+
+def test_a_reader_may_read_and_be_recorded_only(place: Place, tmp_path: Path) -> None:
+    """The migration's reader sees the record, leaves one of its own, and changes nothing."""
+    with psycopg.connect(place.admin, autocommit=True) as conn:
+        conn.execute("drop schema tracewall_audit cascade")
+        conn.execute(f"create role {place.role}_r login password 'pw'")
+        conn.execute(migration(place.role, "tracewall_audit", f"{place.role}_r"))
+    try:
+        with place.log() as log:
+            log.incident(Incident(kind="unsafe"))
+        reader = make_conninfo(place.admin, user=f"{place.role}_r", password="pw")
+        with psycopg.connect(reader, autocommit=True) as conn:
+            for statement in (
+                "update tracewall_audit.records set line = ''",
+                "delete from tracewall_audit.heads",
+                "insert into tracewall_audit.records values ('x', 0, '')",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    conn.execute(statement)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                line = '{"n":4,"prev":""}'
+                conn.execute("select tracewall_audit.append(%s, 4, %s)", (log.writer, [line]))
+        note((reader, "tracewall_audit"), Incident(kind="audit_read"))
+        kinds = [r["incident"]["kind"] for r in place.records(tmp_path) if "incident" in r]
+        assert kinds == ["unsafe", "audit_read"]
+    finally:
+        with psycopg.connect(place.admin, autocommit=True) as conn:
+            conn.execute(f"drop owned by {place.role}_r")
+            conn.execute(f"drop role {place.role}_r")
+
+
+def test_the_owner_prunes_it(place: Place, tmp_path: Path, capfd: Any) -> None:
+    """Old chains go, on record and signed for; the log's own role can't have them go."""
+    (tmp_path / "key").write_text(SIGNER.secret())
+    keys = 'keep_for = "1d"\nsigning_key_file = "key"'
+    policy = place.policy(tmp_path, keys)
+    with place.log(checkpoints=Checkpoints(SIGNER)) as log:
+        log.incident(Incident(kind="unsafe"))
+    with place.log(checkpoints=Checkpoints(SIGNER)) as open_one:
+        head = open_one.head()
+        heads = [log.head(), head]
+        prune = ["audit", "prune", "--config", str(policy), "--conninfo"]
+        assert main([*prune, place.admin]) == 0
+        assert "0 chains" in capfd.readouterr().out, "not old enough"
+        with psycopg.connect(place.admin, autocommit=True) as owner:
+            owner.execute(
+                "update tracewall_audit.heads set received = received - interval '2 days'"
+            )
+        assert main([*prune, place.writer]) == 2
+        assert "nothing is deleted" in capfd.readouterr().err
+        assert main([*prune, place.admin]) == 0
+        assert "1 chains, 4 records" in capfd.readouterr().out, "what is open stays"
+    report = verify(place.fetched(tmp_path), head=heads, keys=[SIGNER.public])
+    assert report.ok and len(report.files) == 2
+    assert [r["files"] for r in records(tmp_path / "log") if r["kind"] == "retired"] == [1]
 
 
 @pytest.mark.parametrize(

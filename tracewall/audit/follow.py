@@ -34,13 +34,14 @@ class Follower:
                 stream.seek(self._read.get(file.name, 0))
                 while (line := stream.readline(LONGEST + 1)).endswith(b"\n"):
                     self._read[file.name] = stream.tell()
-                    yield _record(line)
+                    yield decoded(line)
 
     def _files(self) -> list[Path]:
         return [file for file in files(self._path) if file.name.endswith(SUFFIX)]
 
 
-def _record(line: bytes) -> dict[str, Any]:
+def decoded(line: bytes) -> dict[str, Any]:
+    """Give a line as a record; one that is none is ``unreadable``."""
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except (ValueError, RecursionError):

@@ -17,7 +17,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
 
 import msgspec
 
@@ -184,6 +185,17 @@ class PostgresLog:
             # The very end is vouched for only elsewhere: after it nothing may stand there.
             self._checkpoints.tell(self._checkpoints.sign(head, self._clock()), nobody_hears)
             self._checkpoints.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _here(self) -> threading.Condition:
         if self._pid != os.getpid():

@@ -14,11 +14,9 @@ from tracewall.audit.record import Head
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
-from tracewall.cli.audit_database import fetch, migration
+from tracewall.cli.audit_database import fetch, log_path, migration, prune
 from tracewall.cli.audit_read import erase, export, search, tail
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
-
-_PATH = click.argument("path", type=click.Path(exists=True, path_type=Path))
 
 
 class _Remembered(msgspec.Struct):
@@ -33,7 +31,7 @@ def audit() -> None:
 
 
 @audit.command()
-@_PATH
+@log_path
 @click.option(
     "--heads",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -64,10 +62,10 @@ def verify(
 ) -> None:
     """Check that no record of a log was changed, moved, added or taken out.
 
-    PATH is the log's directory, or one of its files. The exit code is 1 when something is
-    wrong, and the first fault is printed. That the end of the newest file was cut off shows
-    only with --anchor or --heads: keep checkpoints, or what --json prints, where the log's
-    writers can't write.
+    PATH is the log's directory, one of its files, or the URI of its database. The exit code
+    is 1 when something is wrong, and the first fault is printed. That the end of the newest
+    file was cut off shows only with --anchor or --heads: keep checkpoints, or what --json
+    prints, where the log's writers can't write.
     """
     known = [_key(key) for key in keys]
     remembered = [*_heads(heads), *_anchored(anchors, known)]
@@ -106,7 +104,7 @@ def keygen(name: str, out: Path | None) -> None:
     click.echo(f"public key: {signer.public}", err=True)
 
 
-for command in (erase, export, fetch, migration, search, tail):
+for command in (erase, export, fetch, migration, prune, search, tail):
     audit.add_command(command)
 
 

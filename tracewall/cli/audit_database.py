@@ -1,33 +1,137 @@
-"""``tracewall audit migration`` and ``fetch``: a log that is kept in PostgreSQL."""
+"""A log that is kept in PostgreSQL, for commands: read as files are, made, and pruned.
+
+Where a command takes the directory of a log, it takes ``postgresql://...`` too: the log is
+copied to a directory that is deleted again, and read there.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import tempfile
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import Any, Final
 
 import click
 import psycopg
 from psycopg import sql
 
 from tracewall.audit.migration import migration as written
-from tracewall.audit.postgres import SCHEMA
+from tracewall.audit.postgres import SCHEMA, PostgresLog
+from tracewall.audit.retiring import retire
+from tracewall.cli.live import why
 from tracewall.cli.screen import Missing, plain
+from tracewall.errors import AuditUnavailable, PolicyError
+from tracewall.events import Incident
+from tracewall.logbook import checkpoints
+from tracewall.policy.load import load
 
 _SCHEMA = click.option("--schema", default=SCHEMA, show_default=True, help="The log's schema.")
 _WRITER = re.compile(r"[0-9TZ.]+-[0-9]+-[0-9a-f]+")
+_META: Final = "tracewall.audit.database"
+
+
+class _LogPath(click.Path):
+    """The path of a log, or the URI of the database that it is in."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Give the path; a log in a database is copied to one that lives as long as the command."""
+        text = str(value)
+        if context is None or not text.startswith(("postgresql://", "postgres://")):
+            return super().convert(value, param, context)
+        schema = context.meta.get(f"{_META}.schema") or SCHEMA
+        folder = context.with_resource(tempfile.TemporaryDirectory(prefix="tracewall-audit-"))
+        path = Path(folder) / "log"
+        path.mkdir(mode=0o700)
+        _copy(path, text, schema)
+        context.meta[_META] = (text, schema)
+        return path
+
+
+def _keep_schema(context: click.Context, option: click.Parameter, schema: str) -> None:
+    context.meta[f"{_META}.schema"] = schema
+
+
+_LOG = click.argument("path", type=_LogPath(exists=True, path_type=Path))
+_OF = click.option(
+    "--schema",
+    default=SCHEMA,
+    show_default=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_keep_schema,
+    help="The schema of a log in PostgreSQL, whose URI (postgresql://...) may be PATH.",
+)
+
+
+def log_path(command: Any) -> Any:
+    """Give a command the argument ``path``: a log's directory, file, or database."""
+    return _LOG(_OF(command))
+
+
+def database() -> tuple[str, str] | None:
+    """Give the connection string and schema of the log that the command reads; None: files."""
+    found: tuple[str, str] | None = click.get_current_context().meta.get(_META)
+    return found
+
+
+def note(place: tuple[str, str], incident: Incident) -> None:
+    """Record something about a log in a database, in a chain of the reader's own.
+
+    Raises:
+        AuditUnavailable: who reads may not append to it.
+    """
+    log = PostgresLog(place[0], schema=place[1])
+    try:
+        log.incident(incident)
+    finally:
+        log.close()
+
+
+class Following:
+    """Gives the records that come to a log in a database, from the moment of looking on."""
+
+    def __init__(self, place: tuple[str, str]) -> None:
+        self._conninfo, schema = place
+        name = sql.Identifier(schema)
+        self._heads = sql.SQL("SELECT writer, n FROM {}.heads ORDER BY received").format(name)
+        query = "SELECT line FROM {}.records WHERE writer = %s AND n > %s ORDER BY n"
+        self._lines = sql.SQL(query).format(name)
+        self._read: dict[str, int] = {}
+        for _ in self.new(skip=True):
+            pass
+
+    def new(self, *, skip: bool = False) -> Iterator[bytes]:
+        """Give the lines that have come since the last call; raises `Missing`."""
+        try:
+            with psycopg.connect(self._conninfo) as conn:
+                for writer, n in conn.execute(self._heads).fetchall():
+                    seen = self._read.get(writer, -1)
+                    self._read[writer] = n
+                    if n > seen and not skip:
+                        # One that comes meanwhile is left to the next call.
+                        found = conn.execute(self._lines, (writer, seen)).fetchmany(n - seen)
+                        yield from (line.encode() for (line,) in found)
+        except psycopg.Error as error:
+            raise Missing(f"the log can't be read: {why(error)}") from None
 
 
 @click.command()
 @click.option("--role", required=True, help="The role that the log logs in as.")
+@click.option("--reader", default="", help="A role that may read the log, and so is recorded.")
 @_SCHEMA
-def migration(role: str, schema: str) -> None:
+def migration(role: str, reader: str, schema: str) -> None:
     """Print the SQL that makes a place for the record in a database.
 
     Run it as another role than ROLE, which may append then, and neither read, change nor
     delete.
     """
-    plain(written(role, schema))
+    plain(written(role, schema, reader))
 
 
 @click.command()
@@ -35,29 +139,69 @@ def migration(role: str, schema: str) -> None:
 @click.option("--conninfo", default="", help="A libpq connection string of who may read the log.")
 @_SCHEMA
 def fetch(path: Path, conninfo: str, schema: str) -> None:
-    """Write the files of a log that is kept in PostgreSQL, for `verify` and `search`.
+    """Write the files of a log that is kept in PostgreSQL.
 
     PATH is a new directory.
     """
+    try:
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise Missing(f"the log can't be written: {error.strerror}", str(path)) from None
+    plain(f"{_copy(path, conninfo, schema)} records")
+
+
+@click.command()
+@click.option("--conninfo", default="", help="A libpq connection string of the log's owner.")
+@click.option(
+    "--config",
+    "policy",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="TRACEWALL_CONFIG",
+    show_envvar=True,
+    help="The policy file: its keep_for, its schema, and its signing key.",
+)
+def prune(conninfo: str, policy: Path) -> None:
+    """Delete what is old of a log in PostgreSQL, as `[audit] keep_for` says.
+
+    The log's own role may not: this is for its owner. That, and what, is recorded before.
+    """
+    try:
+        read = load(policy)
+        if not read.audit.conninfo or not read.audit.keep_for:
+            help = "files are deleted by the wall itself"
+            raise Missing("the policy's [audit] has no conninfo, or no keep_for", help)
+        signed = checkpoints(read, ())
+        gone = retire(conninfo, read.audit.schema, read.audit.keep_for, signed)
+    except psycopg.Error as error:
+        raise Missing(f"nothing is deleted: {why(error)}") from None
+    except (AuditUnavailable, PolicyError) as error:
+        raise Missing(f"nothing is deleted: {error}") from None
+    plain(f"{gone.chains} chains, {gone.records} records")
+
+
+def _copy(path: Path, conninfo: str, schema: str) -> int:
     query = sql.SQL("SELECT writer, line FROM {}.records ORDER BY writer, n").format(
         sql.Identifier(schema)
     )
     try:
-        path.mkdir(mode=0o700)
         with psycopg.connect(conninfo) as conn, conn.cursor("tracewall_fetch") as cursor:
-            count = sum(_kept(path, *row) for row in cursor.execute(query))
+            return _written(path, cursor.execute(query))
     except psycopg.Error as error:
-        raise Missing(f"the log can't be read: {str(error).strip()}") from None
+        raise Missing(f"the log can't be read: {why(error)}") from None
     except OSError as error:
         raise Missing(f"the log can't be written: {error.strerror}", str(path)) from None
-    plain(f"{count} records")
 
 
-def _kept(path: Path, writer: str, line: str) -> int:
-    if not _WRITER.fullmatch(writer):
-        # A name that leads elsewhere must not become a file.
-        raise Missing("the log names a writer as tracewall does not")
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    with open(os.open(path / f"{writer}.jsonl", flags, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(line + "\n")
-    return 1
+def _written(path: Path, rows: Any) -> int:
+    count = 0
+    for writer, found in groupby(rows, key=itemgetter(0)):
+        if not _WRITER.fullmatch(writer):
+            # A name that leads elsewhere must not become a file.
+            raise Missing("the log names a writer as tracewall does not")
+        fd = os.open(path / f"{writer}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, "w", encoding="utf-8", newline="\n") as stream:
+            for _, line in found:
+                stream.write(line + "\n")
+                count += 1
+    return count

@@ -20,18 +20,19 @@ from typing import IO, Any
 import click
 from rich.text import Text
 
-from tracewall.audit.follow import Follower
+from tracewall.audit.follow import Follower, decoded
 from tracewall.audit.people import FILE, People, Person
 from tracewall.audit.reads import note
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.search import Asked, found
 from tracewall.audit.verify import records
+from tracewall.cli.audit_database import Following, database, log_path
+from tracewall.cli.audit_database import note as note_there
 from tracewall.cli.entries import entry
 from tracewall.cli.screen import Missing, console, plain
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Incident
 
-_PATH = click.argument("path", type=click.Path(exists=True, path_type=Path))
 _POLL_SECONDS = 0.5
 
 
@@ -57,6 +58,11 @@ _FILTERS = [
     click.option("--statement", default="", help="The exact text of a statement."),
     click.option("--since", callback=_moment, help="From when on (ISO 8601; UTC if not said)."),
     click.option("--until", callback=_moment, help="Until before when."),
+    click.option(
+        "--names",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Where the names are of a log in PostgreSQL that is erasable: its policy's directory.",
+    ),
 ]
 
 
@@ -67,16 +73,16 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@_PATH
+@log_path
 @_filtered
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each.")
-def search(path: Path, as_json: bool, **filters: Any) -> None:
+def search(path: Path, as_json: bool, names: Path | None, **filters: Any) -> None:
     """Find statements and incidents in a log, each with how it ended.
 
     All filters must fit. Nothing is proved by it: see `verify`. Where the record has
     pseudonyms, names are shown as long as they are not erased.
     """
-    people = _people(path)
+    people = _people(names or path)
     _on_record(path, "search", filters, people)
     out = console()
     for each in _found(path, filters, people):
@@ -87,7 +93,7 @@ def search(path: Path, as_json: bool, **filters: Any) -> None:
 
 
 @click.command()
-@_PATH
+@log_path
 @_filtered
 @click.option(
     "--format",
@@ -98,9 +104,9 @@ def search(path: Path, as_json: bool, **filters: Any) -> None:
     help="Lines of JSON, or comma separated values.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file.")
-def export(path: Path, form: str, out: Path | None, **filters: Any) -> None:
+def export(path: Path, form: str, out: Path | None, names: Path | None, **filters: Any) -> None:
     """Write statements and incidents of a log for other programs; filters as of `search`."""
-    people = _people(path)
+    people = _people(names or path)
     _on_record(path, "export", filters, people)
     try:
         # Nobody's file is overwritten.
@@ -111,7 +117,7 @@ def export(path: Path, form: str, out: Path | None, **filters: Any) -> None:
 
 
 @click.command()
-@_PATH
+@log_path
 @click.option(
     "-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="How many."
 )
@@ -121,13 +127,14 @@ def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
     """Print the last records of a log, oldest first. Nothing is proved by it."""
     _on_record(path, "tail", {"follow": "yes" if follow else ""}, {})
     try:
-        follower = Follower(path) if follow else None
+        place = database()
+        follower = (Following(place) if place else Follower(path)) if follow else None
         last = deque(records(path), maxlen=count)
         for record in last:
             _print(record, as_json)
         while follower is not None:
-            for record in follower.new():
-                _print(record, as_json)
+            for each in follower.new():
+                _print(decoded(each) if isinstance(each, bytes) else each, as_json)
             sys.stdout.flush()
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
@@ -198,13 +205,16 @@ def _on_record(
     if "statement" in asked:
         asked["statement"] = "given"
     said = "".join(f" {name}={value}" for name, value in asked.items())
-    if path.is_dir():
+    if path.is_dir() or database():
         _note(path, Incident(kind="audit_read", detail=f"{command} by {_user()}{said}"))
 
 
 def _note(path: Path, incident: Incident) -> None:
     try:
-        note(path, incident)
+        if place := database():
+            note_there(place, incident)
+        else:
+            note(path, incident)
     except AuditUnavailable:
         click.echo("note: this reading is not recorded, for the log can't be written", err=True)
 
