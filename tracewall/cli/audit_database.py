@@ -45,12 +45,16 @@ class _LogPath(click.Path):
         if context is None or not text.startswith(("postgresql://", "postgres://")):
             return super().convert(value, param, context)
         schema = context.meta.get(f"{_META}.schema") or SCHEMA
-        folder = context.with_resource(tempfile.TemporaryDirectory(prefix="tracewall-audit-"))
-        path = Path(folder) / "log"
-        path.mkdir(mode=0o700)
-        _copy(path, text, schema)
+        folder = tempfile.TemporaryDirectory(prefix="tracewall-audit-")
+        try:
+            _copy(Path(folder.name), text, schema)
+        except BaseException:
+            # A command whose arguments are faulty never gets to its end.
+            folder.cleanup()
+            raise
+        context.with_resource(folder)
         context.meta[_META] = (text, schema)
-        return path
+        return Path(folder.name)
 
 
 def _keep_schema(context: click.Context, option: click.Parameter, schema: str) -> None:
