@@ -41,8 +41,8 @@ def keys(pages: Any, heading: str) -> set[str]:
     """Give the keys of the table under a heading of the page."""
     page = pages["docs/reference/cli.md"].text
     section = page.partition(f"### {heading}\n")[2].partition("\n#")[0].partition("\n\n| Check")[0]
-    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
-    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    rows = re.findall(r"^\| (`.*? \| .*?) \|", section, re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
 @pytest.mark.parametrize("text", [POLICY, "version = 2"])
@@ -63,12 +63,19 @@ def test_the_json_of_explain_is_as_told(pages: Any, admin_dsn: str, tmp_path: Pa
     """Key for key."""
     path = tmp_path / "p.toml"
     path.write_text(POLICY, "utf-8")
-    line = ["explain", "SELECT 1", "--config", str(path), "--dsn", admin_dsn, "--json"]
+    line = ["explain", "SELECT relname FROM pg_class", "--config", str(path), "--dsn", admin_dsn]
+    told = json.loads(CliRunner().invoke(tracewall, [*line, "--groups", "a", "--json"]).stdout)
+    (column,) = told["columns"]
+    (source,) = column["lineage"]
+    found = told.keys() | column.keys() | source.keys()
+    assert found == keys(pages, "JSON of explain")
+
+
+def test_the_json_of_grants_is_as_told(pages: Any, admin_dsn: str, tmp_path: Path) -> None:
+    """Key for key, those of a privilege too."""
+    path = tmp_path / "p.toml"
+    path.write_text(POLICY, "utf-8")
+    line = ["grants", str(path), "--dsn", admin_dsn, "--role", "x", "--json"]
     told = json.loads(CliRunner().invoke(tracewall, line).stdout)
-    assert told.keys() == keys(pages, "JSON of explain") - {
-        "name",
-        "shows",
-        "lineage",
-        "column",
-        "how",
-    }
+    found = told.keys() | {key for privilege in told["needs"] for key in privilege}
+    assert found == keys(pages, "JSON of grants")

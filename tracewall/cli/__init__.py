@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (None: those of the process); returns its exit code.
 
     0: it went well; 1: something was found, or was refused; 2: it was asked wrongly, or
-    something it needs is missing.
+    something it needs is missing; 3: a server that had to be asked gives no answer.
     """
     try:
         from tracewall.cli.commands import run

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tracewall.cli.live import Unreachable, answers
-from tracewall.cli.screen import Missing
+from tracewall.cli.screen import Missing, Unanswered
 from tracewall.sql.snapshot import dumps
 
 
@@ -27,7 +27,7 @@ def catalog(dsn: str, output: Path | None) -> None:
     try:
         text = dumps(answers(dsn))
     except Unreachable as error:
-        raise Missing(f"the database can't be asked: {error}") from None
+        raise Unanswered(f"the database can't be asked: {error}") from None
     if output is None:
         click.echo(text.decode(), nl=False)
         return

@@ -13,6 +13,7 @@ from tracewall.cli.catalog import catalog
 from tracewall.cli.check import check
 from tracewall.cli.demo import demo
 from tracewall.cli.explain import explain
+from tracewall.cli.grants import grants
 from tracewall.cli.rls import rls
 from tracewall.cli.scan import scan
 from tracewall.cli.schema import schema
@@ -30,12 +31,12 @@ def tracewall() -> None:
     """Guard a PostgreSQL database: verify, mask and record every statement.
 
     Exit codes: 0 it went well; 1 something was found, or was refused; 2 it was asked
-    wrongly, or something it needs is missing.
+    wrongly, or something it needs is missing; 3 a server that had to be asked gives no answer.
     """
 
 
 _COMMANDS = (
-    *(approvals, audit, catalog, check, demo, explain, rls, scan, schema, sessions, test),
+    *(approvals, audit, catalog, check, demo, explain, grants, rls, scan, schema, sessions, test),
     version,
 )
 for each in _COMMANDS:

@@ -9,15 +9,11 @@ import click
 from rich.text import Text
 from rich.tree import Tree
 
-from tracewall.cli.live import Unreachable, catalog
-from tracewall.cli.screen import Refused, Unanswered, console, plain, safe
-from tracewall.errors import PolicyError
+from tracewall.cli.reading import against, read
+from tracewall.cli.screen import console, plain, safe
 from tracewall.judge import decision_on
 from tracewall.policy.approvals import told
-from tracewall.policy.load import load
-from tracewall.policy.match import column_names, unmatched
-from tracewall.policy.model import Decision, OutputColumn, Policy
-from tracewall.sql.catalog import Catalog
+from tracewall.policy.model import Decision, OutputColumn
 
 _UNWRAPPED = 10_000
 _COLOURS = {"allowed": "bold green", "asks": "bold yellow", "forbidden": "bold red"}
@@ -45,7 +41,8 @@ def explain(sql: str, policy: Path, dsn: str, groups: str, as_json: bool) -> Non
     where the statement is allowed, 1 where it is not.
     """
     members = frozenset(filter(None, (name.strip() for name in groups.split(","))))
-    found, known = _read(policy, dsn)
+    found = read(policy)
+    known = against(found, dsn)
     decision = decision_on(sql.encode(), found, known, members)
     if as_json:
         plain(json.dumps(_as_json(decision)))
@@ -55,20 +52,6 @@ def explain(sql: str, policy: Path, dsn: str, groups: str, as_json: bool) -> Non
             out.width = _UNWRAPPED
         out.print(_tree(decision))
     raise click.exceptions.Exit(0 if decision.allowed else 1)
-
-
-def _read(path: Path, dsn: str) -> tuple[Policy, Catalog]:
-    try:
-        policy, known = load(path), catalog(dsn)
-        complaint = unmatched(policy, column_names(known))
-        if complaint is not None:
-            raise complaint
-    except PolicyError as error:
-        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-        raise Refused(f"{where}: {error.message}", error.help) from None
-    except Unreachable as error:
-        raise Unanswered(f"the database can't be asked: {error}") from None
-    return policy, known
 
 
 def _tree(decision: Decision) -> Tree:

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import click
 
-from tracewall.cli.live import Unreachable, catalog, user
-from tracewall.cli.screen import Missing, Refused, Unanswered, plain
-from tracewall.errors import PolicyError
-from tracewall.policy.load import load
-from tracewall.policy.match import unmatched
+from tracewall.cli.live import user
+from tracewall.cli.reading import against, read
+from tracewall.cli.screen import Missing, plain
 from tracewall.policy.model import Policy
 from tracewall.policy.rls import migration
-from tracewall.sql.catalog import Catalog
 
 
 @click.command(short_help="Print the migration that row filters need.")
@@ -29,26 +26,10 @@ def rls(policy: Path, dsn: str, role: str | None, deny_others: bool) -> None:
     Nothing is changed: read it, and run it as the owner of the tables. It may be run
     again at any time, and must be after row filters change.
     """
-    try:
-        found = load(policy)
-        known = catalog(dsn)
-        complaint = unmatched(found, _names(known))
-        if complaint is not None:
-            raise complaint
-    except PolicyError as error:
-        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-        raise Refused(f"{where}: {error.message}", error.help) from None
-    except Unreachable as error:
-        raise Unanswered(f"the database can't be asked: {error}") from None
+    found = read(policy)
+    known = against(found, dsn)
     told = migration(found, known, role or _user(found), others=not deny_others)
     plain(told.rstrip() or "-- Nothing is filtered by rows, and nothing was.")
-
-
-def _names(known: Catalog) -> dict[str, list[str]]:
-    return {
-        relation.qualified: [column.name for column in relation.columns]
-        for relation in known.relations.values()
-    }
 
 
 def _user(policy: Policy) -> str:
