@@ -8,6 +8,7 @@ import msgspec
 
 from tracewall.approval.request import Act
 from tracewall.asked import NOTHING, Asked, pending, shown_of
+from tracewall.budgets import Meter
 from tracewall.errors import Forbidden, Unreadable, Withheld
 from tracewall.holder import Holder
 from tracewall.judge import Judged
@@ -55,7 +56,8 @@ class Admission(msgspec.Struct, eq=False):
 
     ``said`` is what the caller says to those who may have to approve; it may leave only
     once it is ``cleared`` of that: then the rules ``over`` ask about its ``act`` where it has
-    more than ``most`` rows (0: none do). One that is ``fenced`` is undone then; of one that
+    more than ``most`` rows (0: none do), and a ``meter`` counts what it gives, where that
+    is counted over time (None: it is not). One that is ``fenced`` is undone then; of one that
     ``flows`` some rows may have been handed out.
     """
 
@@ -76,6 +78,7 @@ class Admission(msgspec.Struct, eq=False):
     most: int = 0
     over: tuple[Approval, ...] = ()
     act: Act | None = None
+    meter: Meter | None = None
     fenced: bool = False
     flows: bool = False
     queued: bool = False

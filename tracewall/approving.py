@@ -17,11 +17,13 @@ import msgspec
 from psycopg import errors as e
 from psycopg import generators
 from psycopg._connection_base import BaseConnection
+from psycopg._cursor_base import BaseCursor
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 
 from tracewall.approval.request import Parameter
 from tracewall.asked import Place
-from tracewall.clearance import Clearance, charge
+from tracewall.budgets import count_gen
+from tracewall.clearance import Clearance
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from tracewall.admission import Admission
-    from tracewall.session import Session
 
 _PLACE = (
     b"SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text,"
@@ -77,6 +78,7 @@ def clear_gen(
         if clearance.estimable and permit is None:
             query = clearance.estimable.encode()
             clearance.weigh(act, (yield from _estimate_gen(conn, query, rendered)))
+        yield from clearance.run_gen()
     except BaseException as ex:
         session.fail(admission, ex)
         raise
@@ -128,13 +130,13 @@ def begin_gen(conn: Any) -> PQGen[bytes]:
     """Begin what can be undone; give what ends it well."""
     alone = conn._wire.transaction_status == TransactionStatus.IDLE
     command = b"BEGIN" if alone else b"SAVEPOINT " + _FENCE
-    yield from BaseConnection._exec_command(conn, command)
+    yield from conn._exec_command(command)
     return b"COMMIT" if alone else b"RELEASE " + _FENCE
 
 
 def leave_gen(conn: Any, end: bytes) -> PQGen[None]:
     """End well what `begin_gen` began."""
-    yield from BaseConnection._exec_command(conn, end)
+    yield from conn._exec_command(end)
 
 
 def undo_gen(conn: Any, end: bytes) -> PQGen[None]:
@@ -149,18 +151,30 @@ def undo_gen(conn: Any, end: bytes) -> PQGen[None]:
         commands = [b"ROLLBACK TO " + _FENCE, b"RELEASE " + _FENCE]
     with suppress(e.Error):
         for command in commands:
-            yield from BaseConnection._exec_command(conn, command)
+            yield from conn._exec_command(command)
         return
     conn._wire.finish()
 
 
-def charge_for(session: Session, admission: Admission, result: PGresult) -> None:
-    """Count a result against the budgets of whoever acts, where there are any.
+def metered_gen(cursor: Any, admission: Admission, sending: PQGen[None]) -> PQGen[None]:
+    """Send a statement, and count its results before anybody can look at them.
 
     Raises:
         ApprovalRequired: a budget would be passed.
     """
-    if any(rule.per for rule in admission.over):
-        rows, columns = range(result.ntuples), range(result.nfields)
-        size = sum(len(result.get_value(row, at) or b"") for row in rows for at in columns)
-        charge(session, admission, result.ntuples or result.command_tuples or 0, size)
+    yield from sending
+    results, cursor._uncounted = cursor._uncounted, []
+    try:
+        for result in results:
+            yield from count_gen(admission.meter, *size_of(result))
+        BaseCursor._set_results(cursor, results)
+    except BaseException as ex:
+        cursor._drop(admission, ex)
+        raise
+
+
+def size_of(result: PGresult) -> tuple[int, int]:
+    """Give how many rows and bytes a result counts for in a budget."""
+    rows, columns = range(result.ntuples), range(result.nfields)
+    size = sum(len(result.get_value(row, at) or b"") for row in rows for at in columns)
+    return result.ntuples or result.command_tuples or 0, size

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -182,6 +183,15 @@ def bounded(judged: Judged, parameters: Sequence[bytes | None], formats: Sequenc
     if formats[extent.parameter - 1]:
         return int.from_bytes(value, signed=True) if len(value) in (2, 4, 8) else -1
     return int(value) if re.fullmatch(rb"[0-9]{1,18}", bytes(value)) else -1
+
+
+def digest_of_run(sql: bytes, parameters: Iterable[Parameter]) -> str:
+    """Give what a statement with its parameters is known by in a budget of runs."""
+    made = hashlib.sha256(sql)
+    for each in parameters:
+        value = each.value if each.value is not None else "NULL"
+        made.update(f"\0{each.type} {each.format} {value}".encode())
+    return made.hexdigest()[:32]
 
 
 def requirements(rules: Iterable[Approval]) -> tuple[Requirement, ...]:

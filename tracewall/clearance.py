@@ -7,46 +7,31 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Generator, Sequence
 from typing import Any
 
-import msgspec
-
 from tracewall.admission import Admission
-from tracewall.approval.desk import Desk, NotGranted, Permit
-from tracewall.approval.request import Act, NotEncodable, Parameter, Request
-from tracewall.approval.store import Spending, StoreUnavailable
+from tracewall.approval.desk import Permit
+from tracewall.approval.request import Act, Parameter
+from tracewall.approval.store import Spending
 from tracewall.asked import (
-    Pending,
     Place,
     act_of,
     asked,
     bounded,
-    check_words,
     counting,
+    digest_of_run,
     due,
-    may_break_glass,
     most_rows,
     pending,
-    requirements,
     satisfies,
     shown_of,
 )
-from tracewall.errors import (
-    ApprovalRequired,
-    AuditUnavailable,
-    Forbidden,
-    PolicyError,
-    TokenRejected,
-    Withheld,
-)
-from tracewall.events import Incident
-from tracewall.identity.principal import Principal
+from tracewall.budgets import Aside, Meter
+from tracewall.errors import Forbidden
 from tracewall.policy.model import Approval, Decision
+from tracewall.reception import spent
 from tracewall.session import Session
-from tracewall.telling import who_told
 
 _READS = frozenset({"select", "explain"})
 
@@ -168,6 +153,7 @@ class Clearance:
         if self.rules:
             raise self.pend(act, self.rules, "the rule asks for every such statement", -1)
         admission.act, admission.over, admission.most = act, counted, most_rows(counted)
+        admission.meter = self._meter(act, tuple(rule for rule in counted if rule.per))
         admission.fenced = self.changes and bool(counted or admission.said.rows)
         admission.flows = self.door != "execute"
         admission.cleared = True
@@ -183,6 +169,34 @@ class Clearance:
         if over:
             self.admission.cleared = False
             raise self.pend(act, over, f"the planner expects {estimate} rows", estimate)
+
+    def _meter(self, act: Act, rules: tuple[Approval, ...]) -> Meter | None:
+        admission, session = self.admission, self.session
+        decision, sql, said = admission.judged.decision, admission.sql, admission.said
+        shown = shown_of(decision, "the budget of rows, bytes or runs is used up", -1)
+
+        def excess(over: tuple[Approval, ...]) -> Forbidden:
+            return pending(decision, act, over, sql, shown, said, late=admission.flows)
+
+        def spend(spending: Spending, at: float) -> bool:
+            return spent(session, spending, at)
+
+        return Meter(rules, act.requester.key, spend, session.wall.clock, excess) if rules else None
+
+    def run_gen(self) -> Generator[Any, Any, None]:
+        """Count that the statement is sent, where that is counted over time.
+
+        Raises:
+            ApprovalRequired: a budget would be passed.
+            Forbidden: nobody can count.
+        """
+        meter = self.admission.meter
+        if meter is not None and meter.counts_runs:
+            run = digest_of_run(self.admission.sql, self.parameters)
+            # Nothing was handed out yet: there is going on from here.
+            flows, self.admission.flows = self.admission.flows, False
+            yield Aside(lambda: meter.run(run))
+            self.admission.flows = flows
 
     def pend(self, act: Act, rules: tuple[Approval, ...], why: str, estimate: int) -> Forbidden:
         """Give the error that has people asked; nothing was sent."""
@@ -200,192 +214,3 @@ def explained(session: Session, sql: bytes) -> Decision:
         Forbidden: the connection's catalog is not known.
     """
     return session.judge(sql, asked().reveal).judge(sql).decision.for_caller()
-
-
-# --- the desk: what blocks, outside of every lock -------------------------------------
-
-
-def desk_of(session: Session) -> Desk:
-    """Give the wall's desk.
-
-    Raises:
-        Forbidden: it can't be opened.
-    """
-    try:
-        return session.wall.desk
-    except StoreUnavailable as ex:
-        reason = str(ex)
-    except PolicyError:
-        reason = "the policy's secrets are not in their place"
-    raise Forbidden(f"nobody can be asked for approval: {reason}")
-
-
-def submit(session: Session, found: Pending) -> Permit | ApprovalRequired:
-    """Have people asked; give the error that says so, or the permit of who goes on alone.
-
-    Raises:
-        Forbidden: a reason or a ticket is missing, or the request can't be kept.
-        TokenRejected: nobody acts any more.
-    """
-    principal = session.principal()
-    said = found.said
-    check_words(found.rules, said)
-    desk, wanted = desk_of(session), requirements(found.rules)
-    words = {"statement": found.statement, "reason": said.reason, "ticket": said.ticket}
-    failure = ""
-    try:
-        if said.break_glass:
-            if not may_break_glass(found.rules, principal) or not said.reason.strip():
-                raise Forbidden(
-                    "you may not go on alone here, or not without a reason "
-                    f"(rule approvals.{found.rules[0].name})"
-                )
-            permit = desk.break_glass(found.act, wanted, found.shown, **words)
-            _record(
-                session,
-                principal,
-                Incident(kind="glass_broken", detail=f"{permit.id}: {said.reason!r}"),
-            )
-            return permit
-        request = desk.ask(found.act, wanted, found.shown, **words)
-    except (StoreUnavailable, NotEncodable) as ex:
-        failure = str(ex)
-    if failure:
-        raise Forbidden(f"nobody can be asked for approval: {failure}")
-    rules = ", ".join(rule.rule for rule in request.requirements)
-    _record(
-        session,
-        principal,
-        Incident(kind="approval_requested", detail=f"{request.id} by approvals {rules}"),
-    )
-    return _required(found, request)
-
-
-def claim(session: Session, id: str, act: Act, rules: tuple[Approval, ...]) -> Permit:
-    """Use a grant for an act; it has to be done now.
-
-    Raises:
-        Forbidden: there is none, or it is for something else.
-    """
-    why, state, permit = "", "", None
-    try:
-        permit = desk_of(session).claim(id, act)
-    except NotGranted as ex:
-        why, state = str(ex), ex.state
-    except StoreUnavailable as ex:
-        why = str(ex)
-    principal = session.principal()
-    if permit is None:
-        _record(session, principal, Incident(kind="approval_refused", detail=f"{id[:64]}: {state}"))
-        if state == "pending":
-            raise ApprovalRequired(f"{why} (request {id})", request_id=id)
-        raise Forbidden(f"{why} (request {id[:64]})")
-    if not {rule.name for rule in rules} <= permit.rules:
-        settle(session, permit, "not sent")
-        raise Forbidden(f"other rules ask by now than people were asked about (request {id})")
-    people = ", ".join(person.subject for person in permit.people)
-    _record(
-        session, principal, Incident(kind="approval_used", detail=f"{id}, approved by {people}")
-    )
-    return permit
-
-
-def settle(session: Session, permit: Permit, outcome: str) -> None:
-    """Keep what became of a permit; where that fails, its outcome stays unknown."""
-    try:
-        desk_of(session).settle(permit, outcome)
-    except StoreUnavailable:
-        _record(
-            session, None, Incident(kind="approval_unsettled", detail=f"{permit.id}: {outcome}")
-        )
-
-
-def submit_late(session: Session, found: Pending) -> ApprovalRequired:
-    """Have people asked about a statement that was cut short, and can't go on.
-
-    Raises:
-        Forbidden: a reason or a ticket is missing, or the request can't be kept.
-    """
-    found.said = replace(found.said, break_glass=False)
-    answer = submit(session, found)
-    assert isinstance(answer, ApprovalRequired)
-    return answer
-
-
-def wait(session: Session, id: str, seconds: float) -> None:
-    """Wait until something about a request may have changed, or so long."""
-    try:
-        desk_of(session).store.wait(id, seconds)
-    except StoreUnavailable:
-        time.sleep(seconds)
-
-
-def ending(conn: Any, error: BaseException) -> str:
-    """Tell what became of a permit's use that ended by an error; empty: nobody knows."""
-    if isinstance(error, GeneratorExit):
-        return "done"
-    if isinstance(error, Withheld | Pending):
-        return "failed"
-    if isinstance(error, Forbidden | TokenRejected | AuditUnavailable):
-        return "not sent"
-    # The server said so: what it refuses it does not do.
-    state = getattr(error, "sqlstate", None)
-    return "failed" if state and not conn.closed else ""
-
-
-def is_pending(session: Session, id: str) -> bool:
-    """Tell whether a request waits still; a store out of reach is asked again."""
-    try:
-        return desk_of(session).is_pending(id)
-    except StoreUnavailable:
-        return True
-    except NotGranted:
-        return False
-
-
-def charge(session: Session, admission: Admission, rows: int, size: int) -> None:
-    """Count rows and bytes that came against the budgets of whoever acts.
-
-    Raises:
-        ApprovalRequired: a budget would be passed; what came is withheld.
-        Forbidden: nobody can count.
-    """
-    over = []
-    for rule in admission.over:
-        if not rule.per:
-            continue
-        act = admission.act
-        assert act is not None
-        budget = f"approvals.{rule.name}"
-        spending = Spending(act.requester.key, budget, rule.per, rows, size, rule.rows, rule.bytes)
-        failure = ""
-        try:
-            if not desk_of(session).spend(spending):
-                over.append(rule)
-        except StoreUnavailable as ex:
-            failure = str(ex)
-        if failure:
-            raise Forbidden(f"nobody can count what you may have: {failure}")
-    if over:
-        assert admission.act is not None
-        decision = admission.judged.decision
-        shown = shown_of(decision, "the budget of rows or bytes is used up", -1)
-        sql, said = admission.sql, admission.said
-        raise pending(decision, admission.act, tuple(over), sql, shown, said, late=admission.flows)
-
-
-def _required(found: Pending, request: Request) -> ApprovalRequired:
-    until = "nothing more is handed out" if found.late else "nothing is handed out"
-    names = ", ".join(f"approvals.{rule.rule}" for rule in request.requirements)
-    return ApprovalRequired(
-        f"people have to approve of this first, and {until}: request {request.id} (rule {names})",
-        decision=found.decision,
-        request_id=request.id,
-        expires_at=float(request.expires_at),
-    )
-
-
-def _record(session: Session, principal: Principal | None, incident: Incident) -> None:
-    who = who_told(principal, session.catalog, session.id)
-    policy = session.wall.policy.hash
-    session.wall.audit.incident(msgspec.structs.replace(incident, who=who, policy=policy))

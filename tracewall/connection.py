@@ -25,7 +25,7 @@ from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
-from tracewall.permitting import required
+from tracewall.permitting import driven, required
 from tracewall.sending import broken_off, check_process, let_go
 from tracewall.session import Session
 from tracewall.wall import Wall
@@ -204,9 +204,12 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         try:
             if session is not None and session.caller.stale():
                 _renew(session)
-            if timeout is None:
-                return super().wait(gen, interval)
-            return super().wait(gen, interval, timeout)
+            run = super().wait
+            late = () if timeout is None else (timeout,)
+            if session is not None and session.metered:
+                found: RV = driven(gen, lambda each: run(each, interval, *late))
+                return found
+            return run(gen, interval, *late)
         except e.Error as ex:
             failure = self._scrubbed(ex)
         except BaseException as ex:

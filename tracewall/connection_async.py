@@ -22,7 +22,7 @@ from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
-from tracewall.permitting_async import required
+from tracewall.permitting_async import driven, required
 from tracewall.sending import broken_off, check_process, let_go
 from tracewall.session import Session
 from tracewall.wall import Wall
@@ -217,9 +217,12 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         try:
             if session is not None and session.caller.stale():
                 await _renew(session)
-            if timeout is None:
-                return await super().wait(gen, interval)
-            return await super().wait(gen, interval, timeout)
+            run = super().wait
+            late = () if timeout is None else (timeout,)
+            if session is not None and session.metered:
+                found: RV = await driven(gen, lambda each: run(each, interval, *late))
+                return found
+            return await run(gen, interval, *late)
         except e.Error as ex:
             failure = self._scrubbed(ex)
         except BaseException as ex:

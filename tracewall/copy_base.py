@@ -19,7 +19,7 @@ from psycopg.rows import Row
 from psycopg.waiting import Wait
 
 from tracewall.approving import clear_gen
-from tracewall.clearance import charge
+from tracewall.budgets import count_gen
 from tracewall.copy_rows import Cover, cover
 from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.handover import turn_over_gen
@@ -106,7 +106,10 @@ class GuardedCopy(BaseCopy[Any]):
         found = b"" if self._drained else (yield from self._message_gen())
         while found:
             try:
-                self._ahead.append(self._shown(found, copying))
+                row = self._shown(found, copying)
+                if copying.admission.meter is not None and self._is_row(found, copying):
+                    yield from count_gen(copying.admission.meter, 1, len(found), ahead=True)
+                self._ahead.append(row)
             except (Withheld, Forbidden, TokenRejected) as ex:
                 # What came before it may be handed out still.
                 self._withheld = ex
@@ -145,17 +148,20 @@ class GuardedCopy(BaseCopy[Any]):
 
     def _shown(self, row: bytes, copying: Copying) -> bytes:
         self._messages = at = self._messages + 1
-        # Binary rows have no trailer of their own unless there are none.
-        empty = at == 1 and len(row) == _NO_ROWS and row.endswith(b"\xff\xff")
-        trailer = copying.binary and (row == b"\xff\xff" or empty)
         copying.admission.bytes = max(copying.admission.bytes, 0) + len(row)
-        if at > copying.preface and not trailer:
+        if self._is_row(row, copying):
             copying.session.count(copying.admission, 1)
-            if copying.admission.over:
-                charge(copying.session, copying.admission, 1, len(row))
         if at % _LOOK_EVERY == 0:
             copying.session.go_on(copying.admission)
         return row if copying.cover is None else copying.cover(row)
+
+    def _is_row(self, row: bytes, copying: Copying) -> bool:
+        """Tell whether the message just come is one, or a heading or trailer."""
+        at = self._messages
+        # Binary rows have no trailer of their own unless there are none.
+        empty = at == 1 and len(row) == _NO_ROWS and row.endswith(b"\xff\xff")
+        trailer = copying.binary and (row == b"\xff\xff" or empty)
+        return at > copying.preface and not trailer
 
     def _complain(self) -> None:
         """Raise again what withheld the rows, if the block went on in spite of it."""

@@ -27,7 +27,15 @@ def desk_of(policy: Policy, store: Store | None, clock: Callable[[], float]) -> 
     keys = [PublicKey.parse(key) for key in policy.approval.keys]
     told = notices(policy)
     listeners = [Teller(told)] if told else []
-    return Desk(store or store_of(policy), keys, matches, clock=clock, listeners=listeners)
+    return Desk(
+        store or store_of(policy),
+        keys,
+        matches,
+        clock=clock,
+        listeners=listeners,
+        most_pending=policy.approval.most_pending,
+        keep=policy.approval.keep,
+    )
 
 
 def store_of(policy: Policy) -> Store:

@@ -15,10 +15,10 @@ from psycopg.copy import Writer
 from psycopg.rows import Row
 
 from tracewall.asked import Pending, asking
-from tracewall.clearance import ending
 from tracewall.copy import Copy
 from tracewall.cursor_base import GuardedCursor
-from tracewall.permitting import permitted, required, settle, settled
+from tracewall.permitting import give_back, permitted, required, settle, settled, stop
+from tracewall.reception import ending
 from tracewall.server_cursor_base import GuardedServerCursor
 
 Run = TypeVar("Run")
@@ -125,7 +125,12 @@ class Doors(GuardedCursor[Row]):
             try:
                 with closing(rows):
                     for row in rows:
-                        yield row
+                        try:
+                            yield row
+                        except GeneratorExit:
+                            # What psycopg takes from the server yet, nobody has.
+                            stop(self._admission)
+                            raise
                 break
             except Pending as ex:
                 if permit is not None:
@@ -136,6 +141,8 @@ class Doors(GuardedCursor[Row]):
                 if permit is not None:
                     settle(self._conn, permit, ending(self._conn, ex))
                 raise
+            finally:
+                give_back(self._admission)
             self._permit = permit = permitted(self._conn, found)
         self._done()
         if permit is not None:
@@ -180,6 +187,8 @@ class Doors(GuardedCursor[Row]):
         except BaseException as ex:
             self._done(ex)
             raise
+        finally:
+            give_back(self._admission)
         self._copied()
         self._done()
 

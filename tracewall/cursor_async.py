@@ -12,10 +12,10 @@ from psycopg.copy import AsyncWriter
 from psycopg.rows import Row
 
 from tracewall.asked import Pending, asking
-from tracewall.clearance import ending
 from tracewall.copy_async import AsyncCopy
 from tracewall.cursor_base import GuardedCursor
-from tracewall.permitting_async import permitted, required, settle, settled
+from tracewall.permitting_async import give_back, permitted, required, settle, settled, stop
+from tracewall.reception import ending
 from tracewall.server_cursor_base import GuardedServerCursor
 
 Run = TypeVar("Run")
@@ -122,7 +122,12 @@ class AsyncDoors(GuardedCursor[Row]):
             try:
                 async with aclosing(rows):
                     async for row in rows:
-                        yield row
+                        try:
+                            yield row
+                        except GeneratorExit:
+                            # What psycopg takes from the server yet, nobody has.
+                            stop(self._admission)
+                            raise
                 break
             except Pending as ex:
                 if permit is not None:
@@ -133,6 +138,8 @@ class AsyncDoors(GuardedCursor[Row]):
                 if permit is not None:
                     await settle(self._conn, permit, ending(self._conn, ex))
                 raise
+            finally:
+                await give_back(self._admission)
             self._permit = permit = await permitted(self._conn, found)
         self._done()
         if permit is not None:
@@ -177,6 +184,8 @@ class AsyncDoors(GuardedCursor[Row]):
         except BaseException as ex:
             self._done(ex)
             raise
+        finally:
+            await give_back(self._admission)
         self._copied()
         self._done()
 

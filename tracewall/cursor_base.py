@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType
@@ -23,7 +23,8 @@ from psycopg.client_cursor import ClientCursorMixin
 from psycopg.rows import Row, RowMaker
 
 from tracewall.approval.desk import Permit
-from tracewall.approving import UNASKABLE, charge_for, clear_gen, fenced_gen
+from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, metered_gen, size_of
+from tracewall.budgets import count_gen
 from tracewall.copy_base import CopyDoor
 from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected, Withheld
 from tracewall.facade import ShownResult
@@ -55,6 +56,7 @@ class GuardedCursor(CopyDoor[Row], Queueing):
     _shown: Any = None
     _plain: Any = None
     _taped: bool = False
+    _uncounted: Sequence[PGresult] = ()
     _owners: list[tuple[PGresult, Admission, Any]] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -92,6 +94,8 @@ class GuardedCursor(CopyDoor[Row], Queueing):
             if not conn._autocommit:
                 yield from BaseConnection._start_query(conn)
             sending = self._maybe_prepare_gen(rendered, prepare=prepare, binary=binary)
+            if admission.meter is not None:
+                sending = metered_gen(self, admission, sending)
             yield from fenced_gen(conn, sending) if admission.fenced else sending
             if conn._pipeline:
                 yield from conn._pipeline._communicate_gen()
@@ -292,8 +296,10 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         try:
             for result in results:
                 session.observe(admission, result)
-                if admission is not None and admission.over:
-                    charge_for(session, admission, result)
+            if admission is not None and admission.meter is not None:
+                # Counted before they are set, by whoever sends.
+                self._uncounted = results
+                return
             if self._conn._pipeline:
                 # Results of several statements may gather here, each shown in its own way.
                 self._owners = self._owners or []
@@ -345,6 +351,8 @@ class GuardedCursor(CopyDoor[Row], Queueing):
                 else:
                     # Each result of a stream has the columns that its first one had.
                     session.count(admission, result.ntuples)
+                if admission is not None and admission.meter is not None:
+                    yield from count_gen(admission.meter, *size_of(result), ahead=True)
             except (Forbidden, TokenRejected) as ex:
                 self._drop(admission, ex)
                 raise

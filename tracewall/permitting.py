@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Callable
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
+from psycopg import errors as e
 from psycopg.pq import TransactionStatus
 
-from tracewall import clearance
+from tracewall import reception
+from tracewall.admission import Admission
 from tracewall.approval.desk import Permit
 from tracewall.asked import Pending
-from tracewall.errors import ApprovalRequired
+from tracewall.budgets import Aside, until_aside
+from tracewall.errors import ApprovalRequired, Forbidden
 
 
 LOOK_SECONDS = 2.0
@@ -31,25 +34,25 @@ def permitted(conn: Any, found: Pending) -> Permit:
     """
     session, said = conn._session, found.said
     if said.approval:
-        return clearance.claim(session, said.approval, found.act, found.rules
+        return reception.claim(session, said.approval, found.act, found.rules
         )
-    answer = clearance.submit(session, found)
+    answer = reception.submit(session, found)
     if isinstance(answer, Permit):
         return answer
     if said.wait > 0 and _is_free(conn):
         decided = _decided(session, answer.request_id, monotonic() + said.wait)
         if decided and _is_free(conn):
-            return clearance.claim(session, answer.request_id, found.act, found.rules
+            return reception.claim(session, answer.request_id, found.act, found.rules
             )
     raise answer
 
 
 def _decided(session: Any, id: str, deadline: float) -> bool:
-    while clearance.is_pending(session, id):
+    while reception.is_pending(session, id):
         left = deadline - monotonic()
         if left <= 0:
             return False
-        clearance.wait(session, id, min(LOOK_SECONDS, left))
+        reception.wait(session, id, min(LOOK_SECONDS, left))
     return True
 
 
@@ -60,13 +63,51 @@ def _is_free(conn: Any) -> bool:
 
 def required(conn: Any, found: Pending) -> ApprovalRequired:
     """Have people asked about what can't go on; give the error that says so."""
-    return clearance.submit_late(conn._session, found)
+    return reception.submit_late(conn._session, found)
 
 
 def settle(conn: Any, permit: Permit, outcome: str) -> None:
     """Keep what became of a permit."""
     if outcome:
-        clearance.settle(conn._session, permit, outcome)
+        reception.settle(conn._session, permit, outcome)
+
+
+def driven(generator: Any, wait: Callable[[Any], Any]) -> Any:
+    """Run a generator of a connection; what blocks in it is done outside of the event loop.
+
+    Args:
+        generator: as `Connection.wait` takes.
+        wait: the connection's own way to wait.
+    """
+    error: BaseException | None = None
+    while True:
+        step = wait(until_aside(generator, error))
+        if not isinstance(step, Aside):
+            return step.value
+        error = None
+        try:
+            step.run()
+        except Exception as ex:
+            error = ex
+        except BaseException:
+            # What the generator has begun it undoes, as after a statement that was cancelled.
+            with suppress(e.Error):
+                wait(until_aside(generator, e.QueryCanceled("interrupted while counting")))
+            raise
+
+
+def give_back(admission: Admission | None) -> None:
+    """Give back what was reserved of budgets, and not had; where that fails it stays taken."""
+    meter = admission.meter if admission is not None else None
+    if meter is not None and meter.left:
+        with suppress(Forbidden):
+            meter.give_back()
+
+
+def stop(admission: Admission | None) -> None:
+    """Count no more of a statement, of which nothing more is handed out."""
+    if admission is not None and admission.meter is not None:
+        admission.meter.stop()
 
 
 @contextmanager
@@ -75,6 +116,6 @@ def settled(conn: Any, permit: Permit) -> Iterator[None]:
     try:
         yield
     except BaseException as ex:
-        settle(conn, permit, clearance.ending(conn, ex))
+        settle(conn, permit, reception.ending(conn, ex))
         raise
     settle(conn, permit, "done")

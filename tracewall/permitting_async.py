@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 
+from psycopg import errors as e
 from psycopg.pq import TransactionStatus
 
-from tracewall import clearance
+from tracewall import reception
+from tracewall.admission import Admission
 from tracewall.approval.desk import Permit
 from tracewall.asked import Pending
-from tracewall.errors import ApprovalRequired
+from tracewall.budgets import Aside, until_aside
+from tracewall.errors import ApprovalRequired, Forbidden
 
 if True:  # ASYNC
     import asyncio
@@ -31,26 +34,26 @@ async def permitted(conn: Any, found: Pending) -> Permit:
     session, said = conn._session, found.said
     if said.approval:
         return await asyncio.to_thread(
-            clearance.claim, session, said.approval, found.act, found.rules
+            reception.claim, session, said.approval, found.act, found.rules
         )
-    answer = await asyncio.to_thread(clearance.submit, session, found)
+    answer = await asyncio.to_thread(reception.submit, session, found)
     if isinstance(answer, Permit):
         return answer
     if said.wait > 0 and _is_free(conn):
         decided = await _decided(session, answer.request_id, monotonic() + said.wait)
         if decided and _is_free(conn):
             return await asyncio.to_thread(
-                clearance.claim, session, answer.request_id, found.act, found.rules
+                reception.claim, session, answer.request_id, found.act, found.rules
             )
     raise answer
 
 
 async def _decided(session: Any, id: str, deadline: float) -> bool:
-    while await asyncio.to_thread(clearance.is_pending, session, id):
+    while await asyncio.to_thread(reception.is_pending, session, id):
         left = deadline - monotonic()
         if left <= 0:
             return False
-        await asyncio.to_thread(clearance.wait, session, id, min(LOOK_SECONDS, left))
+        await asyncio.to_thread(reception.wait, session, id, min(LOOK_SECONDS, left))
     return True
 
 
@@ -61,13 +64,51 @@ def _is_free(conn: Any) -> bool:
 
 async def required(conn: Any, found: Pending) -> ApprovalRequired:
     """Have people asked about what can't go on; give the error that says so."""
-    return await asyncio.to_thread(clearance.submit_late, conn._session, found)
+    return await asyncio.to_thread(reception.submit_late, conn._session, found)
 
 
 async def settle(conn: Any, permit: Permit, outcome: str) -> None:
     """Keep what became of a permit."""
     if outcome:
-        await asyncio.to_thread(clearance.settle, conn._session, permit, outcome)
+        await asyncio.to_thread(reception.settle, conn._session, permit, outcome)
+
+
+async def driven(generator: Any, wait: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Run a generator of a connection; what blocks in it is done outside of the event loop.
+
+    Args:
+        generator: as `Connection.wait` takes.
+        wait: the connection's own way to wait.
+    """
+    error: BaseException | None = None
+    while True:
+        step = await wait(until_aside(generator, error))
+        if not isinstance(step, Aside):
+            return step.value
+        error = None
+        try:
+            await asyncio.to_thread(step.run)
+        except Exception as ex:
+            error = ex
+        except BaseException:
+            # What the generator has begun it undoes, as after a statement that was cancelled.
+            with suppress(e.Error):
+                await wait(until_aside(generator, e.QueryCanceled("interrupted while counting")))
+            raise
+
+
+async def give_back(admission: Admission | None) -> None:
+    """Give back what was reserved of budgets, and not had; where that fails it stays taken."""
+    meter = admission.meter if admission is not None else None
+    if meter is not None and meter.left:
+        with suppress(Forbidden):
+            await asyncio.to_thread(meter.give_back)
+
+
+def stop(admission: Admission | None) -> None:
+    """Count no more of a statement, of which nothing more is handed out."""
+    if admission is not None and admission.meter is not None:
+        admission.meter.stop()
 
 
 @asynccontextmanager
@@ -76,6 +117,6 @@ async def settled(conn: Any, permit: Permit) -> AsyncIterator[None]:
     try:
         yield
     except BaseException as ex:
-        await settle(conn, permit, clearance.ending(conn, ex))
+        await settle(conn, permit, reception.ending(conn, ex))
         raise
     await settle(conn, permit, "done")

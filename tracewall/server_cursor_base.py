@@ -18,7 +18,8 @@ from psycopg._cursor_base import BaseCursor
 from psycopg.abc import Params, PQGen, Query
 from psycopg.rows import Row
 
-from tracewall.approving import charge_for, clear_gen
+from tracewall.approving import clear_gen, size_of
+from tracewall.budgets import count_gen
 from tracewall.cursor_base import GuardedCursor
 from tracewall.errors import Forbidden
 from tracewall.handover import turn_over_gen
@@ -92,8 +93,7 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
                 "FETCH FORWARD {} FROM", "ALL" if num is None else str(int(num))
             )
             session.observe(admission, result)
-            if admission.over:
-                charge_for(session, admission, result)
+            yield from count_gen(admission.meter, *size_of(result))
         except BaseException as ex:
             self._drop(admission, ex)
             raise

@@ -54,6 +54,7 @@ class Session(Ledger):
     def __init__(self, wall: Wall, token: str | TokenProvider | None) -> None:
         super().__init__(wall)
         self._unknown = False
+        self.metered = any(rule.per for rule in wall.policy.approvals)
         self.caller = Caller(wall, token)
         self._bearer: Bearer | None = None
         self._judge: Judge | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tracewall
-from tracewall import approving, clearance
+from tracewall import approving, reception
 from tracewall.approval.desk import NotGranted
 from tracewall.approval.request import Person
 from tracewall.approval.verdict import Verdict
@@ -446,7 +446,7 @@ def test_a_death_in_between_leaves_the_outcome_unknown(office: Any) -> None:
     child = os.fork()
     if not child:
         # What dies here has used the grant, and sent nothing.
-        clearance.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        reception.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         approving.leave_gen = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         own = office.wall()
         conn = office.connect(own)
@@ -461,3 +461,22 @@ def test_a_death_in_between_leaves_the_outcome_unknown(office: Any) -> None:
     with office.connect(wall) as conn, pytest.raises(Forbidden, match="not known"):
         conn.execute(update, (0,), approval=id)
     assert office.raw("select count(*) from note where body = 'done'") == [(0,)]
+
+
+def test_one_person_can_not_flood_the_desk(office: Any, clock: Any) -> None:
+    """So many requests of one person wait; more are refused in clear words, others' are not."""
+    office.settings = 'most_pending = 2\nkeep = "1d"'
+    wall = office.wall()
+    with office.connect(wall) as conn, office.connect(wall, "eve") as other:
+        first = ask(conn, BY_ID, (0,))
+        ask(conn, BY_ID, (1,))
+        with pytest.raises(Forbidden, match="2 of your requests wait already") as refused:
+            conn.execute(BY_ID, (2,))
+        assert not isinstance(refused.value, ApprovalRequired)
+        assert ask(conn, BY_ID, (0,)) == first
+        ask(other)
+        office.decide(wall, first, "bob", "deny")
+        ask(conn, BY_ID, (2,))
+    clock.ahead = 3 * 86_400
+    assert wall.desk.prune() == 4
+    assert wall.desk.cases() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,20 @@ from tracewall.approval.sqlite import SqliteStore
 from tracewall.approval.store import Spending, StoreUnavailable
 
 ROUNDS, PROCESSES = 200, 8
+FIRST = """
+CREATE TABLE request (
+    id TEXT PRIMARY KEY, act TEXT NOT NULL, content BLOB NOT NULL, asked_at REAL NOT NULL,
+    expires_at REAL NOT NULL, state TEXT NOT NULL DEFAULT 'open', uses INTEGER NOT NULL DEFAULT 0,
+    used_at REAL NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT '',
+    review TEXT NOT NULL DEFAULT '') STRICT;
+CREATE TABLE verdict (
+    request TEXT NOT NULL REFERENCES request, person TEXT NOT NULL, kind TEXT NOT NULL,
+    note TEXT NOT NULL, PRIMARY KEY (request, person, kind)) STRICT;
+CREATE TABLE spent (
+    who TEXT NOT NULL, budget TEXT NOT NULL, at REAL NOT NULL, rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL) STRICT;
+PRAGMA user_version = 1;
+"""
 
 
 def test_a_request_comes_back_as_it_was_kept(make_store: Callable[[], Any]) -> None:
@@ -93,6 +108,88 @@ def test_a_budget_slides(make_store: Callable[[], Any]) -> None:
     assert spend(1, 6.0, "bob")
     assert spend(60, 10.5)
     assert not spend(1, 14.9)
+
+
+def test_what_is_given_back_can_be_had_again(make_store: Callable[[], Any]) -> None:
+    """What was reserved and not had is given back as of its time, also over the budget."""
+    store = make_store()
+    assert store.spend(Spending("ann", "b", 10.0, 90, 9, 100), 0.0)
+    assert not store.spend(Spending("ann", "b", 10.0, 20, 0, 100), 1.0)
+    assert store.spend(Spending("ann", "b", 10.0, -80, -8, 10), 0.0)
+    assert store.spend(Spending("ann", "b", 10.0, 90, 0, 100), 1.0)
+    # Both are forgotten together: nothing is left that would make more of the budget.
+    assert not store.spend(Spending("ann", "b", 10.0, 11, 0, 100), 10.5)
+    assert store.spend(Spending("ann", "b", 10.0, 10, 0, 100), 10.5)
+
+
+def test_runs_are_counted_once_each(make_store: Callable[[], Any]) -> None:
+    """Different runs count, one that comes again does not, and each is forgotten in time."""
+    store = make_store()
+
+    def run(what: str, at: float, who: str = "ann") -> bool:
+        spending = Spending(who, "b", 10.0, 0, 0, run=what, most_runs=2)
+        found: bool = store.spend(spending, at)
+        return found
+
+    assert run("one", 0.0) and run("two", 1.0) and run("one", 2.0)
+    assert not run("three", 3.0)
+    assert run("three", 3.0, "bob")
+    assert run("two", 10.5) and not run("three", 11.5)
+    assert run("three", 12.5)
+
+
+def test_a_person_has_so_many_requests_at_a_time(make_store: Callable[[], Any]) -> None:
+    """Of one person so many wait; what is denied, expired, used or another's does not count."""
+    store = make_store()
+
+    def add(id: str, who: str = "ann", now: float = 1.0, used: bool = False) -> bool:
+        found: bool = store.add(id, id, b"c", 100.0, used=used, who=who, most=2, now=now)
+        return found
+
+    assert add("a") and add("b") and not add("c")
+    assert store.get("c") is None
+    assert add("c", "bob")
+    store.decide("a", "cat", "deny", "note")
+    assert add("d") and not add("e")
+    store.use("d", 1.0, once=True)
+    assert add("e") and not add("f")
+    assert add("f", now=101.0)
+    store.add("g", "g", b"c", 100.0, used=True, who="ann")
+
+
+def test_what_is_over_is_deleted_in_time(make_store: Callable[[], Any]) -> None:
+    """What was over long ago goes, with its verdicts; what may be used or reviewed stays."""
+    store = make_store()
+    for id, over_at in (("old", 50.0), ("later", 500.0), ("used", 50.0)):
+        store.add(id, id, b"c", 40.0, used=False, over_at=over_at)
+    store.add("glass", "glass", b"c", 40.0, used=True, now=45.0)
+    store.decide("old", "bob", "deny", "note")
+    store.use("used", 450.0, once=True)
+    assert store.prune(51.0, 51.0, most=0) == 0
+    assert store.prune(51.0, 51.0) == 1
+    assert store.get("old") is None
+    assert {kept.id for kept in store.all()} == {"later", "used", "glass"}
+    assert store.prune(501.0, 501.0) == 2
+    assert [kept.id for kept in store.all()] == ["glass"]
+    assert not store.use("old", 1.0, once=True)
+
+
+def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    """A file that the first version made is read, and what it holds is kept long enough."""
+    path = tmp_path / "store.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(FIRST)
+        db.execute(
+            "INSERT INTO request (id, act, content, asked_at, expires_at)"
+            " VALUES ('a', 'act', x'00', 1.0, 2e9)"
+        )
+    db.close()
+    os.chmod(path, 0o600)
+    store = SqliteStore(path)
+    assert store.pending("act", 1e9) == "a"
+    assert store.prune(2e9 + 31_000_000, 2e9) == 0
+    assert store.spend(Spending("ann", "b", 10.0, 1, 1, 100), 0.0)
+    assert SqliteStore(path).use("a", 1e9, once=True)
 
 
 def _race(make: Callable[[], Any], barrier: Any, ids: list[str], wins: Any, number: int) -> None:

@@ -121,3 +121,18 @@ def test_the_migration_is_printed(run: Any) -> None:
     """The SQL of the store quotes the roles that it is for."""
     printed = run("approvals", "migration", "--asking", 'a"b').output
     assert 'TO "a""b";' in printed and "SECURITY DEFINER" in printed
+
+
+def test_what_is_over_is_pruned(run: Any, asked: Any) -> None:
+    """`prune` deletes what has been over for long, says how many, and records it."""
+    policy, _ = asked
+    store = SqliteStore(policy.parent / "approvals.db")
+    for id in ("old", "older"):
+        store.add(id, id, b"content", 1_000.0, used=False)
+    done = run("approvals", "prune", "--config", policy)
+    assert (done.exit_code, done.output) == (0, "2 requests deleted\n")
+    assert [kept.id for kept in store.all()] == ["apr_1"]
+    again = run("approvals", "prune", "--config", policy, "--older-than", "0.5")
+    assert again.output == "0 requests deleted\n"
+    log = "".join(path.read_text() for path in (policy.parent / "audit").glob("*"))
+    assert "approvals_pruned" in log

@@ -417,7 +417,7 @@ APPROVALS = [
     Broken(DESK + '«[[approvals]]\napprovers = ["b"]', "asks for every statement", "actions"),
     Broken(DESK + "«[[approvals]]\nrows = 1", "the key 'approvers' is missing"),
     Broken(ASKS + "rows = «0", "from 1 to"),
-    Broken(ASKS + 'tables = ["s.t"]\nper = «"1h"', "nothing is counted", "rows or bytes"),
+    Broken(ASKS + 'tables = ["s.t"]\nper = «"1h"', "nothing is counted", "rows, bytes or runs"),
     Broken(ASKS + 'bytes = «"1MB"', "bytes are counted over a time", "per"),
     Broken(ASKS + 'rows = 1\ntimezone = «"UTC"', "no hours"),
     Broken(ASKS + 'hours = «"Mon-Fri 8-18"', "no hours of days", "Mon-Fri 08:00-18:00"),

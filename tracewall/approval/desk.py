@@ -20,7 +20,7 @@ from tracewall.approval.request import (
     new_id,
     requirement_of,
 )
-from tracewall.approval.store import Kept, Spending, Store
+from tracewall.approval.store import Kept, Spending, Store, StoreUnavailable
 from tracewall.approval.verdict import (
     Kind,
     Matches,
@@ -33,6 +33,8 @@ from tracewall.signing import PublicKey, Signer
 
 LONGEST_REASON = 2_000
 """How long (characters) a reason may be."""
+
+_PRUNED_AT_ONCE = 50
 
 
 class NotGranted(Exception):
@@ -89,6 +91,8 @@ class Desk:
         matches: tells whether a pattern of the policy matches a group.
         clock: gives the time, in seconds since the epoch.
         listeners: are told of each new request, in turn; what they raise is not heard.
+        most_pending: how many requests of one person may wait at a time (0: any number).
+        keep: how long (seconds) requests are kept after they are over (0: for good).
     """
 
     def __init__(
@@ -99,12 +103,15 @@ class Desk:
         *,
         clock: Callable[[], float] = time.time,
         listeners: Sequence[Tell] = (),
+        most_pending: int = 0,
+        keep: float = 0.0,
     ) -> None:
         self.store = store
         self._keys = tuple(keys)
         self._matches = matches
         self._clock = clock
         self.listeners = list(listeners)
+        self._most_pending, self._keep = most_pending, keep
         self._used: dict[str, None] = {}
 
     # --- who asks ---------------------------------------------------------------------
@@ -123,6 +130,7 @@ class Desk:
 
         Raises:
             NotEncodable: it can't be bound.
+            NotGranted: too many of their requests wait already.
             StoreUnavailable: it can't be kept.
         """
         made = self._request(act, requirements, shown, statement, reason, ticket)
@@ -131,9 +139,27 @@ class Desk:
         kept = self.store.get(waiting) if waiting else None
         if kept is not None:
             return decoded(kept.content)
-        self.store.add(made.id, same, made.encoded(), made.expires_at, used=False)
+        if not self._add(made, same, most=self._most_pending):
+            why = f"{self._most_pending} of your requests wait already: have them decided first"
+            raise NotGranted("too many", why)
         self._told("requested", made)
+        # What is over goes little by little, so that nobody has to think of it.
+        with suppress(StoreUnavailable):
+            self.prune(most=_PRUNED_AT_ONCE)
         return made
+
+    def _add(self, made: Request, act: str, *, most: int = 0) -> bool:
+        return self.store.add(
+            made.id,
+            act,
+            made.encoded(),
+            made.expires_at,
+            used=made.glass_broken,
+            who=made.act.requester.key,
+            most=most,
+            now=self._clock(),
+            over_at=made.expires_at + requirement_of(made.requirements).valid,
+        )
 
     def break_glass(
         self,
@@ -152,7 +178,7 @@ class Desk:
             StoreUnavailable: it can't be kept; nobody may go on.
         """
         made = self._request(act, requirements, shown, statement, reason, ticket, broken=True)
-        self.store.add(made.id, digest(made), made.encoded(), made.expires_at, used=True)
+        self._add(made, digest(made))
         self._told("glass_broken", made)
         rules = frozenset(rule.rule for rule in requirements)
         return Permit(made.id, act, rules, made.binding, glass_broken=True)
@@ -209,9 +235,23 @@ class Desk:
         """Keep what became of a use: ``done``, ``failed`` or ``not sent``."""
         self.store.settle(permit.id, outcome)
 
-    def spend(self, spending: Spending) -> bool:
-        """Count rows and bytes against a budget; False: it would be passed."""
-        return self.store.spend(spending, self._clock())
+    def spend(self, spending: Spending, at: float = 0.0) -> bool:
+        """Count what is had against a budget (``at`` a time; 0: now); False: it would pass it."""
+        return self.store.spend(spending, at or self._clock())
+
+    def prune(self, older: float | None = None, *, most: int = 10_000) -> int:
+        """Delete requests that have been over for long, and tell how many; at most so many.
+
+        Args:
+            older: for how long (seconds); None: as the policy says.
+            most: how many at a time.
+
+        Raises:
+            StoreUnavailable: the store can't be asked.
+        """
+        kept = self._keep if older is None else older
+        now = self._clock()
+        return self.store.prune(now - kept, now, most=most) if kept or older is not None else 0
 
     def is_pending(self, id: str) -> bool:
         """Tell whether a request waits still for somebody's decision."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 SCHEMA = "tracewall"
 CHANNEL = "tracewall_approval"
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS tracewall;
@@ -32,7 +32,22 @@ CREATE TABLE IF NOT EXISTS tracewall.approval_verdict (
 CREATE TABLE IF NOT EXISTS tracewall.approval_spent (
     who text NOT NULL, budget text NOT NULL, at float8 NOT NULL, rows bigint NOT NULL,
     bytes bigint NOT NULL);
+ALTER TABLE tracewall.approval_request
+    ADD COLUMN IF NOT EXISTS who text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS over_at float8 NOT NULL DEFAULT 0;
+UPDATE tracewall.approval_request SET over_at = expires_at + 31622400 WHERE over_at = 0;
+ALTER TABLE tracewall.approval_spent
+    ADD COLUMN IF NOT EXISTS run text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS until float8 NOT NULL DEFAULT 0;
+UPDATE tracewall.approval_spent SET until = at + 31622400 WHERE until = 0;
+CREATE INDEX IF NOT EXISTS approval_request_by ON tracewall.approval_request (who, expires_at)
+    WHERE state = 'open';
+CREATE INDEX IF NOT EXISTS approval_request_over ON tracewall.approval_request (over_at);
 CREATE INDEX IF NOT EXISTS approval_spent_by ON tracewall.approval_spent (who, budget, at);
+CREATE INDEX IF NOT EXISTS approval_spent_until ON tracewall.approval_spent (until);
+DROP FUNCTION IF EXISTS tracewall.approval_ask(text, text, bytea, float8, boolean, float8);
+DROP FUNCTION IF EXISTS tracewall.approval_spend(
+    text, text, float8, bigint, bigint, bigint, bigint, float8);
 REVOKE ALL ON ALL TABLES IN SCHEMA tracewall FROM PUBLIC;
 """
 _AS = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
@@ -51,14 +66,26 @@ _ENDED = (
 )
 _FUNCTIONS = f"""
 CREATE OR REPLACE FUNCTION tracewall.approval_ask(
-    _id text, _act text, _content bytea, _expires_at float8, _used boolean, _now float8)
-RETURNS void LANGUAGE sql {_AS} AS $$
+    _id text, _act text, _content bytea, _expires_at float8, _used boolean, _now float8,
+    _who text, _most int, _over_at float8)
+RETURNS boolean LANGUAGE plpgsql {_AS} AS $$
+BEGIN
+    IF _most > 0 THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(_who, 7291));
+        IF (SELECT count(*) FROM tracewall.approval_request r WHERE r.who = _who
+                AND r.state = 'open' AND r.uses = 0 AND r.expires_at > _now AND NOT {_ENDED})
+            >= _most THEN
+            RETURN false;
+        END IF;
+    END IF;
     INSERT INTO tracewall.approval_request
-        (id, act, content, expires_at, state, review, uses, used_at)
+        (id, act, content, expires_at, state, review, uses, used_at, who, over_at)
     SELECT _id, _act, _content, _expires_at,
         CASE WHEN _used THEN 'used' ELSE 'open' END, CASE WHEN _used THEN 'open' ELSE '' END,
-        _used::int, CASE WHEN _used THEN _now ELSE 0 END;
-    SELECT pg_notify('{CHANNEL}', _id) $$;
+        _used::int, CASE WHEN _used THEN _now ELSE 0 END, _who, _over_at;
+    PERFORM pg_notify('{CHANNEL}', _id);
+    RETURN true;
+END $$;
 CREATE OR REPLACE FUNCTION tracewall.approval_pending(_act text, _now float8)
 RETURNS text LANGUAGE sql STABLE {_AS} AS $$
     SELECT r.id FROM tracewall.approval_request r WHERE r.act = _act AND r.state = 'open'
@@ -100,39 +127,64 @@ BEGIN
     RETURN kept IS NOT NULL;
 END $$;
 CREATE OR REPLACE FUNCTION tracewall.approval_spend(
-    _who text, _budget text, _per float8, _rows bigint, _bytes bigint, _most_rows bigint,
-    _most_bytes bigint, _now float8)
+    _who text, _budget text, _per float8, _rows bigint, _bytes bigint, _run text,
+    _most_rows bigint, _most_bytes bigint, _most_runs bigint, _now float8)
 RETURNS boolean LANGUAGE plpgsql {_AS} AS $$
-DECLARE had_rows numeric; had_bytes numeric;
+DECLARE had_rows numeric; had_bytes numeric; had_runs bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(_who || chr(31) || _budget, 7290));
     DELETE FROM tracewall.approval_spent
         WHERE who = _who AND budget = _budget AND at <= _now - _per;
-    SELECT coalesce(sum(rows), 0), coalesce(sum(bytes), 0) INTO had_rows, had_bytes
+    SELECT coalesce(sum(rows), 0), coalesce(sum(bytes), 0),
+        count(DISTINCT run) FILTER (WHERE run NOT IN ('', _run))
+        INTO had_rows, had_bytes, had_runs
         FROM tracewall.approval_spent WHERE who = _who AND budget = _budget;
-    IF (_most_rows > 0 AND had_rows + _rows > _most_rows)
-        OR (_most_bytes > 0 AND had_bytes + _bytes > _most_bytes) THEN
+    IF NOT (_rows < 0 OR _bytes < 0) AND (
+        (_most_rows > 0 AND had_rows + _rows > _most_rows)
+        OR (_most_bytes > 0 AND had_bytes + _bytes > _most_bytes)
+        OR (_most_runs > 0 AND had_runs + (_run <> '')::int > _most_runs)) THEN
         RETURN false;
     END IF;
-    INSERT INTO tracewall.approval_spent VALUES (_who, _budget, _now, _rows, _bytes);
+    DELETE FROM tracewall.approval_spent WHERE who = _who AND budget = _budget
+        AND _run <> '' AND run = _run AND rows = 0 AND bytes = 0;
+    INSERT INTO tracewall.approval_spent (who, budget, at, rows, bytes, run, until)
+        VALUES (_who, _budget, _now, _rows, _bytes, _run, _now + _per);
     RETURN true;
+END $$;
+CREATE OR REPLACE FUNCTION tracewall.approval_prune(_before float8, _now float8, _most int)
+RETURNS int LANGUAGE plpgsql {_AS} AS $$
+DECLARE latest float8 := least(_before, extract(epoch FROM clock_timestamp()) - 86400);
+    doomed text[];
+BEGIN
+    SELECT array_agg(o.id) INTO doomed FROM (
+        SELECT r.id FROM tracewall.approval_request r
+        WHERE r.over_at < latest AND r.used_at < latest AND r.review <> 'open'
+        ORDER BY r.over_at LIMIT _most FOR UPDATE SKIP LOCKED) o;
+    DELETE FROM tracewall.approval_verdict v WHERE v.request = ANY (doomed);
+    DELETE FROM tracewall.approval_request r WHERE r.id = ANY (doomed);
+    DELETE FROM tracewall.approval_spent s WHERE s.ctid = ANY (ARRAY(
+        SELECT p.ctid FROM tracewall.approval_spent p
+        WHERE p.until <= least(_now, extract(epoch FROM clock_timestamp())) LIMIT _most));
+    RETURN coalesce(cardinality(doomed), 0);
 END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tracewall FROM PUBLIC;
 DELETE FROM tracewall.approval_version;
 INSERT INTO tracewall.approval_version VALUES ({VERSION});
 """  # noqa: S608 (made of the constants here)
 _ASKING = (
-    "approval_ask(text, text, bytea, float8, boolean, float8)",
+    "approval_ask(text, text, bytea, float8, boolean, float8, text, int, float8)",
     "approval_pending(text, float8)",
     "approval_get(text)",
     "approval_use(text, float8, boolean)",
     "approval_settle(text, text)",
-    "approval_spend(text, text, float8, bigint, bigint, bigint, bigint, float8)",
+    "approval_spend(text, text, float8, bigint, bigint, text, bigint, bigint, bigint, float8)",
+    "approval_prune(float8, float8, int)",
 )
 _DECIDING = (
     "approval_get(text)",
     "approval_list(int)",
     "approval_decide(text, text, text, text)",
+    "approval_prune(float8, float8, int)",
 )
 
 

@@ -67,11 +67,28 @@ class PostgresStore:
                         break
         raise StoreUnavailable(failure)
 
-    def add(self, id: str, act: str, content: bytes, expires_at: float, *, used: bool) -> None:
+    def add(
+        self,
+        id: str,
+        act: str,
+        content: bytes,
+        expires_at: float,
+        *,
+        used: bool,
+        who: str = "",
+        most: int = 0,
+        now: float = 0.0,
+        over_at: float = 0.0,
+    ) -> bool:
         """See `tracewall.approval.store.Store`; so are all that follow."""
         self._alive()
-        query = "SELECT tracewall.approval_ask(%s, %s, %b, %s::float8, %s, %s::float8)"
-        self._rows(query, id, act, content, expires_at, used, time.time())
+        query = (
+            "SELECT tracewall.approval_ask(%s, %s, %b, %s::float8, %s, %s::float8, %s, %s::int,"
+            " %s::float8)"
+        )
+        rest = (now or time.time(), who, most, over_at or expires_at)
+        ((kept,),) = self._rows(query, id, act, content, expires_at, used, *rest)
+        return bool(kept)
 
     def pending(self, act: str, now: float) -> str:
         """Give the id of an open request for an act that waits still; empty: none."""
@@ -110,16 +127,26 @@ class PostgresStore:
         self._rows("SELECT tracewall.approval_settle(%s, %s)", id, outcome, again=True)
 
     def spend(self, spending: Spending, now: float) -> bool:
-        """Count rows and bytes against a budget, atomically; False: it would be passed."""
+        """Count what is had against a budget, atomically; False: it would be passed."""
         self._alive()
         query = (
-            "SELECT tracewall.approval_spend(%s, %s, %s::float8, %s::int8, %s::int8, %s::int8,"
-            " %s::int8, %s::float8)"
+            "SELECT tracewall.approval_spend(%s, %s, %s::float8, %s::int8, %s::int8, %s,"
+            " %s::int8, %s::int8, %s::int8, %s::float8)"
         )
         each = spending
-        values = (each.who, each.budget, each.per, each.rows, each.bytes)
-        ((counted,),) = self._rows(query, *values, each.most_rows, each.most_bytes, now)
+        values = (each.who, each.budget, each.per, each.rows, each.bytes, each.run)
+        most = (each.most_rows, each.most_bytes, each.most_runs)
+        ((counted,),) = self._rows(query, *values, *most, now)
         return bool(counted)
+
+    def prune(self, before: float, now: float, *, most: int = 1_000) -> int:
+        """Delete requests that were over before a time, and tell how many; at most so many.
+
+        The server keeps what was over less than a day ago by its own clock.
+        """
+        query = "SELECT tracewall.approval_prune(%s::float8, %s::float8, %s::int)"
+        ((deleted,),) = self._rows(query, before, now, most, again=True)
+        return int(deleted)
 
     def _alive(self) -> None:
         """Look whether the connection lives, before what must not be asked twice."""

@@ -21,21 +21,39 @@ CREATE TABLE IF NOT EXISTS request (
     id TEXT PRIMARY KEY, act TEXT NOT NULL, content BLOB NOT NULL, asked_at REAL NOT NULL,
     expires_at REAL NOT NULL, state TEXT NOT NULL DEFAULT 'open', uses INTEGER NOT NULL DEFAULT 0,
     used_at REAL NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT '',
-    review TEXT NOT NULL DEFAULT '') STRICT;
+    review TEXT NOT NULL DEFAULT '', who TEXT NOT NULL DEFAULT '',
+    over_at REAL NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX IF NOT EXISTS request_act ON request (act, state);
 CREATE TABLE IF NOT EXISTS verdict (
     request TEXT NOT NULL REFERENCES request, person TEXT NOT NULL, kind TEXT NOT NULL,
     note TEXT NOT NULL, PRIMARY KEY (request, person, kind)) STRICT;
 CREATE TABLE IF NOT EXISTS spent (
     who TEXT NOT NULL, budget TEXT NOT NULL, at REAL NOT NULL, rows INTEGER NOT NULL,
-    bytes INTEGER NOT NULL) STRICT;
+    bytes INTEGER NOT NULL, run TEXT NOT NULL DEFAULT '', until REAL NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX IF NOT EXISTS spent_by ON spent (who, budget, at);
-PRAGMA user_version = 1;
+"""
+_SECOND = """
+ALTER TABLE request ADD COLUMN who TEXT NOT NULL DEFAULT '';
+ALTER TABLE request ADD COLUMN over_at REAL NOT NULL DEFAULT 0;
+UPDATE request SET over_at = expires_at + 31622400;
+ALTER TABLE spent ADD COLUMN run TEXT NOT NULL DEFAULT '';
+ALTER TABLE spent ADD COLUMN until REAL NOT NULL DEFAULT 0;
+UPDATE spent SET until = at + 31622400;
+"""
+"""From the first version's: what was asked then may be valid for a year."""
+_INDEXES = """
+CREATE INDEX IF NOT EXISTS request_by ON request (who, state, expires_at);
+CREATE INDEX IF NOT EXISTS request_over ON request (over_at);
+CREATE INDEX IF NOT EXISTS spent_until ON spent (until);
 """
 _SELECT = "SELECT id, content, state, uses, used_at, outcome, review FROM request"
+_OPEN = (
+    "state = 'open' AND uses = 0 AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM verdict v"
+    " WHERE v.request = r.id AND v.kind IN ('deny', 'revoke'))"
+)
 _BUSY_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
-_VERSION = 1
+_VERSION = 2
 
 
 class SqliteStore:
@@ -60,7 +78,17 @@ class SqliteStore:
                 raise StoreUnavailable("the file of requests was made by a later version")
             if not version:
                 db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(_SCHEMA)
+        if version < _VERSION:
+            self._renew()
+
+    def _renew(self) -> None:
+        with self._connected(writing=True) as db:
+            # Another process may have been quicker.
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            script = {0: _SCHEMA, 1: _SECOND}.get(version, "") + _INDEXES
+            for statement in script.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
     def _connected(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
@@ -80,24 +108,41 @@ class SqliteStore:
             name = getattr(ex, "sqlite_errorname", type(ex).__name__)
             raise StoreUnavailable(f"the file of requests can't be used ({name})") from None
 
-    def add(self, id: str, act: str, content: bytes, expires_at: float, *, used: bool) -> None:
+    def add(
+        self,
+        id: str,
+        act: str,
+        content: bytes,
+        expires_at: float,
+        *,
+        used: bool,
+        who: str = "",
+        most: int = 0,
+        now: float = 0.0,
+        over_at: float = 0.0,
+    ) -> bool:
         """See `tracewall.approval.store.Store`; so are all that follow."""
-        now = time.time()
+        asked_at = time.time()
+        used_at = asked_at if used else 0.0
         state, review, uses = ("used", "open", 1) if used else ("open", "", 0)
+        made = (id, act, content, asked_at, expires_at, state)
         with self._connected(writing=True) as db:
+            query = f"SELECT count(*) FROM request r WHERE who = ? AND {_OPEN}"  # noqa: S608 (a constant)
+            if most and db.execute(query, (who, now)).fetchone()[0] >= most:
+                return False
             db.execute(
                 "INSERT INTO request (id, act, content, asked_at, expires_at, state, review, uses,"
-                " used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (id, act, content, now, expires_at, state, review, uses, now if used else 0.0),
+                " used_at, who, over_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*made, review, uses, used_at, who, over_at or expires_at),
             )
+        return True
 
     def pending(self, act: str, now: float) -> str:
         """Give the id of an open request for an act that waits still; empty: none."""
         with self._connected() as db:
             found = db.execute(
-                "SELECT r.id FROM request r WHERE act = ? AND state = 'open' AND uses = 0"
-                " AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.request ="
-                " r.id AND v.kind IN ('deny', 'revoke')) ORDER BY asked_at DESC LIMIT 1",
+                f"SELECT r.id FROM request r WHERE act = ? AND {_OPEN}"  # noqa: S608 (a constant)
+                " ORDER BY asked_at DESC LIMIT 1",
                 (act, now),
             ).fetchone()
         return str(found[0]) if found else ""
@@ -153,27 +198,55 @@ class SqliteStore:
             db.execute("UPDATE request SET outcome = ? WHERE id = ?", (outcome, id))
 
     def spend(self, spending: Spending, now: float) -> bool:
-        """Count rows and bytes against a budget, atomically; False: it would be passed."""
-        by = (spending.who, spending.budget)
+        """Count what is had against a budget, atomically; False: it would be passed."""
+        by, run = (spending.who, spending.budget), spending.run
         with self._connected(writing=True) as db:
             db.execute(
                 "DELETE FROM spent WHERE who = ? AND budget = ? AND at <= ?",
                 (*by, now - spending.per),
             )
-            rows, size = db.execute(
-                "SELECT coalesce(sum(rows), 0), coalesce(sum(bytes), 0) FROM spent"
+            rows, size, runs = db.execute(
+                "SELECT coalesce(sum(rows), 0), coalesce(sum(bytes), 0),"
+                " count(DISTINCT CASE WHEN run NOT IN ('', ?) THEN run END) FROM spent"
                 " WHERE who = ? AND budget = ?",
-                by,
+                (run, *by),
             ).fetchone()
-            if 0 < spending.most_rows < rows + spending.rows:
+            over = (
+                0 < spending.most_rows < rows + spending.rows
+                or 0 < spending.most_bytes < size + spending.bytes
+                or 0 < spending.most_runs < runs + bool(run)
+            )
+            if over and not spending.gives_back:
                 return False
-            if 0 < spending.most_bytes < size + spending.bytes:
-                return False
+            if run:
+                db.execute(
+                    "DELETE FROM spent WHERE who = ? AND budget = ? AND run = ?"
+                    " AND rows = 0 AND bytes = 0",
+                    (*by, run),
+                )
             db.execute(
-                "INSERT INTO spent VALUES (?, ?, ?, ?, ?)",
-                (*by, now, spending.rows, spending.bytes),
+                "INSERT INTO spent (who, budget, at, rows, bytes, run, until)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*by, now, spending.rows, spending.bytes, run, now + spending.per),
             )
         return True
+
+    def prune(self, before: float, now: float, *, most: int = 1_000) -> int:
+        """Delete requests that were over before a time, and tell how many; at most so many."""
+        with self._connected(writing=True) as db:
+            over = db.execute(
+                "SELECT id FROM request WHERE over_at < ? AND used_at < ? AND review <> 'open'"
+                " ORDER BY over_at LIMIT ?",
+                (before, before, most),
+            ).fetchall()
+            db.executemany("DELETE FROM verdict WHERE request = ?", over)
+            db.executemany("DELETE FROM request WHERE id = ?", over)
+            db.execute(
+                "DELETE FROM spent WHERE rowid IN"
+                " (SELECT rowid FROM spent WHERE until <= ? LIMIT ?)",
+                (now, most),
+            )
+        return len(over)
 
     def wait(self, id: str, seconds: float) -> None:
         """Wait until something about a request may have changed, or so long."""

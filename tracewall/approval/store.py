@@ -32,9 +32,11 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Spending(msgspec.Struct, frozen=True):
-    """Rows and bytes that count against a budget of somebody, over ``per`` seconds.
+    """Rows, bytes and a run that count against a budget of somebody, over ``per`` seconds.
 
-    ``most_rows`` and ``most_bytes`` are what may be had in that time (0: any number).
+    ``run`` is the hash of a statement with its parameters (empty: none); the same one
+    counts once, from its last time on. ``most_rows``, ``most_bytes`` and ``most_runs`` are
+    what may be had in that time (0: any number). Rows and bytes below 0 are given back.
     """
 
     who: str
@@ -44,6 +46,13 @@ class Spending(msgspec.Struct, frozen=True):
     bytes: int
     most_rows: int = 0
     most_bytes: int = 0
+    run: str = ""
+    most_runs: int = 0
+
+    @property
+    def gives_back(self) -> bool:
+        """True where nothing is asked for."""
+        return self.rows < 0 or self.bytes < 0
 
 
 class Store(Protocol):
@@ -52,8 +61,35 @@ class Store(Protocol):
     Every method may raise `StoreUnavailable`, and blocks.
     """
 
-    def add(self, id: str, act: str, content: bytes, expires_at: float, *, used: bool) -> None:
-        """Keep a new request, of the act with this hash; a ``used`` one waits for review."""
+    def add(
+        self,
+        id: str,
+        act: str,
+        content: bytes,
+        expires_at: float,
+        *,
+        used: bool,
+        who: str = "",
+        most: int = 0,
+        now: float = 0.0,
+        over_at: float = 0.0,
+    ) -> bool:
+        """Keep a new request, of the act with this hash; a ``used`` one waits for review.
+
+        Args:
+            id: its id.
+            act: the hash.
+            content: its canonical encoding.
+            expires_at: until when people may decide (seconds since the epoch).
+            used: somebody goes on alone.
+            who: who asks.
+            most: how many requests of theirs may be open at a time (0: any number).
+            now: the time; open requests are counted as of then.
+            over_at: from when on nobody can go on by it (0: ``expires_at``).
+
+        Returns:
+            False: they have so many already; it is not kept.
+        """
         ...
 
     def pending(self, act: str, now: float) -> str:
@@ -84,7 +120,18 @@ class Store(Protocol):
         ...
 
     def spend(self, spending: Spending, now: float) -> bool:
-        """Count rows and bytes against a budget, atomically; False: it would be passed."""
+        """Count what is had against a budget, atomically; False: it would be passed.
+
+        What is given back belongs to the time (``now``) at which it was taken.
+        """
+        ...
+
+    def prune(self, before: float, now: float, *, most: int = 1_000) -> int:
+        """Delete requests that were over before a time, and tell how many; at most so many.
+
+        What waits for review stays. What was counted longer ago than its budget looks back
+        goes, too. A store may keep more than it is told to delete, never less.
+        """
         ...
 
     def wait(self, id: str, seconds: float) -> None:

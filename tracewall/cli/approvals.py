@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,9 @@ from tracewall.cli.screen import Missing, Refused, console, plain, safe
 from tracewall.counter import desk_of
 from tracewall.deciding import decide
 from tracewall.errors import AuditUnavailable, PolicyError
+from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
+from tracewall.logbook import plain_log
 from tracewall.policy.load import load
 from tracewall.policy.model import Policy
 from tracewall.signing import BadKey, Signer
@@ -97,6 +100,29 @@ def watch(policy: Path, as_json: bool, timeout: float) -> None:
                 else:
                     console().print(_line(case), soft_wrap=True)
         time.sleep(min(_LOOK_SECONDS, timeout or _LOOK_SECONDS))
+
+
+@approvals.command()
+@_CONFIG
+@click.option(
+    "--older-than",
+    type=click.FloatRange(0),
+    default=None,
+    help="For how many days they have been over; else as the policy says.",
+)
+def prune(policy: Path, older_than: float | None) -> None:
+    """Delete requests that have been over for long; what waits for review stays."""
+    found = _policy(policy)
+    desk = _desk(found)
+    older = None if older_than is None else older_than * 86_400
+    try:
+        with closing(plain_log(found)) as log:
+            deleted = _asked(lambda: desk.prune(older))
+            told = Incident(kind="approvals_pruned", detail=f"{deleted}", policy=found.hash)
+            log.incident(told)
+    except AuditUnavailable:
+        raise Refused("it can't be recorded what is deleted") from None
+    console().print(f"{deleted} requests deleted")
 
 
 @approvals.command("migration")

@@ -67,7 +67,11 @@ APPROVAL = Section(
         "no_where": Key(Flag(), "Rows are updated, deleted or truncated without a condition."),
         "rows": Key(Whole(_MANY_ROWS, least=1), "More rows come back or are changed."),
         "bytes": Key(Size(), "More bytes come back; goes with per."),
-        "per": Key(Duration(_YEAR), "Rows and bytes are counted over so long, per principal."),
+        "runs": Key(
+            Whole(_MANY_ROWS, least=1),
+            "More different statements, or one with different parameters; goes with per.",
+        ),
+        "per": Key(Duration(_YEAR), "Rows, bytes and runs are counted over so long, per person."),
         "hours": Key(OneOrMany(WorkingHours()), "It is not within these hours."),
         "timezone": Key(Text("a time zone", check=zone), "Of the hours, as Europe/Berlin."),
         "reveal": Key(
@@ -109,6 +113,12 @@ APPROVING = Section(
         "webhook_secret_file": Key(Text("a path"), "The file with the webhook's secret."),
         "chat_env": Key(
             Text(), "The environment variable with a chat's incoming webhook (as Slack's)."
+        ),
+        "most_pending": Key(
+            Whole(_MANY_PEOPLE * 100, least=1), "How many requests of one person may wait."
+        ),
+        "keep": Key(
+            Duration(10 * _YEAR), "How long requests are kept when they are over; 0: for good."
         ),
     },
     exclusive=(

@@ -20,7 +20,8 @@ class Approval:
     (by name ``schema.table``), one of ``columns`` (``schema.table.column``) is touched, or
     with ``protected`` one that is masked or scanned; ``no_where``: rows are updated, deleted
     or truncated without a condition; more than ``rows`` rows come back or are changed (with
-    ``per``, in seconds: by the principal in that time, as are ``bytes``); the time is not
+    ``per``, in seconds: by the principal in that time, as are ``bytes``, and ``runs``, the
+    number of different statements, or of one with different parameters); the time is not
     among ``hours`` (in the zone ``timezone``). With ``reveal`` it is only about statements that
     ask to see what is under these masks and scans.
 
@@ -39,6 +40,7 @@ class Approval:
     no_where: bool = False
     rows: int = 0
     bytes: int = 0
+    runs: int = 0
     per: float = 0.0
     hours: tuple[Hours, ...] = ()
     timezone: str = "UTC"
@@ -54,8 +56,8 @@ class Approval:
 
     @property
     def counts(self) -> bool:
-        """True where it asks only when rows or bytes pass a number."""
-        return bool(self.rows or self.bytes)
+        """True where it asks only when rows, bytes or runs pass a number."""
+        return bool(self.rows or self.bytes or self.runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Approving:
     ``conninfo`` (without a password; at most one of ``password_env`` and ``password_file``).
     ``webhook`` is told of each request, signed with the secret in ``webhook_secret_env`` or
     ``webhook_secret_file``; the chat whose incoming webhook is in the environment variable
-    ``chat_env`` is told without anything sensitive.
+    ``chat_env`` is told without anything sensitive. Of one person at most ``most_pending``
+    requests wait at a time; what is over is deleted after ``keep`` seconds (0: never).
     """
 
     store: str = "approvals.db"
@@ -79,6 +82,8 @@ class Approving:
     webhook_secret_env: str = ""
     webhook_secret_file: str = ""
     chat_env: str = ""
+    most_pending: int = 20
+    keep: float = 90 * 86_400.0
 
 
 USUAL = Approving()
@@ -92,6 +97,7 @@ def told(rule: Approval) -> str:
         "to lift " + ", ".join(sorted(rule.reveal)) if rule.reveal else "",
         f"more than {rule.rows} rows{per}" if rule.rows else "",
         f"more than {rule.bytes} bytes{per}" if rule.bytes else "",
+        f"more than {rule.runs} different statements{per}" if rule.runs else "",
         "no condition" if rule.no_where else "",
         "out of hours" if rule.hours else "",
     )

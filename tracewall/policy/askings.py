@@ -16,7 +16,7 @@ from tracewall.sql.statement import Statement, Understanding
 Raw: TypeAlias = dict[str, Any]
 
 _CONDITIONS = (
-    *("actions", "tables", "columns", "protected", "no_where", "rows", "bytes", "hours"),
+    *("actions", "tables", "columns", "protected", "no_where", "rows", "bytes", "runs", "hours"),
     "reveal",
 )
 _OPEN = frozenset({"anything", "do", "call", "prepare"})
@@ -62,7 +62,9 @@ def _wrong(rule: Approval, written: Raw) -> Iterator[tuple[str, str, str]]:
     if not written.keys() & set(_CONDITIONS):
         yield "", "this asks for every statement", f"write one of {listed(_CONDITIONS)}"
     if "per" in written and not rule.counts:
-        yield "per", "nothing is counted over this time", "write rows or bytes, too"
+        yield "per", "nothing is counted over this time", "write rows, bytes or runs, too"
+    if "runs" in written and not rule.per:
+        yield "runs", "runs are counted over a time", 'write per = "1h", or the like'
     if "bytes" in written and not rule.per:
         yield "bytes", "bytes are counted over a time", 'write per = "1h", or the like'
     if "timezone" in written and not rule.hours:
@@ -73,7 +75,7 @@ def _wrong(rule: Approval, written: Raw) -> Iterator[tuple[str, str, str]]:
         key = "expires" if not rule.expires else "valid"
         yield key, "in no time nobody can decide", "write a length of time above 0"
     free = rule.actions.intersection(FREE_ACTIONS)
-    if free and (written.keys() & {"tables", "columns", "protected", "rows", "bytes"}):
+    if free and (written.keys() & {"tables", "columns", "protected", "rows", "bytes", "runs"}):
         help = "write a rule of its own for it"
         yield "actions", f"what {listed(sorted(free))} reaches is not known", help
 
@@ -146,8 +148,8 @@ def _touches(rule: Approval, access: Access, rights: Rights) -> bool:
 
 
 def outright(rule: Approval, *, uncounted: bool) -> bool:
-    """Tell whether a rule asks without counting rows: they can't be, or need not."""
-    return bool(rule.reveal) or not rule.counts or uncounted
+    """Tell whether a rule asks without counting: rows can't be counted, or need not be."""
+    return bool(rule.reveal) or not rule.counts or (uncounted and bool(rule.rows or rule.bytes))
 
 
 def asked(decision: Decision, understood: Understanding, rights: Rights) -> Decision:
