@@ -168,6 +168,8 @@ def test_a_run_over_the_budget_goes_on_by_approval(office: Any, store: Counted) 
         assert rows == [(2,)]
 
 
+
+
 def test_a_store_that_can_not_count_withholds(office: Any, store: Counted) -> None:
     """Where nobody can count nothing is handed out, and what was changed is undone."""
     with connect(office, store, "rows = 50") as conn:
@@ -176,5 +178,3 @@ def test_a_store_that_can_not_count_withholds(office: Any, store: Counted) -> No
             with pytest.raises(Forbidden, match="nobody can count"):
                 conn.execute(query)
     assert office.raw("select count(*) from note where body = 'two'") == [(0,)]
-
-

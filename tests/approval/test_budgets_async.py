@@ -167,16 +167,6 @@ async def test_a_run_over_the_budget_goes_on_by_approval_async(office: Any, stor
         assert rows == [(2,)]
 
 
-async def test_a_store_that_can_not_count_withholds_async(office: Any, store: Counted) -> None:
-    """Where nobody can count nothing is handed out, and what was changed is undone."""
-    async with await connect_async(office, store, "rows = 50") as conn:
-        (office.folder / "counted.db").write_bytes(b"no database" * 100)
-        for query in ("select id from note", "update note set body = 'two'"):
-            with pytest.raises(Forbidden, match="nobody can count"):
-                await conn.execute(query)
-    assert office.raw("select count(*) from note where body = 'two'") == [(0,)]
-
-
 if True:  # ASYNC
 
     async def test_the_event_loop_goes_on_meanwhile(office: Any, store: Counted) -> None:
@@ -212,3 +202,13 @@ if True:  # ASYNC
             store.delay = 0.0
             await conn.execute("select id from note")
         assert office.raw("select count(*) from note where body = 'two'") == [(0,)]
+
+
+async def test_a_store_that_can_not_count_withholds_async(office: Any, store: Counted) -> None:
+    """Where nobody can count nothing is handed out, and what was changed is undone."""
+    async with await connect_async(office, store, "rows = 50") as conn:
+        (office.folder / "counted.db").write_bytes(b"no database" * 100)
+        for query in ("select id from note", "update note set body = 'two'"):
+            with pytest.raises(Forbidden, match="nobody can count"):
+                await conn.execute(query)
+    assert office.raw("select count(*) from note where body = 'two'") == [(0,)]
