@@ -73,16 +73,11 @@ def write(tmp_path: Path) -> Write:
     """Write a file of tests, and the policy beside it."""
     (tmp_path / "policy.toml").write_text(POLICY, "utf-8")
 
-    def written(tests: str, *, head: str = HEAD, name: str = "shop.tracewall.toml") -> Path:
+    def written(
+        tests: str, *, head: str = "", more: str = "", name: str = "shop.tracewall.toml"
+    ) -> Path:
         path = tmp_path / name
-        path.write_text(head + tests, "utf-8")
+        path.write_text((head or HEAD) + more + tests, "utf-8")
         return path
 
     return written
-
-
-def trial(**keys: str) -> str:
-    """Write a test; values are given as TOML."""
-    told = {"name": '"it holds"', "as": '"ana"', "sql": '"select id from shop.orders"'}
-    told = {"expect": '"allowed"'} | told | {key.rstrip("_"): text for key, text in keys.items()}
-    return "\n[[tests]]\n" + "\n".join(f"{key} = {text}" for key, text in told.items()) + "\n"

@@ -10,9 +10,14 @@ from xml.etree import ElementTree
 import psycopg
 import pytest
 
-from .conftest import HEAD, trial
-
 CARD = '"select id, card from shop.orders where id = %s"'
+
+
+def trial(**keys: str) -> str:
+    """Write a test; values are given as TOML."""
+    told = {"name": '"it holds"', "as": '"ana"', "sql": '"select id from shop.orders"'}
+    told = {"expect": '"allowed"'} | told | {key.rstrip("_"): text for key, text in keys.items()}
+    return "\n[[tests]]\n" + "\n".join(f"{key} = {text}" for key, text in told.items()) + "\n"
 
 
 def test_what_holds_passes(run: Any, write: Any) -> None:
@@ -87,7 +92,7 @@ def test_who_acts_for_another_counts(run: Any, write: Any) -> None:
     bot = '[[principals]]\nname = "bot"\ngroups = ["analysts"]\nactors = [["clerks"]]\n'
     write(
         trial(as_='"bot"', sql='"select card from shop.orders"', expect='"forbidden"'),
-        head=HEAD + bot,
+        more=bot,
     )
     assert run("test").exit_code == 0
 

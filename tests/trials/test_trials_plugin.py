@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 
-from .conftest import trial
-
+TEST = """
+[[tests]]
+name = "{}"
+as = {}
+sql = "select id from shop.orders"
+expect = "{}"
+"""
 PLACE = str(Path(str(files("tracewall"))).parent)
 
 
@@ -40,7 +45,10 @@ def pytested(tmp_path: Path) -> Any:
 
 def test_files_are_collected_by_their_name(pytested: Any, write: Any) -> None:
     """Each test with each principal is an item; a failure tells what was expected, and where."""
-    path = write(trial(as_='["ana", "cleo"]') + trial(name='"no"', expect='"forbidden"'))
+    path = write(
+        TEST.format("it holds", ["ana", "cleo"], "allowed")
+        + TEST.format("no", ["ana"], "forbidden")
+    )
     code, lines = pytested()
     assert code == 1
     assert f"{path}:24:10: expect".replace("24", str(_line(path, 'expect = "forbidden"'))) in lines
@@ -53,7 +61,7 @@ def test_files_are_collected_by_their_name(pytested: Any, write: Any) -> None:
 
 def test_an_ini_option_names_more_files(pytested: Any, write: Any, tmp_path: Path) -> None:
     """``tracewall_tests`` has globs; other TOML files are left alone."""
-    write(trial(), name="policy-tests.toml")
+    write(TEST.format("x", ["ana"], "allowed"), name="policy-tests.toml")
     (tmp_path / "other.toml").write_text("nonsense")
     assert pytested()[0] == 5
     (tmp_path / "pytest.ini").write_text("[pytest]\ntracewall_tests = policy-*.toml\n")
@@ -63,7 +71,7 @@ def test_an_ini_option_names_more_files(pytested: Any, write: Any, tmp_path: Pat
 
 def test_a_wrong_file_is_an_error(pytested: Any, write: Any) -> None:
     """What does not load fails the run, with its place and without a traceback."""
-    write(trial(expect='"alowed"'))
+    write(TEST.format("x", ["ana"], "alowed"))
     code, lines = pytested()
     assert code == 2
     assert any("did you mean 'allowed'?" in line for line in lines)
