@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from tracewall.cli.commands import tracewall as command
-from tracewall.cli.rejudge import parametrized
+from tracewall.trials.corpus import parametrized
 from tracewall.cli.replay import Player
 from tracewall.errors import Forbidden
 from tracewall.recording.scenes import Scene

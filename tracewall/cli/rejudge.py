@@ -24,6 +24,7 @@ from tracewall.policy.load import load
 from tracewall.policy.model import Decision, Policy
 from tracewall.recording.shown import Seen, Spoken
 from tracewall.sql.catalog import Catalog
+from tracewall.trials.corpus import parametrized, recorded_party
 
 
 class Change(NamedTuple):
@@ -85,9 +86,8 @@ def changes(seen: Seen, policy: Policy, known: Catalog) -> Iterator[Change | Non
 
     Where others act for the caller, each of them has to be allowed it, too.
     """
-    header = seen.header
-    groups = tuple(map(str, header.get("groups") or ()))
-    parties = [groups, *(tuple(actor["groups"]) for actor in header.get("actors") or ())]
+    party = recorded_party(seen)
+    parties = [party.groups, *party.actors]
     for spoken in seen.statements:
         sql = parametrized(spoken.text).encode()
         said = [decision_on(sql, policy, known, frozenset(party)) for party in parties]
@@ -96,16 +96,7 @@ def changes(seen: Seen, policy: Policy, known: Catalog) -> Iterator[Change | Non
         if now.unreadable and spoken.decision == "allowed":
             yield None
         elif then != told:
-            yield Change(spoken.text, then, told, groups)
-
-
-def parametrized(text: str) -> str:
-    """Number the parameters of a literal-free text, as PostgreSQL writes them."""
-    parts, highest = text.split("?"), 0
-    for digits in (part.lstrip("$") for part in text.replace(")", " ").split() if "$" in part):
-        highest = max(highest, int(digits) if digits.isdigit() else 0)
-    numbered = (f"${highest + at}{part}" for at, part in enumerate(parts[1:], 1))
-    return parts[0] + "".join(numbered)
+            yield Change(spoken.text, then, told, party.groups)
 
 
 def _then(spoken: Spoken) -> str:

@@ -147,6 +147,19 @@ def parse(sql: bytes) -> Node:
     return Text(sql).parse()
 
 
+def split(text: str) -> list[str]:
+    """Give the statements in a file of them, as the scanner tells where each ends.
+
+    Raises:
+        Unparsable: it can't be scanned.
+    """
+    try:
+        found = postgast.split(text, method="scanner")
+    except (postgast.PgQueryError, ValueError):
+        raise Unparsable("PostgreSQL's scanner does not read it") from None
+    return [statement.strip() for statement in found if statement.strip()]
+
+
 def without_literals(sql: bytes) -> str:
     """Give a statement's text fit for logs, as `Text.without_literals` does."""
     return Text(sql).without_literals()
