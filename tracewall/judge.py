@@ -163,7 +163,12 @@ class Judge:
 
 def decision_on(sql: bytes, policy: Policy, catalog: Catalog, groups: frozenset[str]) -> Decision:
     """Give the decision on a statement for the members of some groups, unremembered."""
-    return _decided(sql, Rights(policy, catalog, groups))[1]
+    return decision_by(sql, Rights(policy, catalog, groups))
+
+
+def decision_by(sql: bytes, rights: Rights) -> Decision:
+    """Give the decision on a statement by what its caller may do, unremembered."""
+    return _decided(sql, rights)[1]
 
 
 def _decided(sql: bytes, rights: Rights) -> tuple[Understanding, Decision]:

@@ -13,6 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from tracewall.cli.commands import tracewall
+from tracewall.policy.model import Decision
+from tracewall.trials.differences import Difference
+from tracewall.trials.run import Mismatch, Result
+from tracewall.trials.shown import as_json
 
 POLICY = """
 version = 1
@@ -79,3 +83,12 @@ def test_the_json_of_grants_is_as_told(pages: Any, admin_dsn: str, tmp_path: Pat
     told = json.loads(CliRunner().invoke(tracewall, line).stdout)
     found = told.keys() | {key for privilege in told["needs"] for key in privilege}
     assert found == keys(pages, "JSON of grants")
+
+
+def test_the_json_of_tests_and_differences_is_as_told(pages: Any) -> None:
+    """The keys of a test's result and of a difference are those of their tables."""
+    assert keys(pages, "JSON of diff") == {*Difference._fields, "loosens", "times"}
+    decision = Decision("allowed", "grants.all")
+    mismatch = Mismatch("rule", "a", "b", 1, 1)
+    result = as_json(Result("x", "ana", decision, (mismatch,), 1, 0.1), "x.toml")
+    assert keys(pages, "JSON of test") == result.keys()

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from tracewall.cli.commands import tracewall as command
-from tracewall.trials.corpus import parametrized
 from tracewall.cli.replay import Player
 from tracewall.errors import Forbidden
 from tracewall.recording.scenes import Scene
+from tracewall.trials.corpus import parametrized
 
 RULE = '\n[[recordings]]\nname = "all"\nkeep_for = "1ms"\n'
 

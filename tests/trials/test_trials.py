@@ -78,6 +78,13 @@ def test_what_does_not_hold_is_told_with_its_place(
     assert lines[-1] == "0 passed, 1 failed"
 
 
+def test_parameters_have_to_fit(run: Any, write: Any) -> None:
+    """Placeholders without parameters, or of the wrong number, fail the test."""
+    write(trial(sql=CARD, parameters="[1, 2]"))
+    result = run("test")
+    assert (result.exit_code, "the parameters fit" in result.stdout) == (1, True)
+
+
 def test_each_of_several_principals_is_tried(run: Any, write: Any) -> None:
     """A test for two principals is two results."""
     write(trial(as_='["ana", "cleo"]', sql='"select card from shop.orders"'))
@@ -185,6 +192,9 @@ def test_a_live_database_is_named_by_a_variable(
     monkeypatch.setenv("SHOP_DSN", "host=/nowhere password=canary dbname='")
     told = run("test")
     assert told.exit_code == 2
+    monkeypatch.setenv("SHOP_DSN", "host=/nowhere password=canary")
+    silent = run("test")
+    assert (silent.exit_code, "canary" in silent.output) == (3, False)
     assert "canary" not in told.output
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from tracewall.cli.screen import Missing, console, plain, safe
+from tracewall.cli.screen import Missing, Unanswered, console, plain, safe
 from tracewall.errors import PolicyError
-from tracewall.trials.catalogs import CatalogMissing
+from tracewall.trials.catalogs import CatalogMissing, ServerSilent
 from tracewall.trials.load import load
 from tracewall.trials.plugin import SUFFIX
 from tracewall.trials.run import Result, Trying
@@ -35,7 +35,8 @@ def test(
 
     Statements are judged as the wall judges them, and never sent anywhere. The exit code is
     0 where all is as expected, 1 where something is not, and 2 where a file, its policy or
-    its catalog can't be used, or there is no test.
+    its catalog can't be used, or there is no test; 3 where a server
+    gives no answer.
     """
     told: list[tuple[str, Result]] = []
     for file in _found(files):
@@ -76,6 +77,8 @@ def _tried(file: Path, only: str) -> Iterator[Result]:
     except PolicyError as error:
         where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
         raise Missing(f"{where}: {error.message}", error.help) from None
+    except ServerSilent as error:
+        raise Unanswered(f"{file}: {error}") from None
     except CatalogMissing as error:
         raise Missing(f"{file}: {error}") from None
 

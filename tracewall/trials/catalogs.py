@@ -24,6 +24,10 @@ class CatalogMissing(Exception):
     """There is no catalog to judge by; the message says why, and holds no password."""
 
 
+class ServerSilent(CatalogMissing):
+    """The server that has the catalog does not answer, or lets nobody in."""
+
+
 def answers_for(sheet: Sheet) -> tuple[bytes, ...]:
     """Give the catalog that a file of tests names, as the server's answers.
 
@@ -59,7 +63,7 @@ def from_server(dsn: str) -> tuple[bytes, ...]:
         with psycopg.connect(dsn, connect_timeout=TIMEOUT) as conn:
             return asked(conn)
     except psycopg.OperationalError:
-        raise CatalogMissing("the server does not answer, or does not let us in") from None
+        raise ServerSilent("the server does not answer, or does not let us in") from None
     except psycopg.Error as error:
         # libpq's own words on a connection string quote it.
         raise CatalogMissing(f"the catalog can't be read: {type(error).__name__}") from None

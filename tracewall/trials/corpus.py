@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tracewall.policy.glob import Glob
 from tracewall.policy.model import Policy
 from tracewall.recording.shown import Seen
 from tracewall.sql.grammar import split
@@ -83,12 +82,8 @@ def parties_of(*policies: Policy) -> list[Party]:
     """
     names: dict[str, None] = {}
     for policy in policies:
-        for rule in (*policy.grants, *policy.denials, *policy.functions, *policy.approvals):
-            names |= dict.fromkeys(_texts(rule.groups))
+        for rules in (policy.grants, policy.denials, policy.functions, policy.approvals):
+            for rule in rules:
+                names |= dict.fromkeys(glob.text for glob in rule.groups)
     known = [Party(name, (name,)) for name in sorted(names) if name.strip("*")]
     return [*known, Party("no group")]
-
-
-def _texts(globs: Iterable[Glob]) -> Iterator[str]:
-    for glob in globs:
-        yield glob.text

@@ -5,14 +5,14 @@ What can't be ranked counts as loosening: another mask may show more than the on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tracewall.judge import Judge
+from tracewall.judge import decision_by
 from tracewall.policy.meaning import meaning
 from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
-from tracewall.shield import Shield
+from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Catalog
 from tracewall.trials.corpus import Sample
 from tracewall.trials.format import Party
@@ -49,18 +49,19 @@ class Bench:
     """Judges statements by one policy, for any principal."""
 
     def __init__(self, policy: Policy, catalog: Catalog) -> None:
-        self._policy, self._catalog = policy, catalog
-        self._shield = Shield(replace(policy, masks=(), scans=()), {})
-        self._judges: dict[tuple[object, ...], Judge] = {}
+        self.policy, self.catalog = policy, catalog
+        self._rights: dict[tuple[frozenset[str], ...], Rights] = {}
+
+    def rights(self, party: Party) -> Rights:
+        """Give what a principal may do."""
+        key = tuple(map(frozenset, (party.groups, *party.actors)))
+        if key not in self._rights:
+            self._rights[key] = Rights(self.policy, self.catalog, key[0], key[1:])
+        return self._rights[key]
 
     def decide(self, sql: str, party: Party) -> Decision:
         """Give the decision on a statement."""
-        groups, *actors = map(frozenset, (party.groups, *party.actors))
-        judge = self._judges.get((groups, *actors))
-        if judge is None:
-            judge = Judge(self._policy, self._catalog, groups, self._shield, tuple(actors))
-            self._judges[(groups, *actors)] = judge
-        return judge.decide(sql.encode())
+        return decision_by(sql.encode(), self.rights(party))
 
 
 def compared(
@@ -88,10 +89,6 @@ def differences(old: Decision, new: Decision) -> Iterator[tuple[str, str, str]]:
         kind = "not followed" if new.unfollowed else "masked more"
         yield kind, _outcome(old), _outcome(new)
     yield from _columns(old.columns, new.columns)
-    if old.row_limit != new.row_limit:
-        more = not new.row_limit or 0 < old.row_limit < new.row_limit
-        told = [f"at most {d.row_limit} rows" if d.row_limit else "any rows" for d in (old, new)]
-        yield "more rows" if more else "fewer rows", told[0], told[1]
 
 
 def _asking(old: Decision, new: Decision) -> Iterator[tuple[str, str, str]]:
@@ -110,7 +107,16 @@ def _columns(
         rules = [[each for each in (c.mask, *c.scans) if each is not None] for c in (before, now)]
         kind = masking(rules[0], rules[1])
         if kind:
-            yield kind, f"{before.name}: {_shown(before)}", f"{now.name}: {_shown(now)}"
+            told = [spelled(each, exactly=kind == "masked otherwise") for each in rules]
+            yield kind, f"{before.name}: {told[0]}", f"{now.name}: {told[1]}"
+
+
+def spelled(rules: Sequence[Mask | Scan], *, exactly: bool = False) -> str:
+    """Name what lies on a value; `exactly` has what each rule says, too."""
+    names = [f"{'masks' if isinstance(rule, Mask) else 'scans'}.{rule.name}" for rule in rules]
+    if exactly:
+        names = [f"{name} {json.dumps(_bare(r))}" for name, r in zip(names, rules, strict=True)]
+    return ", ".join(names) or "clear"
 
 
 def masking(old: Sequence[Mask | Scan], new: Sequence[Mask | Scan]) -> str:
@@ -150,7 +156,3 @@ def _outcome(decision: Decision) -> str:
         return told
     masked = [f"{c.name} by {c.rule}" for c in decision.columns if c.rule]
     return f"{told}, masks {', '.join(masked)}" if masked else f"{told}, masks nothing"
-
-
-def _shown(column: OutputColumn) -> str:
-    return f"{column.shows} by {column.rule}" if column.rule else "clear"

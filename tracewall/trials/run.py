@@ -87,16 +87,19 @@ class Trying:
         """Run one test for one principal."""
         started = time.perf_counter()
         trial = self.sheet.trials.tests[number]
-        judged = self._judged(trial, party)
-        wrong = dict(_wrong(trial, judged.decision))
+        try:
+            decision = self._judged(trial, party).decision
+            wrong = dict(_wrong(trial, decision))
+        except ValueError as error:
+            decision = Decision("forbidden", "parameters", str(error))
+            wrong = {"sql": ("placeholders that the parameters fit", str(error))}
         if not wrong and trial.rows is not None:
-            wrong |= self._rows(trial, party, judged.decision)
+            wrong |= self._rows(trial, party, decision)
         places = self.sheet.places[number]
         mismatches = tuple(
             Mismatch(key, *told, *places.get(key, places[""])) for key, told in wrong.items()
         )
         seconds = time.perf_counter() - started
-        decision = judged.decision
         return Result(trial.name, party.name, decision, mismatches, trial.line, seconds)
 
     def close(self) -> None:
@@ -166,10 +169,13 @@ def rendered(sql: str, parameters: Any) -> tuple[bytes, Sequence[bytes | None]]:
     """Give the bytes for the wire, as psycopg makes them of a statement and its parameters.
 
     Raises:
-        psycopg.Error: its placeholders and parameters do not fit.
+        ValueError: its placeholders and parameters do not fit.
     """
     query = PostgresQuery(Transformer())
-    query.convert(sql.encode(), parameters)
+    try:
+        query.convert(sql.encode(), parameters)
+    except (psycopg.Error, TypeError) as error:
+        raise ValueError(str(error)) from None
     return query.query, [None if p is None else bytes(p) for p in query.params or ()]
 
 

@@ -1,0 +1,150 @@
+"""``tracewall diff``: what another policy would let through, hide, or refuse."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from tracewall.audit.verify import records
+from tracewall.cli.screen import Missing, Unanswered, console, plain, safe
+from tracewall.cli.tapes import every, keys, loaded
+from tracewall.errors import PolicyError
+from tracewall.policy.load import load
+from tracewall.policy.match import column_names, unmatched
+from tracewall.policy.model import Policy
+from tracewall.sql.catalog import Catalog, read
+from tracewall.sql.grammar import Unparsable
+from tracewall.trials.catalogs import CatalogMissing, ServerSilent, from_server, from_snapshot
+from tracewall.trials.corpus import Sample, of_file, of_records, of_session, of_tests, parties_of
+from tracewall.trials.differences import Bench, Difference, compared
+from tracewall.trials.format import Party
+from tracewall.trials.load import load as load_tests
+from tracewall.trials.structure import rights, settings
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PATH = click.Path(exists=True, path_type=Path)
+_COLOURS = {True: "bold red", False: "green"}
+
+
+@click.command()
+@click.argument("old", type=_FILE)
+@click.argument("new", type=_FILE)
+@click.option("--dsn", help="The database: a libpq connection string or URI.")
+@click.option("--catalog", type=_FILE, help="In its place, a snapshot made by tracewall catalog.")
+@click.option(
+    "--as", "parties", multiple=True, help="A principal, as NAME=GROUP,GROUP; may be repeated."
+)
+@click.option("--statements", multiple=True, type=_FILE, help="An SQL file of statements ($1).")
+@click.option("--tests", multiple=True, type=_FILE, help="A file of policy tests.")
+@click.option("--sessions", multiple=True, type=_PATH, help="A directory of recordings.")
+@click.option("--identity", "key", type=_FILE, help="The age identity that opens recordings.")
+@click.option("--audit", multiple=True, type=_PATH, help="An audit log.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per difference.")
+def diff(
+    old: Path,
+    new: Path,
+    dsn: str | None,
+    catalog: Path | None,
+    parties: tuple[str, ...],
+    as_json: bool,
+    **corpus: Any,
+) -> None:
+    """Compare the policies OLD and NEW: what would be allowed, masked, asked or refused.
+
+    Rights and masks are compared on every column of the catalog, for each group that a
+    policy names and for the principals given by --as; settings one by one. Statements of
+    SQL files, policy tests, recorded sessions and audit logs are judged by both policies.
+    Nothing is executed. The exit code is 1 where something loosens, and 0 where nothing
+    does; what can't be ranked counts as loosening.
+    """
+    known = _catalog(dsn, catalog)
+    before, now = (Bench(_policy(path, known), known) for path in (old, new))
+    people = [_party(text) for text in parties]
+    everybody = people or parties_of(before.policy, now.policy)
+    found = list(settings(before.policy, now.policy))
+    found += rights([*parties_of(before.policy, now.policy), *people], before, now)
+    samples = list(dict.fromkeys(_samples(**corpus)))
+    for sample in samples:
+        found += compared(sample, everybody, before, now)
+    told = Counter(found)
+    if as_json:
+        for each, times in told.items():
+            plain(json.dumps({**each._asdict(), "loosens": each.loosens, "times": times}))
+    else:
+        _tell(list(told), len(samples))
+    raise click.exceptions.Exit(1 if any(each.loosens for each in told) else 0)
+
+
+def _catalog(dsn: str | None, snapshot: Path | None) -> Catalog:
+    if (dsn is None) == (snapshot is None):
+        raise Missing("one of --dsn and --catalog is needed", "tracewall catalog makes a snapshot")
+    try:
+        return read(from_server(dsn) if dsn is not None else from_snapshot(snapshot or Path()))
+    except ServerSilent as error:
+        raise Unanswered(str(error)) from None
+    except CatalogMissing as error:
+        raise Missing(str(error)) from None
+
+
+def _policy(path: Path, known: Catalog) -> Policy:
+    try:
+        policy = load(path)
+        complaint = unmatched(policy, column_names(known))
+        if complaint is not None:
+            raise complaint
+        return policy
+    except PolicyError as error:
+        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
+        raise Missing(f"{where}: {error.message}", error.help) from None
+
+
+def _party(text: str) -> Party:
+    name, equal, groups = text.partition("=")
+    if not name or not equal:
+        raise Missing(f"--as {text}: this is no principal", "write --as ana=analysts,leads")
+    return Party(name, tuple(filter(None, map(str.strip, groups.split(",")))))
+
+
+def _samples(
+    statements: Sequence[Path],
+    tests: Sequence[Path],
+    sessions: Sequence[Path],
+    audit: Sequence[Path],
+    key: Path | None,
+) -> Iterator[Sample]:
+    try:
+        for path in statements:
+            yield from of_file(path.read_text("utf-8"))
+        for path in tests:
+            yield from of_tests(load_tests(path))
+        identities = keys(key)
+        for path in sessions:
+            for entry in every(str(path)):
+                yield from of_session(loaded(str(path), entry, identities)[0])
+        for path in audit:
+            yield from of_records(records(path))
+    except (OSError, ValueError, Unparsable) as error:
+        raise Missing(f"the statements can't be read: {error}") from None
+
+
+def _tell(found: list[Difference], judged: int) -> None:
+    out = console()
+    found.sort(key=lambda each: (not each.loosens, each.kind, each.who))
+    for (loosens, kind), several in groupby(found, lambda each: (each.loosens, each.kind)):
+        out.print(Text(kind, _COLOURS[loosens]))
+        for each in several:
+            whom = f"{safe(each.who)}: " if each.who else ""
+            out.print(Text(f"  {whom}{safe(each.what)}"), soft_wrap=True)
+            for sign, text, style in (("-", each.before, "dim"), ("+", each.now, "")):
+                if text:
+                    out.print(Text(f"      {sign} {safe(text)}", style), soft_wrap=True)
+    loose = sum(each.loosens for each in found)
+    told = f"{len(found)} differences, {loose} of them loosen; {judged} statements judged"
+    out.print(Text(told, _COLOURS[bool(loose)]))
