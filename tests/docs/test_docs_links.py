@@ -44,7 +44,7 @@ def test_the_map_has_every_page(pages: Any) -> None:
 
 def test_a_page_is_laid_out_so_that_it_runs(page: Any) -> None:
     """Fences start at the left margin and are closed, and each has a language that is known."""
-    known = {"python", "text", "console", "toml", "sql", "bash", "table"}
+    known = {"python", "text", "console", "toml", "sql", "postgresql", "bash", "table"}
     fences = [line for line in page.text.splitlines() if line.lstrip().startswith("```")]
     blocks = [block for block in page.blocks if block.language != "table"]
     assert len(fences) == 2 * len(blocks)
