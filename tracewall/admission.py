@@ -16,6 +16,9 @@ from tracewall.policy.model import Approval, Decision
 from tracewall.recording.recorder import Take
 from tracewall.telemetry import Labels, Span
 
+_MOST_RIGHT = 8
+"""How many origins of a statement's results are remembered as right: the server tells few."""
+
 
 class Result(Protocol):
     """What a session looks at in a result: libpq's PGresult, as psycopg shows it."""
@@ -126,13 +129,17 @@ def _late(admission: Admission, rows: int) -> Forbidden:
 
 def differs(admission: Admission, result: Result) -> str:
     """Tell how a result's columns are not those that were judged; empty: they are."""
-    sources = admission.judged.sources
+    sources, right = admission.judged.sources, admission.judged.right
     if result.nfields != len(sources):
         return "it has another number of columns"
-    table, column = result.ftable, result.ftablecol
-    for at, known in enumerate(sources):
-        oid = table(at)
+    places = range(len(sources))
+    told = (*map(result.ftable, places), *map(result.ftablecol, places))
+    if told in right:
+        return ""
+    for known, table, column in zip(sources, told, told[len(sources) :], strict=False):
         # 0: the server tells no origin, as for expressions.
-        if oid and (oid, column(at)) not in known:
+        if table and (table, column) not in known:
             return "a column comes from elsewhere"
+    if len(right) < _MOST_RIGHT:
+        right.add(told)
     return ""

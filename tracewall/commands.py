@@ -20,7 +20,8 @@ _VERB = re.compile(
     r"|RELEASE"
 )
 _COMMITS = frozenset({"COMMIT", "COMMIT PREPARED", "PREPARE TRANSACTION"})
-_ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
+ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
+"""The summaries of what ends a transaction."""
 
 
 class Transactions:
@@ -33,7 +34,7 @@ class Transactions:
         self._open = False
         self.kept = ""
 
-    def within(self, *, idle: bool, autocommit: bool) -> int:
+    def within(self, idle: bool, autocommit: bool) -> int:
         """Give the number for a statement that is about to be sent.
 
         Args:
@@ -56,7 +57,7 @@ class Transactions:
 
     def sent(self, summary: str) -> None:
         """Take note of a statement that was carried out, for it may have ended a transaction."""
-        if summary in _ENDS:
+        if summary in ENDS:
             self._open, self.kept = False, ""
 
 

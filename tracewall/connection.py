@@ -200,7 +200,8 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
-        check_process(self)
+        if session is not None and session.is_forked():
+            check_process(self)
         try:
             if session is not None and session.caller.stale():
                 _renew(session)

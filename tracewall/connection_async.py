@@ -213,7 +213,8 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
     ) -> RV:
         """Consume a generator operating on the connection; errors come out scrubbed."""
         session = self._session
-        check_process(self)
+        if session is not None and session.is_forked():
+            check_process(self)
         try:
             if session is not None and session.caller.stale():
                 await _renew(session)

@@ -27,7 +27,7 @@ from psycopg.sql import Composable
 
 from tracewall.clearance import explained
 from tracewall.errors import AuditUnavailable, Forbidden
-from tracewall.facade import ShownConnection, inside
+from tracewall.facade import KNOWN, ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
 from tracewall.hearing import take_notice, take_notification
 from tracewall.info import GuardedInfo
@@ -117,7 +117,8 @@ class GuardedConnection(BaseConnection[Row]):
     @property
     def pgconn(self) -> PGconn:
         """The libpq connection for psycopg's own code, a facade of it for everybody else's."""
-        return self._wire if inside(sys._getframe(1)) else self._facade
+        frame = sys._getframe(1)
+        return self._wire if id(frame.f_globals) in KNOWN or inside(frame) else self._facade
 
     @pgconn.setter
     def pgconn(self, value: PGconn) -> None:
@@ -251,7 +252,9 @@ class GuardedConnection(BaseConnection[Row]):
     def _transaction(self) -> int:
         """Give the number of the transaction that what leaves next is in."""
         idle = self._wire.transaction_status == TransactionStatus.IDLE
-        return self._told().transactions.within(idle=idle, autocommit=self._autocommit)
+        session: Any = self._session
+        number: int = session.transactions.within(idle, self._autocommit)
+        return number
 
     def _settle_gen(self) -> PQGen[None]:
         """Pin what judging depends on, then read the catalog."""

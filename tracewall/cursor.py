@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Callable, Iterable
+from collections.abc import Iterator, Iterable
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import psycopg
 from psycopg.abc import Params, Query
@@ -21,7 +21,7 @@ from tracewall.permitting import give_back, permitted, required, settle, settled
 from tracewall.reception import ending
 from tracewall.server_cursor_base import GuardedServerCursor
 
-Run = TypeVar("Run")
+_NO_WORDS = (None,) * 7
 
 
 class Doors(GuardedCursor[Row]):
@@ -60,8 +60,8 @@ class Doors(GuardedCursor[Row]):
             Forbidden: the policy does not allow it, or people did not.
         """
         words = (approval, reason, ticket, reveal, wait, rows, break_glass)
-        if words.count(None) == len(words):
-            return self._cleared(lambda: self._execute(query, params, options))
+        if words == _NO_WORDS:
+            return self._execute(query, params, options)
         with asking(
             approval=approval,
             reason=reason,
@@ -71,22 +71,19 @@ class Doors(GuardedCursor[Row]):
             rows=rows,
             break_glass=break_glass,
         ):
-            return self._cleared(lambda: self._execute(query, params, options))
+            return self._execute(query, params, options)
 
     def _execute(self, query: Query, params: Params | None, options: dict[str, Any]) -> Self:
-        made: Self = super().execute(query, params, **options)  # type: ignore[misc]
-        return made
-
-    def _cleared(self, run: Callable[[], Run]) -> Run:
-        """Run what sends a statement; where people are asked first, once more if they agree."""
+        """Send a statement; where people are asked first, once more if they agree."""
         try:
-            return run()
+            done: Self = super().execute(query, params, **options)  # type: ignore[misc]
+            return done
         except Pending as ex:
             found = ex
         permit = permitted(self._conn, found)
         self._permit = permit
         try:
-            done = run()
+            super().execute(query, params, **options)  # type: ignore[misc]
         except BaseException as ex:
             settle(self._conn, permit, ending(self._conn, ex))
             if isinstance(ex, Pending):
@@ -95,7 +92,7 @@ class Doors(GuardedCursor[Row]):
         finally:
             self._permit = None
         settle(self._conn, permit, "done")
-        return done
+        return self
 
     def executemany(
         self, query: Query, params_seq: Iterable[Params], *, returning: bool = False

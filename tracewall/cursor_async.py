@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import psycopg
 from psycopg.abc import Params, Query
@@ -18,7 +18,7 @@ from tracewall.permitting_async import give_back, permitted, required, settle, s
 from tracewall.reception import ending
 from tracewall.server_cursor_base import GuardedServerCursor
 
-Run = TypeVar("Run")
+_NO_WORDS = (None,) * 7
 
 
 class AsyncDoors(GuardedCursor[Row]):
@@ -57,8 +57,8 @@ class AsyncDoors(GuardedCursor[Row]):
             Forbidden: the policy does not allow it, or people did not.
         """
         words = (approval, reason, ticket, reveal, wait, rows, break_glass)
-        if words.count(None) == len(words):
-            return await self._cleared(lambda: self._execute(query, params, options))
+        if words == _NO_WORDS:
+            return await self._execute(query, params, options)
         with asking(
             approval=approval,
             reason=reason,
@@ -68,22 +68,19 @@ class AsyncDoors(GuardedCursor[Row]):
             rows=rows,
             break_glass=break_glass,
         ):
-            return await self._cleared(lambda: self._execute(query, params, options))
+            return await self._execute(query, params, options)
 
     async def _execute(self, query: Query, params: Params | None, options: dict[str, Any]) -> Self:
-        made: Self = await super().execute(query, params, **options)  # type: ignore[misc]
-        return made
-
-    async def _cleared(self, run: Callable[[], Awaitable[Run]]) -> Run:
-        """Run what sends a statement; where people are asked first, once more if they agree."""
+        """Send a statement; where people are asked first, once more if they agree."""
         try:
-            return await run()
+            done: Self = await super().execute(query, params, **options)  # type: ignore[misc]
+            return done
         except Pending as ex:
             found = ex
         permit = await permitted(self._conn, found)
         self._permit = permit
         try:
-            done = await run()
+            await super().execute(query, params, **options)  # type: ignore[misc]
         except BaseException as ex:
             await settle(self._conn, permit, ending(self._conn, ex))
             if isinstance(ex, Pending):
@@ -92,7 +89,7 @@ class AsyncDoors(GuardedCursor[Row]):
         finally:
             self._permit = None
         await settle(self._conn, permit, "done")
-        return done
+        return self
 
     async def executemany(
         self, query: Query, params_seq: Iterable[Params], *, returning: bool = False

@@ -1,53 +1,46 @@
-"""What every guarded cursor does, in either colour: judge, send what was judged, mask.
+"""What every guarded cursor does, in either colour: judge, and send what was judged.
 
 1. A statement is rendered once, from the caller's query and parameters; those bytes are
    judged, and only those bytes may leave.
 2. A refusal comes before anything is sent, the transaction's BEGIN included.
 3. Statements go by the extended protocol, one at a time.
-4. A result is loaded by a transformer that knows which admission it belongs to; in a
-   pipeline, where results come later, each waits with its own.
-5. A result that is withheld leaves nothing on the cursor.
+4. A result is loaded by a transformer that knows which admission it belongs to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType
 
 from psycopg import errors as e
 from psycopg._connection_base import BaseConnection
 from psycopg.abc import Params, PQGen, Query
-from psycopg.client_cursor import ClientCursorMixin
-from psycopg.rows import Row, RowMaker
+from psycopg.rows import Row
 
 from tracewall.approval.desk import Permit
-from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, metered_gen, size_of
-from tracewall.budgets import count_gen
+from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, metered_gen
 from tracewall.copy_base import CopyDoor
-from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected, Withheld
-from tracewall.facade import ShownResult
+from tracewall.errors import Forbidden, Withheld
 from tracewall.handover import turn_over_gen
 from tracewall.holder import HELD
 from tracewall.learning import confirm_gen, learn_gen, refresh_gen
-from tracewall.queueing import Queueing
-from tracewall.recorded_rows import RecordedResult, renew_loaders, transformer
+from tracewall.recorded_rows import transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
-from tracewall.sending import break_if_stuck, check_pins, check_types
+from tracewall.sending import check_pins, check_types
 from tracewall.session import Admission, Session
+from tracewall.showing import Showing
 from tracewall.sql.statement import is_empty
 from tracewall.waist import check, drift, overridden
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
-    from psycopg.pq.abc import PGresult
 
 
 check(drift())
 
 
-class GuardedCursor(CopyDoor[Row], Queueing):
+class GuardedCursor(CopyDoor[Row], Showing[Row]):
     """The guard of a cursor class; put it before psycopg's own in the list of bases."""
 
     _admission: Admission | None = None
@@ -56,20 +49,12 @@ class GuardedCursor(CopyDoor[Row], Queueing):
     _shown: Any = None
     _plain: Any = None
     _taped: bool = False
-    _uncounted: Sequence[PGresult] = ()
-    _owners: list[tuple[PGresult, Admission, Any]] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a class that would look on while results are set. Raises TypeError."""
         super().__init_subclass__(**options)
         if wrong := overridden(cls):
             raise TypeError(f"a guarded cursor keeps psycopg's own {', '.join(wrong)}")
-
-    def _guarded_by(self) -> Session:
-        session: Session | None = self._conn._session
-        if session is None:
-            raise Forbidden("this cursor's connection is not guarded by a wall")
-        return session
 
     masking = property(masked_columns)
 
@@ -85,7 +70,13 @@ class GuardedCursor(CopyDoor[Row], Queueing):
     ) -> PQGen[None]:
         # This stands in for psycopg's own, which would render the query a second time.
         conn, session = self._conn, self._guarded_by()
-        rendered, admission = yield from self._judge_gen(query, params)
+        if session.known.outdated():
+            yield from refresh_gen(conn)
+        rendered = self._render(query, params)
+        admission = self._admit_if_known(session, rendered)
+        if admission is None:
+            yield from learn_gen(conn)
+            admission = self._admit(session, rendered)
         try:
             if admission.holder is not session.holder:
                 yield from turn_over_gen(conn, admission)
@@ -111,21 +102,29 @@ class GuardedCursor(CopyDoor[Row], Queueing):
             yield from conn._prepared.maintain_gen(conn)
 
     def _judge_gen(
-        self, query: Query, params: Params | None, door: str = ""
+        self, query: Query, params: Params | None, door: str
     ) -> PQGen[tuple[PostgresQuery, Admission]]:
         """Render a statement and have it judged, by a catalog read anew where that may help."""
         conn, session = self._conn, self._guarded_by()
         if session.known.outdated():
             yield from refresh_gen(conn)
         rendered = self._render(query, params)
+        admission = self._admit_if_known(session, rendered, door)
+        if admission is None:
+            yield from learn_gen(conn)
+            admission = self._admit(session, rendered, door=door)
+        return rendered, admission
+
+    def _admit_if_known(
+        self, session: Session, rendered: PostgresQuery, door: str = ""
+    ) -> Admission | None:
+        """Have a statement judged; None: the catalog may have changed, and is to be looked at."""
         try:
-            return rendered, self._admit(session, rendered, door=door)
+            return self._admit(session, rendered, door=door)
         except Forbidden:
             if not session.may_learn():
                 raise
-        # The catalog may have changed since it was read: look again, and judge anew.
-        yield from learn_gen(conn)
-        return rendered, self._admit(session, rendered, door=door)
+        return None
 
     def _render(self, query: Query, params: Params | None) -> PostgresQuery:
         """Render a statement, once, and freeze it."""
@@ -145,7 +144,8 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
             raise e.InterfaceError("the cursor is closed")
-        check_types(rendered, self._guarded_by())
+        if rendered.types:
+            check_types(rendered, self._conn._session)
         if type(rendered.query) is not bytes:
             # A subclass of bytes may answer differently the next time; its buffer can't.
             rendered.query = bytes(memoryview(rendered.query))
@@ -155,9 +155,9 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         self, session: Session, rendered: PostgresQuery, batch: int = 0, door: str = ""
     ) -> Admission:
         """Have a rendered statement judged, and choose what its results are loaded with."""
-        check_pins(self._conn._wire, session)
-        transaction = self._conn._transaction()
-        admission = session.admit(rendered.query, batch, rendered.params or (), door, transaction)
+        conn, written = self._conn, rendered.params or ()
+        check_pins(conn._wire, session)
+        admission = session.admit(rendered.query, batch, written, door, conn._transaction())
         self._admission = admission
         shown, veils = self._shown, admission.judged.veils or None
         taped = admission.take is not None
@@ -252,14 +252,15 @@ class GuardedCursor(CopyDoor[Row], Queueing):
             self._queued()
 
     def _check_leaving(self, query: PostgresQuery) -> None:
-        admission = self._admission
-        if self._execmany_returning is not None:
+        admission, many = self._admission, self._execmany_returning is not None
+        if many:
             check_types(query, self._guarded_by())
         if admission is not None and query.query == admission.sql:
             if not admission.cleared:
                 raise Withheld("the statement that was about to leave waits for approval")
-            self._check_holder(admission)
-            if self._execmany_returning is not None:
+            if admission.holder is not self._conn._session.holder:
+                self._check_holder(admission)
+            if many:
                 self._guarded_by().check_written(admission, query.params or ())
             return
         if admission is None or not self._binds_again():
@@ -275,122 +276,3 @@ class GuardedCursor(CopyDoor[Row], Queueing):
         # An empty statement, by which pools look whether the server is there, is nobody's.
         if admission.holder is not self._guarded_by().holder and not is_empty(admission.sql):
             raise self._guarded_by().refuse(admission, Forbidden(HELD))
-
-    def _binds_again(self) -> bool:
-        """Tell whether each row of an executemany is a text of its own, to be judged anew."""
-        return self._execmany_returning is not None and isinstance(self, ClientCursorMixin)
-
-    # --- out ------------------------------------------------------------------------
-
-    def _check_results(self, results: list[PGresult]) -> None:
-        late = self._next_waiting() if self._waiting else None
-        try:
-            super()._check_results(results)
-        except BaseException as ex:
-            if late is not None:
-                self._guarded_by().fail(late, ex)
-            raise
-
-    def _set_results(self, results: list[PGresult]) -> None:
-        session, admission = self._guarded_by(), self._admission
-        try:
-            for result in results:
-                session.observe(admission, result)
-            if admission is not None and admission.meter is not None:
-                # Counted before they are set, by whoever sends.
-                self._uncounted = results
-                return
-            if self._conn._pipeline:
-                # Results of several statements may gather here, each shown in its own way.
-                self._owners = self._owners or []
-                assert admission is not None
-                self._owners += [(result, admission, self._shown) for result in results]
-            super()._set_results(results)
-        except BaseException as ex:
-            self._drop(admission, ex)
-            raise
-        alone = self._execmany_returning is None or self._binds_again()
-        if admission is not None and alone and self._conn._pipeline:
-            self._finish(admission)
-
-    def _select_current_result(self, i: int, format: Any = None) -> None:
-        if self._owners is not None:
-            chosen = self._results[i]
-            shown = [shown for result, _, shown in self._owners if result is chosen]
-            self._tx = shown[0] if shown else GuardedTransformer(self)
-        super()._select_current_result(i, format)
-
-    def _make_row_maker(self) -> RowMaker[Row]:
-        # Before any row factory looks at the cursor.
-        self._cover_result()
-        return super()._make_row_maker()
-
-    def _cover_result(self) -> None:
-        """Put a facade in place of a result that holds raw values of masked columns."""
-        result: Any = self.pgresult
-        veils = getattr(self._tx, "veils", None)
-        recorded = hasattr(self._tx, "take")
-        if (veils or recorded) and result is not None and not isinstance(result, ShownResult):
-            kind = RecordedResult if recorded else ShownResult
-            covered: Any = kind(result, frozenset(veils or ()))
-            self.pgresult = covered
-
-    def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
-        result = yield from super()._stream_fetchone_gen(first)
-        admission = self._admission
-        if admission is not None and admission.ended:
-            # psycopg drains what was withheld: there is nothing more to show or to record.
-            self.pgresult = None
-        elif result is not None:
-            session = self._guarded_by()
-            try:
-                # Each time, for a consumer may let hours pass between two rows.
-                session.recheck()
-                if first or admission is None:
-                    session.observe(admission, result)
-                else:
-                    # Each result of a stream has the columns that its first one had.
-                    session.count(admission, result.ntuples)
-                if admission is not None and admission.meter is not None:
-                    yield from count_gen(admission.meter, *size_of(result), ahead=True)
-            except (Forbidden, TokenRejected) as ex:
-                self._drop(admission, ex)
-                raise
-            self._cover_result()
-        return result
-
-    def _drop(self, admission: Admission | None, error: BaseException) -> None:
-        self._results = []
-        self.pgresult = None
-        if admission is not None:
-            self._guarded_by().fail(admission, error)
-
-    def _finish(self, admission: Admission) -> None:
-        """Record that a statement ended well, or break the connection: what it did is done."""
-        try:
-            self._guarded_by().finish(admission)
-        except AuditUnavailable:
-            self._conn._wire.finish()
-            raise
-
-    def _done(self, error: BaseException | None = None) -> None:
-        """Record the outcome of what took more than one step (executemany, stream)."""
-        admission = self._admission
-        if admission is None:
-            return
-        session = self._guarded_by()
-        if error is None or isinstance(error, GeneratorExit):
-            # An early break out of a stream is a normal end.
-            self._finish(admission)
-        else:
-            session.fail(admission, error)
-        if error is not None and self._conn._pipeline is None:
-            # It had a pipeline of its own, of which nothing more will come.
-            session.abandon(queued=True)
-            break_if_stuck(self._conn)
-
-    @classmethod
-    def _loaders_changed(cls, wself: ReferenceType[Any], oid: int, loader: Any) -> None:
-        cursor = wself()
-        if cursor is not None:
-            renew_loaders(cursor)

@@ -169,12 +169,13 @@ _OUTSIDE = "psycopg.transaction"
 # Its objects read COPY data raw; a guarded one is given the real connection by ours.
 _COPIES = "psycopg._copy_base"
 
-_known: dict[int, dict[str, Any]] = {}
+KNOWN: dict[int, dict[str, Any]] = {}
+"""The names of the modules that may have the real objects, by identity; `inside` finds them."""
 
 
 def inside(frame: FrameType) -> bool:
     """Tell whether a frame runs code of psycopg or of tracewall that needs the real object."""
-    return id(frame.f_globals) in _known or _recognize(frame)
+    return id(frame.f_globals) in KNOWN or _recognize(frame)
 
 
 def _recognize(frame: FrameType) -> bool:
@@ -187,5 +188,5 @@ def _recognize(frame: FrameType) -> bool:
         return frame.f_code.co_name != "__init__"
     if name != _OUTSIDE:
         # Kept, so that no other dictionary can ever have this identity.
-        _known[id(names)] = names
+        KNOWN[id(names)] = names
     return name != _OUTSIDE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -41,7 +41,9 @@ class Judged:
     is ``copy`` or ``declare`` for statements that only that door may send; ``copy`` says how
     a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``extent``
     is how far it reaches, and ``query`` what a planner can estimate of it, where people may
-    be asked; ``rules`` are the rules that mask, each with how many positions it masks.
+    be asked; ``rules`` are the rules that mask, each with how many positions it masks;
+    ``right`` remembers origins of results (all table oids, then all attribute numbers) that
+    were found to be among its sources.
     """
 
     decision: Decision
@@ -57,6 +59,7 @@ class Judged:
     query: str = ""
     rules: tuple[tuple[str, int], ...] = ()
     changes: bool = False
+    right: set[tuple[int, ...]] = field(default_factory=set)
 
     def counts(self, rows: int) -> dict[str, int]:
         """Give how many values of so many rows each rule was laid on, NULLs among them."""

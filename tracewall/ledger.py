@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from contextlib import suppress
@@ -10,7 +9,7 @@ from contextlib import suppress
 from tracewall.admission import Admission
 from tracewall.asked import Pending
 from tracewall.audit.people import Person, pseudonymous
-from tracewall.commands import Transactions, commits, judgement, verb
+from tracewall.commands import ENDS, Transactions, commits, judgement, verb
 from tracewall.errors import AuditUnavailable, Forbidden, Withheld, known_sqlstate
 from tracewall.events import Ended, Incident, Moment, What, Who
 from tracewall.holder import Holder
@@ -46,7 +45,7 @@ class Ledger:
         self._where = ("", 0)
         self._labels: dict[What, Labels] = {}
         self._open: set[Admission] = set()
-        self._process = os.getpid()
+        self._process = wall._underway.process
         wall._underway.add(self)
         self.taping = Taping(wall.recorder, wall.policy) if wall.recorder else None
 
@@ -144,8 +143,9 @@ class Ledger:
                 it changed can't be taken back: the connection is to be broken.
         """
         self._end(admission, "ok")
-        self.transactions.sent(admission.judged.decision.summary)
         judged = admission.judged
+        if judged.decision.summary in ENDS:
+            self.transactions.sent(judged.decision.summary)
         if judged.what.kept and judged.changes and not admission.transaction:
             self.wall.audit.flush(judged.what.kept)
 
@@ -175,7 +175,7 @@ class Ledger:
 
     def is_forked(self) -> bool:
         """Tell whether this process is a child of the one that the connection was made in."""
-        return os.getpid() != self._process
+        return self.wall._underway.process != self._process
 
     def abandon(self, *, queued: bool = False) -> None:
         """Record that nobody will see how statements end: all that are underway, or `queued`."""

@@ -32,16 +32,9 @@ what exists.
 _LEFT_OPEN = frozenset({("_exit_gen", "GEN_CREATED"), ("_enter_gen", "GEN_CLOSED")})
 """psycopg's generators that begin and end transactions and pipelines, where interrupted."""
 
-REPORTED = ((b"standard_conforming_strings", b"on"), (b"client_encoding", b"UTF8"))
-"""What judging depends on and the server reports by itself, with the value that is pinned."""
-
-
-def unpinned(pgconn: PGconn) -> str:
-    """Name the setting by which the server reads text otherwise than the judge; empty: none."""
-    for name, value in REPORTED:
-        if pgconn.parameter_status(name) != value:
-            return name.decode()
-    return ""
+_STRINGS = b"standard_conforming_strings"
+_ENCODING = b"client_encoding"
+# Judging depends on both, and the server reports them by itself whenever they change.
 
 
 def looks_up(query: PostgresQuery) -> bool:
@@ -63,8 +56,14 @@ def check_pins(pgconn: PGconn, session: Session) -> None:
     Raises:
         Forbidden: it does not any more, and whoever acts may not do just anything.
     """
-    name = unpinned(pgconn)
-    if name and not _exempt(session):
+    told = pgconn.parameter_status
+    if told(_STRINGS) != b"on":
+        name = _STRINGS.decode()
+    elif told(_ENCODING) != b"UTF8":
+        name = _ENCODING.decode()
+    else:
+        return
+    if not _exempt(session):
         raise Forbidden(
             f"{name} is not what the wall has pinned, so the server would read "
             "the statement otherwise than it was judged; connect anew"

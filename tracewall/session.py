@@ -227,7 +227,9 @@ class Session(Ledger):
         judged = judge.said.get(sql) or judge.judge(sql)
         if judged.writes and written:
             judged = judge.writing_back(sql, judged, written)
-        moment = self._moment(transaction, sql, written)
+        moment = None
+        if transaction or self._person is not None:
+            moment = self._moment(transaction, sql, written)
         admission = self._intend(sql, who, judged, moment, started, batch)
         admission.said, admission.cleared = said, not judged.decision.approvals
         if self.taping is not None:
@@ -291,7 +293,7 @@ class Session(Ledger):
             rows = result.ntuples
         else:
             rows = result.command_tuples or 0
-        self.count(admission, rows, returned=bool(fields))
+        self.count(admission, rows, returned=fields > 0)
 
     def count(self, admission: Admission, rows: int, *, returned: bool = True) -> None:
         """Count rows, of which those that are `returned` are about to be handed out.

@@ -26,8 +26,16 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
+from opentelemetry import trace as _api
 from opentelemetry.metrics import MeterProvider, get_meter
-from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider, get_tracer
+from opentelemetry.trace import (
+    ProxyTracer,
+    Span,
+    SpanKind,
+    StatusCode,
+    TracerProvider,
+    get_tracer,
+)
 
 from tracewall.version import __version__
 
@@ -111,7 +119,7 @@ class Telemetry:
         meter_provider: whose meter is used; None: the global one, also if it is set later.
     """
 
-    __slots__ = ("_complained", "_duration", "_tracer")
+    __slots__ = ("_complained", "_duration", "_proxied", "_tracer")
 
     def __init__(
         self,
@@ -126,12 +134,16 @@ class Telemetry:
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
         self._complained = False
+        self._proxied = isinstance(self._tracer, ProxyTracer)
 
     def start(self, labels: Labels, *, batch: int = 0) -> Span | None:
         """Start a span below the caller's current one; None when nobody would record it.
 
         ``batch`` is how many times a batch runs the statement; below 2 it is not told.
         """
+        if self._proxied and getattr(_api, "_TRACER_PROVIDER", _api) is None:
+            # Nobody has set an SDK up: its no-op would cost what a small statement does.
+            return None
         try:
             span = self._tracer.start_span(
                 labels.name, kind=SpanKind.CLIENT, attributes=labels.span

@@ -13,6 +13,8 @@ from tracewall.policy.model import Decision
 from tracewall.sql.catalog import Catalog
 from tracewall.telemetry import Labels, labels
 
+_NONE: dict[str, int] = {}
+
 
 def who_told(principal: Principal | None, catalog: Catalog | None, session: str) -> Who:
     """Give what the record keeps of whoever acts; of nobody, only where."""
@@ -46,20 +48,17 @@ def labels_told(
     )
 
 
-def counted(admission: Admission, status: str) -> dict[str, int]:
-    """Give how many values each rule was laid on, of what was handed out."""
-    return admission.judged.counts(admission.rows) if status == "ok" else {}
-
-
 def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
-    """Give what the record keeps of a statement's end."""
+    """Give what the record keeps of a statement's end: of what was handed out, counts too."""
+    judged, rows = admission.judged, admission.rows
+    counts = judged.counts(rows) if judged.rules and status == "ok" else _NONE
     return Ended(
         status=status,
         sqlstate=sqlstate,
-        rows=admission.rows,
+        rows=rows,
         bytes=admission.bytes,
-        masked=len(admission.judged.veils),
-        counts=counted(admission, status),
+        masked=len(judged.veils),
+        counts=counts,
         seconds=time.perf_counter() - admission.started,
     )
 

@@ -2,11 +2,14 @@
 
 A process that ends in order may leave connections open, with cursors declared, streams half
 read and pipelines unanswered. Nobody will see how those statements end, and the record says so.
+
+The child of a fork has the sessions of its parent, whose they stay: it is a process of its own.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -22,13 +25,19 @@ class Ending(Protocol):
 
 
 class Underway:
-    """The sessions of a wall, held weakly; at the end of the interpreter they are abandoned."""
+    """The sessions of a wall, held weakly; at the end of the interpreter they are abandoned.
+
+    ``process`` is the id of this process, kept so that looking at it costs no system call.
+    """
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         self._sessions: WeakSet[Ending] = WeakSet()
         self._lock = threading.Lock()
         self._at_exit: Callable[[], None] = _AtExit(ref(self))
         atexit.register(self._at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_InChild(ref(self)))
 
     def add(self, session: Ending) -> None:
         """Take note of a session."""
@@ -58,3 +67,15 @@ class _AtExit:
         underway = self._underway()
         if underway is not None:
             underway.abandon()
+
+
+class _InChild:
+    """Tells a wall, as long as there is one, that it wakes up in the child of a fork."""
+
+    def __init__(self, underway: ref[Underway]) -> None:
+        self._underway = underway
+
+    def __call__(self) -> None:
+        underway = self._underway()
+        if underway is not None:
+            underway.process = os.getpid()

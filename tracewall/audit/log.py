@@ -279,8 +279,9 @@ class FileLog:
         """Tell whether a batch is full or its oldest record has waited long enough."""
         if not self._oldest:
             self._oldest = at
-        full = len(self._batch.entries) + len(self._ended) >= BATCH
-        return full or not 0 <= at - self._oldest < _OLDEST_SECONDS
+        if not 0 <= at - self._oldest < _OLDEST_SECONDS:
+            return True
+        return len(self._batch.entries) + len(self._ended) >= BATCH
 
     def _write(self) -> None:
         """Write the batch in one go; on AuditUnavailable all of it stays queued."""
