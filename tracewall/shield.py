@@ -16,6 +16,7 @@ from tracewall.masking.detectors import (
     Detectors,
     DetectorsUnavailable,
     DetectorUnknown,
+    Patience,
     PatternInvalid,
     detectors,
 )
@@ -106,12 +107,12 @@ class Shield:
             library is missing.
     """
 
-    __slots__ = ("_engine", "_hiders", "_joiners", "_keys", "_path", "_scans", "_veils", "marks")
+    __slots__ = ("_detect", "_hiders", "_joiners", "_keys", "_path", "_scans", "_veils", "marks")
 
     def __init__(self, policy: Policy, keys: Mapping[str, bytes]) -> None:
         self._keys = keys
         self._path = policy.path
-        self._engine = policy.detect.engine
+        self._detect = policy.detect
         self._hiders: dict[tuple[str, ...], Hide] = {}
         self._joiners: dict[tuple[tuple[str, ...], tuple[str, ...]], Detectors] = {}
         self._veils: dict[tuple[str, int, bool], tuple[OutputColumn, Veil]] = {}
@@ -215,7 +216,7 @@ class Shield:
         allow = tuple(dict.fromkeys(each for scan in scans for each in scan.allow))
         key = (chosen, allow)
         if key not in self._joiners:
-            self._joiners[key] = detectors(chosen, engine=self._engine, allow=allow)
+            self._joiners[key] = detectors(chosen, engine=self._detect.engine, allow=allow)
         return self._joiners[key]
 
     def _scanner(self, scan: Scan) -> Hide:
@@ -238,9 +239,10 @@ class Shield:
             return detectors(
                 scan.detectors,
                 scan.patterns,
-                engine=self._engine,
+                engine=self._detect.engine,
                 allow=scan.allow,
                 marks=marks(scan.masks, key, scan.name),
+                places=self._detect.places,
             )
         except (DetectorsUnavailable, DetectorUnknown, PatternInvalid) as ex:
             raise PolicyError(
@@ -325,7 +327,10 @@ def scanned(found_by: Detectors, *, long_numbers: bool = False) -> Hide:
     def hide(value: object) -> object:
         if isinstance(value, str | dict | list | tuple | int | float | Decimal):
             # A text may hold a document too: the arguments of a tool call do.
-            return mask_document(value, found_by.mask, long_numbers=long_numbers)[0]
+            patience = Patience(found_by.places)
+            return mask_document(
+                value, lambda text: found_by.mask(text, patience), long_numbers=long_numbers
+            )[0]
         if isinstance(value, bytes | bytearray | memoryview):
             return None
         return value

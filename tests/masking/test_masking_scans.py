@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from tracewall.masking.detectors import detectors
 from tracewall.masking.replacing import OVERSIZED, marks, within
 from tracewall.policy.load import loads
 from tracewall.policy.model import OutputColumn, Policy
-from tracewall.shield import Hide, Shield
+from tracewall.shield import Hide, Shield, scanned
 
 pytestmark = pytest.mark.usefixtures("every")
 
@@ -151,3 +153,31 @@ def test_pseudonyms_need_a_key() -> None:
     more = '[[scans.masks]]\ndetectors = ["ip"]\nmethod = "hash"\n'
     with pytest.raises(PolicyError, match='scan "notes" needs a key'):
         Shield(policy(more), {})
+
+
+def test_a_text_with_too_many_places_is_hidden_from_there_on() -> None:
+    """What is judged is masked as ever; what is not, with all secrets in it, never shows."""
+    found_by = detectors(("*",), places=50)
+    text = "write to zqk@example.com " + "token:" * 500 + " pwd=zqkjxvw17 zqkjxvw@example.com"
+    shown, count = found_by.mask(text)
+    assert shown.startswith("write to [email] token:") and shown.endswith("[oversized]")
+    assert "zqk" not in shown and count >= 2
+    assert found_by.mask(shown)[0] == shown
+
+
+def test_the_texts_of_one_document_share_the_places() -> None:
+    """A hostile document of many small texts is no way around; the next value starts anew."""
+    hide = scanned(detectors(("*",), places=40))
+    document = {f"k{at}": f"token: zqk{at}@example.com clean" for at in range(60)}
+    shown: Any = hide(document)
+    assert shown["k0"] == "token: [password] clean"
+    assert shown["k59"] == "[oversized]" and "zqk" not in repr(shown)
+    assert hide("just text") == "just text"
+    assert hide("ada@example.com") == "[email]"
+
+
+def test_many_real_finds_are_no_attack() -> None:
+    """By default tens of thousands of finds in one text are all told apart."""
+    text = "".join(f"u{at}@example.com, " for at in range(20_000))
+    shown, count = detectors(("email",)).mask(text)
+    assert count == 20_000 and "oversized" not in shown

@@ -13,6 +13,9 @@ Unit: TypeAlias = Literal["year", "month", "day", "hour"]
 Engine: TypeAlias = Literal["re2", "builtin"]
 """What reads texts for detectors: google-re2, or the slower engine that comes with tracewall."""
 
+PLACES = 100_000
+"""How many places of one value are judged by default: up to about a second's work."""
+
 DETECTORS: tuple[str, ...] = (
     "email",
     "phone",

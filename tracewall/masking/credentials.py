@@ -42,7 +42,11 @@ _LINE = re.compile(rb"[^\s\"'`\\]+")
 _LONGEST = 4096
 
 # Only marks that masks are known to leave: a password may well stand in brackets.
-_MARK = rb"\[(?:" + "|".join((*DETECTORS, "secret", "redacted", "masked")).encode() + rb")\]"
+_MARK = (
+    rb"\[(?:"
+    + "|".join((*DETECTORS, "secret", "redacted", "masked", "oversized")).encode()
+    + rb")\]"
+)
 _HARMLESS = re.compile(
     _MARK + rb"[).\]}:!?]*|<[^>]*>|\$?\{[^}]*\}|\$\([^)]*\)|\{\{.*\}\}|%\(?\w*\)?s|\$\w+"
     rb"|[.*xX_-]+|(?i:string|str|none|null|nil|true|false|undefined|required|optional|boolean|bool"

@@ -7,7 +7,9 @@
 3. Finds never overlap: where they would, they become one, named after the strongest: a
    policy's own pattern, then what says most of whom it belongs to.
 4. What a mask left is never found again: masking a masked text changes nothing.
-5. Without google-re2 there are no detectors: `DetectorsUnavailable`, unless ``builtin`` was
+5. Only so many places of one value are judged. Where a text has more, made to take long or
+   not, it is hidden from there on, and what follows it in the same document from its first hit.
+6. Without google-re2 there are no detectors: `DetectorsUnavailable`, unless ``builtin`` was
    chosen. Nothing is ever weaker by itself.
 """
 
@@ -23,7 +25,7 @@ from typing import NamedTuple, TypeAlias
 from tracewall.masking import automaton, contacts, credentials, folding, keys, payments, spelling
 from tracewall.masking.anchored import anchored
 from tracewall.masking.automaton import DetectorsUnavailable
-from tracewall.masking.config import DETECTORS, Engine, Pattern
+from tracewall.masking.config import DETECTORS, PLACES, Engine, Pattern
 from tracewall.masking.patterns import PatternInvalid, check_names, tables
 from tracewall.masking.shape import Found, Judge, Next, Shape
 
@@ -52,6 +54,8 @@ _STRENGTH: Mapping[str, int] = MappingProxyType(
 _BROKEN = frozenset("jwt aws gcp azure github slack stripe anthropic openai token".split())
 _RUN = r"[^\s@,;/]*"
 _ROUNDS = 8
+OVERSIZED = "oversized"
+"""What the rest of a text is called that has too many places to judge."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -73,10 +77,19 @@ class Find(NamedTuple):
     name: str
 
 
+class Patience:
+    """How many places of one value may still be judged, over all its texts."""
+
+    __slots__ = ("left", "spent")
+
+    def __init__(self, places: int) -> None:
+        self.left, self.spent = places, 0
+
+
 class Detectors:
     """Finds and masks secrets in text; made by `detectors`, immutable, safe to share."""
 
-    __slots__ = ("_allowed", "_fold", "_marks", "_own", "_search", "_table", "names")
+    __slots__ = ("_allowed", "_fold", "_marks", "_own", "_search", "_table", "names", "places")
 
     def __init__(
         self,
@@ -85,6 +98,7 @@ class Detectors:
         engine: Engine,
         allow: tuple[str, ...] = (),
         marks: Mapping[str, Mark] = MappingProxyType({}),
+        places: int = PLACES,
     ) -> None:
         check_names(patterns)
         if engine == "re2":
@@ -101,6 +115,7 @@ class Detectors:
         self._own = own(patterns) if patterns else None
         self._allowed = _allowed(allow)
         self._marks = marks
+        self.places = places
         self._fold = folding.folder()
         # The automaton builds its states while it reads.
         for _ in range(2):
@@ -111,18 +126,19 @@ class Detectors:
 
         This is one reading; `mask` reads again what it has masked.
         """
-        return tuple(Find(*found) for found in self._found(text))
+        return tuple(Find(*found) for found in self._found(text, Patience(self.places)))
 
-    def mask(self, text: str) -> tuple[str, int]:
+    def mask(self, text: str, patience: Patience | None = None) -> tuple[str, int]:
         """Replace every secret in `text` by its mark; give the text and how many.
 
-        With nothing to mask the very same object comes back, and 0.
+        With nothing to mask the very same object comes back, and 0. Texts of one value share
+        a `patience`.
         """
-        count = 0
+        count, patience = 0, patience or Patience(self.places)
         # A mask changes what stands beside it: a number may now stand alone, a value may
         # have lost its blanks. So whatever was masked is read again.
         for _ in range(_ROUNDS):
-            found = self._found(text)
+            found = self._found(text, patience)
             if found and self._marks:
                 # What a method left as it is was masked by it before.
                 found = [
@@ -132,6 +148,8 @@ class Detectors:
                 break
             text = self._replaced(text, found)
             count += len(found)
+        # Each reading has what the text before has left: the places are the same ones.
+        patience.left, patience.spent = max(patience.left - patience.spent, 0), 0
         return text, count
 
     def _mark(self, text: str, find: Found) -> str:
@@ -147,8 +165,8 @@ class Detectors:
         pieces.append(text[last:])
         return "".join(pieces)
 
-    def _found(self, text: str) -> list[Found]:
-        found = self._read(text)
+    def _found(self, text: str, patience: Patience) -> list[Found]:
+        found = self._read(text, patience)
         if self._allowed is None:
             return found
         return [each for each in found if not self._is_allowed(text[each[0] : each[1]])]
@@ -157,35 +175,37 @@ class Detectors:
         """Tell whether a find is no secret: a name before an at-sign may still be one."""
         if self._allowed is None or not self._allowed.fullmatch(found):
             return False
-        return "@" not in found or not any(map(self._read, found.split("@")))
+        patience = Patience(self.places)
+        return "@" not in found or not any(self._read(part, patience) for part in found.split("@"))
 
-    def _read(self, text: str) -> list[Found]:
-        found = self._as_it_is(text)
+    def _read(self, text: str, patience: Patience) -> list[Found]:
+        found = self._as_it_is(text, patience)
         plain = spelling.unspelt(text)
         if plain is None:
             return found
         meant = [
-            (*plain.original(start, end), name) for start, end, name in self._as_it_is(plain.text)
+            (*plain.original(start, end), name)
+            for start, end, name in self._as_it_is(plain.text, patience)
         ]
         return _merged(found + meant)
 
-    def _as_it_is(self, text: str) -> list[Found]:
+    def _as_it_is(self, text: str, patience: Patience) -> list[Found]:
         if text.isascii():
-            return self._found_in(text.encode())
+            return self._found_in(text.encode(), patience)
         try:
-            found = self._in_characters(text)
+            found = self._in_characters(text, patience)
         except UnicodeEncodeError:
             # Half a surrogate pair can't be encoded; any other character does for it.
-            return self._as_it_is(_SURROGATE.sub("\ufffd", text))
+            return self._as_it_is(_SURROGATE.sub("\ufffd", text), patience)
         folded = self._fold(text)
         if folded is not None:
-            for start, end, name in self._in_characters(folded.text):
+            for start, end, name in self._in_characters(folded.text, patience):
                 found.append((*folded.original(start, end), name))
         return _merged(found)
 
-    def _in_characters(self, text: str) -> list[Found]:
+    def _in_characters(self, text: str, patience: Patience) -> list[Found]:
         data = text.encode()
-        found = self._found_in(data)
+        found = self._found_in(data, patience)
         if not found or len(data) == len(text):
             return found
         found = [(_edge(data, start, -1), _edge(data, end, 1), name) for start, end, name in found]
@@ -196,21 +216,27 @@ class Detectors:
         offsets = dict(zip(edges, accumulate(sizes), strict=True))
         return [(offsets[start], offsets[end], name) for start, end, name in found]
 
-    def _found_in(self, data: bytes) -> list[Found]:
+    def _found_in(self, data: bytes, patience: Patience) -> list[Found]:
         found: list[Found] = []
         if self._search is not None:
-            self._scan(data, self._search(data), 0, len(data), found)
+            left = self._scan(data, self._search(data), 0, len(data), found, patience.left)
+            patience.spent = max(patience.spent, patience.left - left)
         if self._own is not None:
             found = _merged(found + self._own(data))
         return found
 
     def _scan(
-        self, data: bytes, following: Next, position: int, end: int, found: list[Found]
-    ) -> None:
+        self, data: bytes, following: Next, position: int, end: int, found: list[Found], left: int
+    ) -> int:
+        """Add to `found` what is between two offsets; give how many more places may be judged."""
         table = self._table
         floor = position
         decoded = -1
         while (hit := following(position, end)) >= 0:
+            left -= 1
+            if left < 0:
+                found.append((hit, end, OVERSIZED))
+                return 0
             verdict = _judged(table, data, hit, floor)
             if isinstance(verdict, int):
                 position = verdict
@@ -219,12 +245,12 @@ class Detectors:
                 if data[hit] == 0x3A:
                     # Between "://" and the password stands the user, or a token.
                     user: list[Found] = []
-                    self._scan(data, following, hit + 1, verdict[0], user)
+                    left = self._scan(data, following, hit + 1, verdict[0], user, left)
                     found += [each for each in user if each[1] <= verdict[0]]
                 verdict = _specific(table, data, verdict)
             elif verdict[2] == spelling.ENCODED:
                 # One run is decoded once, whatever it holds.
-                name = self._inside(data, verdict) if verdict[1] != decoded else ""
+                name = self._inside(data, verdict, left) if verdict[1] != decoded else ""
                 decoded = verdict[1]
                 if not name:
                     position = hit + 4
@@ -234,13 +260,14 @@ class Detectors:
                 verdict = (verdict[0], spelling.continued(data, verdict[1]), verdict[2])
             found.append(verdict)
             position = floor = verdict[1]
+        return left
 
-    def _inside(self, data: bytes, run: Found) -> str:
+    def _inside(self, data: bytes, run: Found, left: int) -> str:
         """Name the strongest of what a run of base64 holds."""
         plain = spelling.decoded(data[run[0] : run[1]])
         inside: list[Found] = []
         if self._search is not None:
-            self._scan(plain, self._search(plain), 0, len(plain), inside)
+            self._scan(plain, self._search(plain), 0, len(plain), inside, left)
         return min((name for _, _, name in inside), key=_strength, default="")
 
 
@@ -251,12 +278,14 @@ def detectors(
     engine: Engine = "re2",
     allow: tuple[str, ...] = (),
     marks: Mapping[str, Mark] = MappingProxyType({}),
+    places: int = PLACES,
 ) -> Detectors:
     """Build the detectors called `names` (``*``: all that are built in) and the own `patterns`.
 
     What wholly is one of `allow`, in whatever case, is not found; ``*`` in them stands for any
     run of characters but blanks, ``@``, ``,``, ``;`` and ``/``. `marks` gives by detector what
-    makes the mark of a find; else it is ``[detector]``. A mark made twice must be the same.
+    makes the mark of a find; else it is ``[detector]``. A mark made twice must be the same. Of one
+    value at most `places` are judged; where there are more it is hidden.
 
     Takes some 50 ms, so build once. Raises `DetectorsUnavailable` without google-re2,
     `DetectorUnknown` for a name and `PatternInvalid` for a pattern that can't be used.
@@ -266,7 +295,7 @@ def detectors(
         raise DetectorUnknown(unknown[0])
     every = "*" in names
     chosen = tuple(name for name in DETECTORS if every or name in names)
-    return Detectors(chosen, patterns, engine, allow, marks)
+    return Detectors(chosen, patterns, engine, allow, marks, places)
 
 
 def _table(names: Iterable[str]) -> Table:

@@ -164,6 +164,11 @@ DETECT = Section(
             Choice(get_args(Engine)),
             "google-re2 (re2), or what comes with tracewall and is slower (builtin).",
         ),
+        "places": Key(
+            Whole(LONG_TEXT, least=1),
+            "How many places of one value that look like finds are judged; from there on the "
+            "value is hidden.",
+        ),
     },
 )
 SCAN = Section(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
-from tracewall.masking.config import Engine, Method, Pattern, Replacement
+from tracewall.masking.config import PLACES, Engine, Method, Pattern, Replacement
 from tracewall.policy.approvals import USUAL, told
 from tracewall.policy.approvals import Approval as Approval
 from tracewall.policy.approvals import Approving as Approving
@@ -148,9 +148,10 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Detect:
-    """What all scans search by: the ``engine``."""
+    """What all scans search by: the ``engine``, and how many ``places`` of a value it judges."""
 
     engine: Engine = "re2"
+    places: int = PLACES
 
 
 @dataclass(frozen=True, slots=True)
