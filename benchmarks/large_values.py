@@ -24,6 +24,8 @@ from typing import Any
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+import contextlib
+
 import psycopg
 
 import tracewall
@@ -159,10 +161,8 @@ async def stall(work: Callable[[], Awaitable[Any]]) -> float:
     beating = asyncio.create_task(beat())
     await asyncio.sleep(0.01)
     longest = 0.0
-    try:
+    with contextlib.suppress(psycopg.Error):
         await work()
-    except psycopg.Error:
-        pass
     await asyncio.sleep(0.005)
     beating.cancel()
     return longest * 1e3
