@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tracewall.cli import doctor_here, doctor_role, doctor_server
 from tracewall.cli.commands import tracewall
 from tracewall.policy.model import Decision
 from tracewall.trials.differences import Difference
@@ -41,11 +43,12 @@ def test_every_command_has_help() -> None:
         assert all(option.help for option in options), name
 
 
-def keys(pages: Any, heading: str) -> set[str]:
-    """Give the keys of the table under a heading of the page."""
+def keys(pages: Any, heading: str, *, inside: bool = False) -> set[str]:
+    """Give the keys of the table under a heading of the page, and of the objects inside."""
     page = pages["docs/reference/cli.md"].text
     section = page.partition(f"### {heading}\n")[2].partition("\n#")[0].partition("\n\n| Check")[0]
-    rows = re.findall(r"^\| (`.*? \| .*?) \|", section, re.MULTILINE)
+    first = r"^\| (`.*? \| .*?) \|" if inside else r"^\| (`.*?) \|"
+    rows = re.findall(first, section, re.MULTILINE)
     return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
@@ -72,7 +75,7 @@ def test_the_json_of_explain_is_as_told(pages: Any, admin_dsn: str, tmp_path: Pa
     (column,) = told["columns"]
     (source,) = column["lineage"]
     found = told.keys() | column.keys() | source.keys()
-    assert found == keys(pages, "JSON of explain")
+    assert found == keys(pages, "JSON of explain", inside=True)
 
 
 def test_the_json_of_grants_is_as_told(pages: Any, admin_dsn: str, tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ def test_the_json_of_grants_is_as_told(pages: Any, admin_dsn: str, tmp_path: Pat
     line = ["grants", str(path), "--dsn", admin_dsn, "--role", "x", "--json"]
     told = json.loads(CliRunner().invoke(tracewall, line).stdout)
     found = told.keys() | {key for privilege in told["needs"] for key in privilege}
-    assert found == keys(pages, "JSON of grants")
+    assert found == keys(pages, "JSON of grants", inside=True)
 
 
 def test_the_json_of_tests_and_differences_is_as_told(pages: Any) -> None:
@@ -92,3 +95,26 @@ def test_the_json_of_tests_and_differences_is_as_told(pages: Any) -> None:
     mismatch = Mismatch("rule", "a", "b", 1, 1)
     result = as_json(Result("x", "ana", decision, (mismatch,), 1, 0.1), "x.toml")
     assert keys(pages, "JSON of test") == result.keys()
+
+
+def test_the_json_and_the_checks_of_doctor_are_as_told(
+    pages: Any, admin_dsn: str, tmp_path: Path
+) -> None:
+    """Key for key; and the page has every check that the code can find, and no other."""
+    path = tmp_path / "p.toml"
+    path.write_text(POLICY, "utf-8")
+    line = ["doctor", str(path), "--dsn", admin_dsn, "--json"]
+    told = json.loads(CliRunner().invoke(tracewall, line).stdout)
+    assert told.keys() == keys(pages, "JSON of doctor")
+    page = pages["docs/reference/cli.md"].text.partition("### JSON of doctor")[2]
+    groups = "role|server|install|keys|files|audit|recording|approvals"
+    section = page.partition("### JSON of grants")[0]
+    listed = set(re.findall(rf"`((?:{groups})\.[\w-]+)`", section))
+    found = set()
+    for module in (doctor_role, doctor_server, doctor_here):
+        source = inspect.getsource(module)
+        found |= set(re.findall(r'Finding\(\s*"([\w.-]+)"', source))
+        for made in re.findall(r'Finding\(\s*f"\{check\}\.([\w-]+)"', source):
+            found |= {f"{check}.{made}" for check in ("audit", "recording")}
+    found |= {f"role.{power}" for power in doctor_role.POWERS} | {"approvals.mode"}
+    assert listed == found

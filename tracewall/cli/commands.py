@@ -13,6 +13,7 @@ from tracewall.cli.catalog import catalog
 from tracewall.cli.check import check
 from tracewall.cli.demo import demo
 from tracewall.cli.diff import diff
+from tracewall.cli.doctor import doctor
 from tracewall.cli.explain import explain
 from tracewall.cli.grants import grants
 from tracewall.cli.rls import rls
@@ -37,8 +38,8 @@ def tracewall() -> None:
 
 
 _COMMANDS = (
-    *(approvals, audit, catalog, check, demo, diff, explain, grants, rls, scan, schema),
-    *(sessions, test, version),
+    *(approvals, audit, catalog, check, demo, diff, doctor, explain, grants, rls, scan),
+    *(schema, sessions, test, version),
 )
 for each in _COMMANDS:
     tracewall.add_command(each)

@@ -26,41 +26,32 @@ _BEFORE_AT = re.compile(r"[^\s'\"]*@")
 
 
 class Server:
-    """A server that questions are asked of; an answer is a list of rows by column names."""
+    """A server that questions are asked of; an answer is a list of rows by column names.
+
+    ``about`` is how it was logged in to, by libpq's names, without the password; ``version``
+    is as libpq has it (180001 is 18.1); ``encrypted`` tells whether the connection is.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
+        self.about: Mapping[str, str] = connection.info.get_parameters()
+        self.version = connection.info.server_version
+        self.encrypted = connection.pgconn.ssl_in_use
 
     def ask(self, question: str, **values: object) -> list[dict[str, Any]]:
         """Ask one question; its values are named in it as ``%(name)s``. Raises psycopg.Error."""
         with self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(question.encode(), values or None).fetchall()
 
-    @property
-    def about(self) -> Mapping[str, str]:
-        """How it was logged in to, by libpq's names, without the password."""
-        return self.connection.info.get_parameters()
-
-    @property
-    def version(self) -> int:
-        """The server's version as libpq has it: 180001 is 18.1."""
-        return self.connection.info.server_version
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether the connection is."""
-        return self.connection.pgconn.ssl_in_use
-
 
 @contextmanager
-def server(dsn: str, password: str = "") -> Iterator[Server]:
+def server(dsn: str) -> Iterator[Server]:
     """Log in for the block, to ask what the role may know; nothing can be written.
 
     Raises Unanswered when the server can't be asked, in the block too.
     """
-    more: dict[str, Any] = {"password": password} if password else {}
     try:
-        with psycopg.connect(dsn, connect_timeout=TIMEOUT, autocommit=True, **more) as conn:
+        with psycopg.connect(dsn, connect_timeout=TIMEOUT, autocommit=True) as conn:
             sealed(conn)
             conn.execute("SET statement_timeout = '60s'")
             yield Server(conn)
@@ -81,18 +72,20 @@ def sealed(conn: psycopg.Connection[Any]) -> None:
 
 
 def bare(dsn: str) -> str:
-    """Give a connection string without its password. Raises Unreachable for what is none."""
+    """Give a connection string without its secrets. Raises Unanswered for what is none."""
     try:
-        return make_conninfo(**{k: v for k, v in _parts(dsn).items() if k not in _SECRET})
+        parts: dict[str, Any] = dict(conninfo_to_dict(dsn))
+        return make_conninfo(**{name: parts[name] for name in parts if name not in _SECRET})
     except psycopg.Error as error:
-        raise Unreachable(why(error)) from None
+        raise Unanswered(f"the database can't be asked: {why(error)}") from None
 
 
 _SECRET = ("password", "sslpassword", "oauth_client_secret")
 
 
-def _parts(dsn: str) -> dict[str, Any]:
-    return dict(conninfo_to_dict(dsn))
+def with_password(dsn: str, password: str) -> str:
+    """Give a connection string with a password in it."""
+    return make_conninfo(dsn, password=password)
 
 
 class Unreachable(Exception):

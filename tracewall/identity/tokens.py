@@ -12,7 +12,7 @@ from tracewall.identity.compact import Compact, Refused, take_apart
 from tracewall.identity.discovery import Metadata
 from tracewall.identity.introspection import Introspector, fingerprint
 from tracewall.identity.issuers import ALGORITHMS, NO_TYPE, ActorRights, TrustedIssuer, check
-from tracewall.identity.keys import Key, KeyKeeper, canonical
+from tracewall.identity.keys import Key, KeyKeeper, KeySet, canonical
 from tracewall.identity.principal import REASONS, Principal, Rejection, rejection
 from tracewall.identity.profiles import profile_of, spiffe_domain
 from tracewall.identity.revocation import RevocationList
@@ -223,6 +223,11 @@ class Verifier:
         if self._revocations:
             found["revocations"] = self._revocations.problem
         return {name: problem for name, problem in found.items() if problem}
+
+    def key_sets(self) -> dict[str, KeySet]:
+        """Return the keys of each issuer whose keys were read, by its name. Never blocks."""
+        found = {name: source.keeper.current() for name, source in self._by_name.items()}
+        return {name: keys for name, keys in found.items() if keys is not None}
 
     def _chosen(self, issuer: str | None) -> tuple[_Source, ...]:
         if issuer is None:

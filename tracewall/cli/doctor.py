@@ -1,0 +1,117 @@
+"""``tracewall doctor``: is what stands around a wall as safe as the wall takes it to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from tracewall.cli.doctor_here import of_installation, of_keys, of_places
+from tracewall.cli.doctor_role import of_role
+from tracewall.cli.doctor_server import of_server
+from tracewall.cli.findings import Finding, kept, tell, worst
+from tracewall.cli.grants import Rightful, rightful, script
+from tracewall.cli.live import Server, server, user, with_password
+from tracewall.cli.reading import against, read
+from tracewall.cli.screen import Missing, console, plain, safe
+from tracewall.errors import PolicyError
+from tracewall.policy.model import Policy
+from tracewall.sql.catalog import Catalog
+from tracewall.sql.quoting import comment
+from tracewall.trust import beside, from_file, from_variable
+
+_GRAVITY = ("error", "warning", "note")
+
+
+@click.command(short_help="Look at the role, the server, keys and places of a policy.")
+@click.argument("policy", type=click.Path(path_type=Path))
+@click.option(
+    "--dsn", help="The database; by default the policy's own, logged in to as the wall is."
+)
+@click.option("--role", metavar="NAME",
+              help="The role that the wall logs in as; by default the policy's user.")  # fmt: skip
+@click.option("--sql", "as_sql", is_flag=True, help="Print the SQL that mends what SQL can mend.")
+@click.option("--strict", is_flag=True, help="Fail on warnings too, not on errors only.")
+@click.option("--ignore", multiple=True, metavar="CHECK",
+              help="Leave out what this check finds; may be repeated.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(
+    policy: Path,
+    dsn: str | None,
+    role: str | None,
+    as_sql: bool,
+    strict: bool,
+    ignore: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Look at what stands around a wall: nothing is changed, and no table is read.
+
+    The role that the wall logs in as: its powers, what it owns, where it may create, and
+    whether it has more or less than the policy needs. The server: extensions, settings that
+    write values to its log, encryption, clocks, version. This machine: keys of the issuers,
+    modes of files, room for the record. Each finding comes with its remedy. The exit code is
+    1 where there is an error, with --strict also where there is a warning.
+    """
+    found = read(policy)
+    reached = dsn if dsn is not None else _own(found)
+    known = against(found, reached)
+    with server(reached) as asked:
+        name = role or user(found.database.conninfo) or known.role
+        compared = rightful(found, known, asked, name)
+        listed = kept(_found(found, known, asked, compared), ignore)
+    if as_sql:
+        plain("\n".join(_sql(listed, compared, found)))
+    elif as_json:
+        told = {"ok": not worst(listed, strict=strict), "path": found.path, "role": name}
+        more = {"database": known.database, "server": _version(asked)}
+        plain(json.dumps(told | more | {"findings": [each.as_json() for each in listed]}))
+    else:
+        tell(listed, safe(found.path))
+        _sum(listed, name, known.database)
+    raise click.exceptions.Exit(1 if worst(listed, strict=strict) else 0)
+
+
+def _own(policy: Policy) -> str:
+    """Give the connection string that the wall logs in by, its password in it."""
+    database = policy.database
+    try:
+        if database.password_env:
+            return with_password(database.conninfo, from_variable(database.password_env))
+        if database.password_file:
+            password = from_file(beside(policy, database.password_file))
+            return with_password(database.conninfo, password)
+    except PolicyError as error:
+        raise Missing(f"{error.path}: {error.message}", error.help or "or give --dsn") from None
+    return database.conninfo
+
+
+def _found(policy: Policy, known: Catalog, asked: Server, compared: Rightful) -> Iterable[Finding]:
+    name = compared.name
+    found = [*of_role(compared, asked), *of_server(policy, known, asked, name)]
+    found += [*of_installation(), *of_keys(policy), *of_places(policy)]
+    return sorted(found, key=lambda each: _GRAVITY.index(each.severity))
+
+
+def _version(asked: Server) -> str:
+    return f"{asked.version // 10_000}.{asked.version % 10_000}"
+
+
+def _sql(found: Iterable[Finding], compared: Rightful, policy: Policy) -> Iterable[str]:
+    for each in found:
+        # What is about privileges, the script below says whole.
+        if each.sql and not each.check.startswith("role."):
+            yield f"-- {each.severity}: {comment(each.message)} [{each.check}]"
+            yield f"{each.sql}\n"
+    yield from script(compared, policy, revoke=True, public=False)
+
+
+def _sum(found: Sequence[Finding], role: str, database: str) -> None:
+    out = console()
+    counted = [(sum(each.severity == what for each in found), what) for what in _GRAVITY]
+    said = ", ".join(f"{many} {what}{'s' * (many != 1)}" for many, what in counted if many)
+    head = ("found ", "bold yellow") if found else ("ok ", "bold green")
+    told = safe(f"{said or 'nothing found'}: the role {role} in the database {database}")
+    out.print(Text.assemble(head, told), soft_wrap=True)
