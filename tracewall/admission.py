@@ -60,7 +60,8 @@ class Admission(msgspec.Struct, eq=False):
     ``said`` is what the caller says to those who may have to approve; it may leave only
     once it is ``cleared`` of that: then the rules ``over`` ask about its ``act`` where it has
     more than ``most`` rows (0: none do), and a ``meter`` counts what it gives, where that
-    is counted over time (None: it is not). One that is ``fenced`` is undone then; of one that
+    is counted over time (None: it is not); ``promised`` is how many rows unique keys let
+    through (-1: nobody knows). One that is ``fenced`` is undone then; of one that
     ``flows`` some rows may have been handed out.
     """
 
@@ -82,6 +83,7 @@ class Admission(msgspec.Struct, eq=False):
     over: tuple[Approval, ...] = ()
     act: Act | None = None
     meter: Meter | None = None
+    promised: int = -1
     fenced: bool = False
     flows: bool = False
     queued: bool = False
@@ -102,6 +104,9 @@ def too_many(admission: Admission, rows: int, *, returned: bool) -> Forbidden | 
     limit, wanted = admission.judged.decision.row_limit, admission.said.rows
     if returned and 0 < limit < rows:
         return _over(admission, limit, "which is the policy's limit", "limits.rows")
+    if returned and 0 <= admission.promised < rows:
+        what = "which its unique keys do not let through: the schema changed meanwhile"
+        return _over(admission, admission.promised, what, "approvals")
     if 0 < admission.most < rows:
         return _late(admission, rows)
     if 0 < wanted < rows and (returned or admission.fenced):

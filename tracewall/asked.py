@@ -23,6 +23,8 @@ from tracewall.judge import Judged
 from tracewall.policy.askings import outright
 from tracewall.policy.hours import within
 from tracewall.policy.model import Approval, Decision
+from tracewall.sql.extent import Extent
+from tracewall.sql.keys import Keyed, elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +174,37 @@ def most_rows(rules: Iterable[Approval]) -> int:
     return min((rule.rows for rule in rules if rule.rows and not rule.per), default=0)
 
 
-def bounded(judged: Judged, parameters: Sequence[bytes | None], formats: Sequence[int]) -> int:
+def bounded(judged: Judged, parameters: Sequence[Parameter]) -> int:
     """Give how many rows a statement can have at most; -1: nobody knows."""
-    extent = judged.extent
+    found = _limited(judged.extent, parameters), by_keys(judged.extent.keyed, parameters)
+    return min((most for most in found if most >= 0), default=-1)
+
+
+def by_keys(keyed: Keyed | None, parameters: Sequence[Parameter]) -> int:
+    """Give how many rows a statement can have at most by unique keys; -1: nobody knows."""
+    if keyed is None:
+        return -1
+    most, count = keyed.most, len(parameters)
+    for number, types in keyed.typed:
+        if not 0 < number <= count or parameters[number - 1].type not in types:
+            return -1
+    for number in keyed.arrays:
+        each = parameters[number - 1] if 0 < number <= count else None
+        value = each.bytes if each is not None else None
+        size = elements(value, each.type, each.format) if each and value is not None else -1
+        if size < 0:
+            return -1
+        most *= max(size, 1)
+    return most
+
+
+def _limited(extent: Extent, parameters: Sequence[Parameter]) -> int:
     if not 0 < extent.parameter <= len(parameters):
         return extent.most
-    value = parameters[extent.parameter - 1]
+    value = parameters[extent.parameter - 1].bytes
     if value is None:
         return -1
-    if formats[extent.parameter - 1]:
+    if parameters[extent.parameter - 1].format:
         return int.from_bytes(value, signed=True) if len(value) in (2, 4, 8) else -1
     return int(value) if re.fullmatch(rb"[0-9]{1,18}", bytes(value)) else -1
 

@@ -19,6 +19,7 @@ from tracewall.asked import (
     act_of,
     asked,
     bounded,
+    by_keys,
     counting,
     digest_of_run,
     due,
@@ -60,9 +61,11 @@ class Clearance:
         now, judged = session.wall.clock(), admission.judged
         self.rules = due(judged, now)
         self.counting = tuple(rule for rule in counting(judged, now) if rule not in self.rules)
-        values = [each.bytes for each in self.parameters]
-        most = bounded(judged, values, [each.format for each in self.parameters])
+        most = bounded(judged, self.parameters)
         self._most = most * batch if batch else -1
+        if self.counting:
+            promised = by_keys(judged.extent.keyed, self.parameters)
+            admission.promised = promised * batch if batch else -1
 
     @property
     def asks(self) -> bool:

@@ -183,6 +183,7 @@ def _decided(sql: bytes, rights: Rights) -> tuple[Understanding, Decision]:
         hides=hides(rights),
         opaque=rights.opaque,
         calls=rights.calls,
+        reaches=bool(rights.asking),
     )
     return understood, decide(understood, rights)
 

@@ -310,21 +310,6 @@ def test_slicing_ends_in_the_budget(office: Any) -> None:
         assert len(conn.execute("select id from note limit 10").fetchall()) == 10
 
 
-def test_conditions_that_lack(office: Any) -> None:
-    """Changing every row is asked for, also by a condition that names no column."""
-    rule = '[[approvals]]\nname = "all"\nno_where = true\napprovers = ["boss"]\n'
-    with office.connect(office.wall(rule)) as conn:
-        for query in (
-            "delete from note",
-            "update note set body = ''",
-            "delete from note where true",
-            "truncate note",
-        ):
-            ask(conn, query)
-        conn.execute("delete from note where id = 1")
-    assert office.raw("select count(*) from note") == [(39,)]
-
-
 def test_a_mask_is_lifted_once_by_people(office: Any) -> None:
     """`reveal` shows what is under a mask once people agreed, and is refused where no rule lets."""
     rule = '[[approvals]]\nname = "see"\nreveal = ["cards"]\napprovers = ["boss"]\n'

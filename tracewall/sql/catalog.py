@@ -33,7 +33,9 @@ class Relation(msgspec.Struct, frozen=True):
     """A table, view or the like.
 
     ``kind`` is pg_class.relkind, ``parents`` are the oids of what it inherits from,
-    ``rules`` the actions that a rule of the rewrite system stands behind.
+    ``rules`` the actions that a rule of the rewrite system stands behind. ``keys`` are the
+    unique keys (attribute numbers) that hold of every row at any time; ``collated`` the
+    columns whose collation is not the database's own.
     """
 
     oid: int
@@ -43,6 +45,8 @@ class Relation(msgspec.Struct, frozen=True):
     rules: tuple[str, ...] = ()
     columns: tuple[Attribute, ...] = ()
     parents: tuple[int, ...] = ()
+    keys: tuple[tuple[int, ...], ...] = ()
+    collated: tuple[int, ...] = ()
 
     @property
     def qualified(self) -> str:

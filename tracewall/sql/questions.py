@@ -20,6 +20,7 @@ _WATCHED = (
     "pg_inherits",
     "pg_policy",
     "pg_attribute where attrelid >= 16384::oid",
+    "pg_index where indexrelid >= 16384::oid",
     *(
         f"pg_{kind} where oid >= 16384::oid"
         for kind in "class rewrite constraint trigger proc operator type cast enum".split()
@@ -82,7 +83,28 @@ _RELATIONS = (
         from pg_catalog.pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
     'parents', (select coalesce(pg_catalog.json_agg(i.inhparent::int8), '[]')
-        from pg_catalog.pg_inherits i where i.inhrelid = c.oid))), '[]')
+        from pg_catalog.pg_inherits i where i.inhrelid = c.oid),
+    'keys', case when c.relhassubclass and c.relkind <> 'p' then '[]'::json else
+        (select coalesce(pg_catalog.json_agg((select pg_catalog.json_agg(k.attnum order by k.at)
+                from pg_catalog.unnest(x.indkey::int2[]) with ordinality as k (attnum, at)
+                where k.at <= x.indnkeyatts::int8)), '[]')
+            from pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
+            where x.indrelid = c.oid and i.relam = 403::oid and x.indisunique and x.indimmediate
+            and x.indisvalid and x.indisready and x.indislive and x.indpred is null
+            and x.indexprs is null and not x.indisexclusion and not exists (
+                select from rows from (pg_catalog.unnest(x.indkey::int2[]),
+                    pg_catalog.unnest(x.indclass::oid[]),
+                    pg_catalog.unnest(x.indcollation::oid[]))
+                    with ordinality as k (attnum, kind, ordered, at)
+                left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                left join pg_catalog.pg_opclass o on o.oid = k.kind and o.opcdefault
+                    and o.opcnamespace = 'pg_catalog'::pg_catalog.regnamespace::oid
+                where k.at <= x.indnkeyatts::int8
+                and (o.oid is null or a.attcollation is distinct from k.ordered))) end,
+    'collated', (select coalesce(pg_catalog.json_agg(a.attnum::int8), '[]')
+        from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0
+        and a.attcollation <> 0::oid
+        and a.attcollation <> 100::oid))), '[]')
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')

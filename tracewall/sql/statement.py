@@ -92,6 +92,7 @@ def understand(
     hides: Callable[[Column, str], bool] = nothing_hidden,
     opaque: Callable[[str], bool] = never,
     calls: Callable[[str], bool] = never,
+    reaches: bool = True,
 ) -> Understanding:
     """Read a statement as PostgreSQL would, and say what it does.
 
@@ -105,12 +106,13 @@ def understand(
             stands where the view can't be followed.
         calls: tells whether a function of a user's own (``schema.function``) may be called,
             for it reads nothing but its arguments.
+        reaches: say how far it reaches, too; else that is not known.
     """
     if is_empty(sql):
         return Statement("empty", "", "")
     log = Reading(catalog, _query, hides, opaque, calls)
     try:
-        return _understand(sql, log, strict)
+        return _understand(sql, log, strict, reaches)
     except grammar.Unparsable as ex:
         return Misunderstood(ex.reason)
     except Unknowable as ex:
@@ -131,7 +133,7 @@ def inherited(column: Column, catalog: Catalog) -> frozenset[Column]:
     return views.inherited(column, Reading(catalog, _query, nothing_hidden))
 
 
-def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
+def _understand(sql: bytes, log: Reading, strict: bool, reaches: bool) -> Statement:
     text = grammar.Text(sql)
     tree = text.parse()
     command = _command(tree, log)
@@ -156,8 +158,12 @@ def _understand(sql: bytes, log: Reading, strict: bool) -> Statement:
         tuple(log.settings),
         command.cursor,
         command.copy,
-        extent(tree),
+        _reach(tree, log) if reaches else UNKNOWN_EXTENT,
     )
+
+
+def _reach(tree: Node, log: Reading) -> Extent:
+    return extent(tree, log.catalog, {access.relation for access in log.accesses})
 
 
 def _command(tree: Node, log: Reading) -> Command:

@@ -1,0 +1,110 @@
+"""How far a statement reaches: what passes at once, and what is asked for whatever comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import tracewall
+from tracewall.errors import ApprovalRequired, Forbidden
+
+RULE = """
+[[approvals]]
+name = "export"
+rows = 10
+approvers = ["boss", "lead"]
+"""
+ALWAYS = [
+    "true",
+    "1 = 1 or id = 5",
+    "id = id",
+    "note.id = id and true",
+    "id = coalesce(id, 0)",
+    "not (id = 5 and false)",
+    "(id = 1 or id = id) is true",
+    "id in (id)",
+    "id between id and id",
+    "id is not null",
+    "id in (select id from note)",
+    "exists (select 1)",
+    "now() > '2020-01-01'",
+]
+SOMETIMES = [
+    "id = {}",
+    "id = id and id = {}",
+    "(id = {}) is true",
+    "body = 'note {}'",
+    "id in (select {} from other right join note x on true)",
+    "id in (select n.id from note n where n.id = {})",
+]
+
+
+def ask(conn: Any, query: str, *params: Any) -> None:
+    """Have people asked about a statement."""
+    with pytest.raises(ApprovalRequired):
+        conn.execute(query, *params)
+
+
+def test_conditions_that_lack(office: Any) -> None:
+    """Changing every row is asked for, also by a condition that names no column."""
+    rule = '[[approvals]]\nname = "all"\nno_where = true\napprovers = ["boss"]\n'
+    with office.connect(office.wall(rule)) as conn:
+        for query in (
+            "delete from note",
+            "update note set body = ''",
+            "truncate note",
+            *(f"delete from note where {always}" for always in ALWAYS),
+        ):
+            ask(conn, query)
+        for number, some in enumerate(SOMETIMES, start=1):
+            conn.execute(f"delete from note where {some.format(number)}")
+    assert office.raw("select count(*) from note") == [(40 - len(SOMETIMES),)]
+
+
+def test_a_unique_key_passes_at_once(office: Any) -> None:
+    """A statement bounded by a key passes by every door: nothing is asked before."""
+    wall = office.wall(RULE.replace("rows = 10", "rows = 3"))
+    query = "select body from note where id = %s"
+    with office.connect(wall) as conn:
+        for number in (1, 2, 3):
+            assert len(conn.execute(query, (number,)).fetchall()) == 1
+        assert (
+            len(conn.execute("select id from note where id = any(%s)", ([1, 2, 9],)).fetchall())
+            == 3
+        )
+        with conn.pipeline():
+            assert len(conn.execute(query, (4,)).fetchall()) == 1
+        assert len(list(conn.cursor().stream(query, (5,)))) == 1
+        conn.cursor().executemany("update note set body = '' where id = %s", [(1,), (2,), (3,)])
+        with pytest.raises(Forbidden, match="batch"):
+            conn.cursor().executemany("update note set body = '' where id = %s", [(1,)] * 4)
+        ask(conn, "select id from note where id = any(%s) and id > 0", ([*range(20)],))
+
+
+def test_rows_that_a_key_does_not_let_through_are_withheld(office: Any) -> None:
+    """Where the key is gone since the catalog was read, no second row is handed out."""
+    office.conninfo += '"\ncatalog_max_age = "1h'
+    query = "select id from other where id = 1"
+    with office.connect(office.wall()) as conn:
+        conn.execute(query)
+        office.raw("alter table other drop constraint other_pkey")
+        office.raw("insert into other select 1, 'x' from note limit 5")
+        with pytest.raises(tracewall.Withheld, match="unique keys"):
+            conn.execute(query)
+        with pytest.raises(tracewall.Withheld, match="unique keys"):
+            list(conn.cursor().stream(query))
+
+
+def test_what_a_view_gathers_is_asked_for(office: Any) -> None:
+    """A view whose rows hold many others' does not get by the number, nor one over it."""
+    office.raw(
+        "create view gathered as select string_agg(body, ',') as bodies from note;"
+        "create view over_it as select upper(bodies) as b from gathered;"
+        "create view plain as select id from note where id < 3;"
+        "grant select on gathered, over_it, plain to public"
+    )
+    with office.connect(office.wall()) as conn:
+        ask(conn, "select bodies from gathered")
+        ask(conn, "select b from over_it limit 1")
+        assert len(conn.execute("select id from plain").fetchall()) == 2
