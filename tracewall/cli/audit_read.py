@@ -22,7 +22,7 @@ from rich.text import Text
 
 from tracewall.audit.follow import Follower, decoded
 from tracewall.audit.people import FILE, People, Person
-from tracewall.audit.reads import note
+from tracewall.audit.reads import filters_told, note
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.search import Asked, found
 from tracewall.audit.verify import records
@@ -198,13 +198,7 @@ def _on_record(
     path: Path, command: str, filters: Mapping[str, Any], people: Mapping[str, Person]
 ) -> None:
     """Record that the record is read, and by which filters; whom by, as the record names them."""
-    pseudonyms = {person.subject: person.pseudonym for person in people.values()}
-    asked = {name: value for name, value in filters.items() if value not in ("", None)}
-    if "who" in asked:
-        asked["who"] = pseudonyms.get(asked["who"], "a pattern" if people else asked["who"])
-    if "statement" in asked:
-        asked["statement"] = "given"
-    said = "".join(f" {name}={value}" for name, value in asked.items())
+    said = filters_told(filters, people)
     if path.is_dir() or database():
         _note(path, Incident(kind="audit_read", detail=f"{command} by {_user()}{said}"))
 

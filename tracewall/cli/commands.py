@@ -11,6 +11,7 @@ from tracewall.cli.approvals import approvals
 from tracewall.cli.audit import audit
 from tracewall.cli.catalog import catalog
 from tracewall.cli.check import check
+from tracewall.cli.console import console
 from tracewall.cli.demo import demo
 from tracewall.cli.diff import diff
 from tracewall.cli.doctor import doctor
@@ -38,7 +39,7 @@ def tracewall() -> None:
 
 
 _COMMANDS = (
-    *(approvals, audit, catalog, check, demo, diff, doctor, explain, grants, rls, scan),
+    *(approvals, audit, catalog, check, console, demo, diff, doctor, explain, grants, rls, scan),
     *(schema, sessions, test, version),
 )
 for each in _COMMANDS:

@@ -11,6 +11,7 @@ import json
 import ssl
 import time
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from tracewall.identity.fetch import FetchFailed, Location, fetch, locate
@@ -55,6 +56,20 @@ def discovered(
     return fetch(location, timeout=ends - time.monotonic(), limit=limit, tls=tls)
 
 
+def published(
+    metadata: Metadata, *, timeout: float, tls: ssl.SSLContext | None = None
+) -> dict[str, Any]:
+    """Fetch what an issuer publishes of itself, within `timeout` seconds in all.
+
+    Raises:
+        FetchFailed: there is no metadata, or it is of another issuer.
+    """
+    try:
+        return _of_issuer(_document(metadata, time.monotonic() + timeout, tls), metadata)
+    except ValueError:
+        raise FetchFailed("has metadata nowhere that may be fetched") from None
+
+
 def _document(metadata: Metadata, ends: float, tls: ssl.SSLContext | None) -> bytes:
     missing = FetchFailed("has no metadata")
     for place in metadata.places():
@@ -68,13 +83,18 @@ def _document(metadata: Metadata, ends: float, tls: ssl.SSLContext | None) -> by
     raise FetchFailed(f"has no metadata: {missing}", missing.status)
 
 
-def _key_set(document: bytes, metadata: Metadata) -> Location:
+def _of_issuer(document: bytes, metadata: Metadata) -> dict[str, Any]:
     try:
         found = json.loads(document, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         raise FetchFailed("has metadata that is not JSON") from None
     if not isinstance(found, dict) or found.get("issuer") != metadata.issuer:
         raise FetchFailed("has metadata of another issuer")
+    return found
+
+
+def _key_set(document: bytes, metadata: Metadata) -> Location:
+    found = _of_issuer(document, metadata)
     try:
         location = locate(str(found["jwks_uri"]))
     except (KeyError, ValueError):

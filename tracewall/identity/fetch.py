@@ -94,18 +94,15 @@ def post(
     location: Location,
     form: bytes,
     *,
-    authorization: str,
+    authorization: str = "",
     timeout: float,
     limit: int,
     tls: ssl.SSLContext | None = None,
 ) -> bytes:
     """POST a form to `location`, within the same bounds as `fetch`; a redirect is a failure."""
     ends = time.monotonic() + timeout
-    more = (
-        f"Authorization: {authorization}\r\n"
-        "Content-Type: application/x-www-form-urlencoded\r\n"
-        f"Content-Length: {len(form)}\r\n"
-    )
+    more = f"Authorization: {authorization}\r\n" if authorization else ""
+    more += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n"
     with _told():
         answer = _exchange(location, _request("POST", location, more) + form, ends, limit, tls)
     if isinstance(answer, Location):

@@ -16,8 +16,9 @@ class Login:
 
     ``issuer`` is that issuer's name; the console is its client ``client_id``, with a secret
     in ``client_secret_env`` or ``client_secret_file``, or without one. ``scopes`` are asked
-    for besides ``openid``. Who has logged in is whom the ID token names, or, where ``token``
-    says so, the access token, which then is one that the wall itself would take.
+    for besides ``openid``, and ``resource`` (RFC 8707) where it is not empty. Who has logged
+    in is whom the ID token names, or, where ``token`` says so, the access token, which then
+    is one that the wall itself would take.
     """
 
     issuer: str
@@ -25,6 +26,7 @@ class Login:
     client_secret_env: str = ""
     client_secret_file: str = ""
     scopes: tuple[str, ...] = ()
+    resource: str = ""
     token: LoginToken = "id"
     line: int = 0
 

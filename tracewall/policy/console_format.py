@@ -32,6 +32,9 @@ LOGIN = Section(
             Many(Text("a scope", rf"^[!#-\[\]-~]+{END}")),
             "The scopes that are asked for, besides openid.",
         ),
+        "resource": Key(
+            Text(), "Which resource the access token is to be for (RFC 8707; Auth0: the audience)."
+        ),
         "token": Key(
             Choice(get_args(LoginToken)),
             "Which token says who has logged in: the ID token (id), or the access token (access), "

@@ -30,7 +30,7 @@ def page(seen: Seen, proof: Proof) -> str:
     return "".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">\n',
+            f'<meta http-equiv="Content-Security-Policy" content="{security_policy()}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="referrer" content="no-referrer">\n',
             f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
@@ -44,7 +44,8 @@ def page(seen: Seen, proof: Proof) -> str:
     )
 
 
-def _policy() -> str:
+def security_policy() -> str:
+    """Give the content security policy of a session's page: its style, its script, nothing else."""
     return (
         f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; "
         "base-uri 'none'; form-action 'none'"

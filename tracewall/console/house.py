@@ -1,0 +1,162 @@
+"""What the console works with, wired once: a policy and what is kept by it."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tracewall.approval.desk import Case, Desk
+from tracewall.approval.store import Store as RequestStore
+from tracewall.approval.verdict import is_approver
+from tracewall.audit.reads import Reads
+from tracewall.console.flow import Flow
+from tracewall.console.place import Place
+from tracewall.console.visits import Visit, Visits
+from tracewall.counter import desk_of, matches, secret
+from tracewall.deciding import named
+from tracewall.errors import PolicyError
+from tracewall.events import Incident
+from tracewall.identity.principal import Principal
+from tracewall.identity.tokens import Verifier
+from tracewall.policy.glob import Glob
+from tracewall.policy.model import Policy
+from tracewall.recording.folder import Folder
+from tracewall.recording.store import Store as TapeStore
+from tracewall.signing import BadKey, PublicKey, Signer
+from tracewall.trust import beside, check_files, verifier_of
+
+SEARCHES = 2
+"""How many searches of the record go on at once: each may read all of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class House:
+    """A policy, and all that the pages need of what is kept by it.
+
+    ``signer`` is None where there is no key to sign decisions with; ``tapes`` is where
+    recorded sessions are, ``identities`` open those that are encrypted.
+    """
+
+    policy: Policy
+    place: Place
+    verifier: Verifier
+    desk: Desk
+    tapes: TapeStore
+    clock: Callable[[], float]
+    signer: Signer | None = field(default=None, repr=False)
+    identities: Sequence[Any] = field(default=(), repr=False)
+    flows: tuple[Flow, ...] = ()
+    searching: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(SEARCHES)
+    )
+    visits: Visits = field(init=False)
+    reads: Reads = field(init=False)
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reads", Reads(self.audit))
+        object.__setattr__(self, "visits", Visits(self.clock, self.policy.console.lasts))
+
+    @property
+    def audit(self) -> Path:
+        """The directory of the audit record."""
+        return beside(self.policy, self.policy.audit.directory)
+
+    @property
+    def keys(self) -> list[PublicKey]:
+        """The public keys whose signatures on decisions count."""
+        return [PublicKey.parse(key) for key in self.policy.approval.keys]
+
+    @property
+    def signs(self) -> bool:
+        """True where decisions can be made here."""
+        return self.signer is not None and self.signer.public in self.keys
+
+    def views(self, who: Principal) -> bool:
+        """Tell whether somebody may see recorded sessions."""
+        return _among(who.groups, self.policy.console.viewers)
+
+    def audits(self, who: Principal) -> bool:
+        """Tell whether somebody may search the record."""
+        return _among(who.groups, self.policy.console.auditors)
+
+    def shows(self, case: Case, visit: Visit) -> bool:
+        """Tell whether somebody may see a request: who asks, and who may decide."""
+        return visit.person in case.request.act.parties or self.decides(case, visit)
+
+    def decides(self, case: Case, visit: Visit) -> bool:
+        """Tell whether somebody is among the approvers of a request."""
+        rules = case.request.requirements
+        return any(is_approver(visit.who.groups, rule, matches) for rule in rules)
+
+    def on_record(self, visit: Visit, kind: str, detail: str) -> None:
+        """Record that somebody reads what is kept.
+
+        Raises:
+            AuditUnavailable: it can't be recorded; they may not.
+        """
+        who, policy = named(visit.who), self.policy.hash
+        self.reads.note(Incident(kind=kind, detail=detail, who=who, policy=policy))
+
+    def mark(self, purpose: str, text: str) -> str:
+        """Give what only this house can say of a text, for a purpose."""
+        told = f"{purpose}\n{text}".encode("utf-8", "replace")
+        return hmac.new(self._secret, told, "sha256").hexdigest()
+
+    def close(self) -> None:
+        """Let go of the store of requests, and of the log of readings."""
+        self.desk.close()
+        self.reads.close()
+
+
+def furnished(
+    policy: Policy,
+    place: Place,
+    *,
+    key: str | None,
+    requests: RequestStore | None,
+    tapes: TapeStore | None,
+    identities: Sequence[Any],
+    clock: Callable[[], float],
+) -> House:
+    """Open what a policy names.
+
+    Raises:
+        PolicyError: a key or a secret is not where the policy says, or is none.
+        StoreUnavailable: the requests are out of reach.
+    """
+    verifier = verifier_of(policy, None)
+    verifier.refresh()
+    check_files(policy, verifier)
+    return House(
+        policy,
+        place,
+        verifier,
+        desk_of(policy, requests, clock),
+        tapes or Folder(beside(policy, policy.recording.directory)),
+        clock,
+        _signer(policy, key),
+        identities,
+        tuple(Flow.of(policy, login, place, verifier) for login in policy.console.logins),
+    )
+
+
+def _signer(policy: Policy, key: str | None) -> Signer | None:
+    console, what = policy.console, "the key that signs decisions"
+    found = key or secret(policy, console.key_env, console.key_file, what)
+    if not found:
+        return None
+    try:
+        return Signer.parse(found.strip())
+    except BadKey as ex:
+        raise PolicyError(f"{what} is {ex}", path=policy.path) from None
+
+
+def _among(groups: Iterable[str], globs: Iterable[Glob]) -> bool:
+    named = list(groups)
+    return any(glob.matches(group) for glob in globs for group in named)

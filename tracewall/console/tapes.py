@@ -1,0 +1,171 @@
+"""The pages of recorded sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+from starlette.responses import HTMLResponse, Response
+
+from tracewall.console.asking import Ask, Refused
+from tracewall.console.house import House
+from tracewall.console.pages import leaf, moment, part
+from tracewall.console.style import security_policy as usual_policy
+from tracewall.recording.page import page, security_policy
+from tracewall.recording.reader import Reading
+from tracewall.recording.shown import assembled
+from tracewall.recording.store import Entry
+
+Page = Callable[..., Response]
+
+MOST: Final = 1_000
+"""How many recordings are looked through, newest first."""
+
+LARGEST: Final = 16 << 20
+"""The largest recording (bytes, as stored) that is shown here."""
+
+_ON_A_PAGE: Final = 25
+# No origin: whatever ran there could reach neither cookies nor the console's pages.
+_REPLAY = f"{security_policy()}; frame-ancestors 'self'; sandbox allow-scripts"
+
+
+class TapePages:
+    """Recorded sessions, for those who may see them."""
+
+    def __init__(self, house: House, page: Page) -> None:
+        self._house = house
+        self._page = page
+
+    def index(self, ask: Ask) -> Response:
+        """List recorded sessions, newest first."""
+        entries = self._entries(ask)
+        asked = {name: ask.query.get(name, "") for name in ("who", "rule", "connection")}
+        # One more than a page holds tells whether there is another.
+        wanted = islice(self._fitting(entries[:MOST], asked), (ask.page * _ON_A_PAGE) + 1)
+        items, more = part([*wanted], ask.page, _ON_A_PAGE)
+        return self._page(
+            ask,
+            "sessions",
+            title="Recorded sessions",
+            here="sessions",
+            rules=sorted({entry.rule for entry in entries}),
+            items=[_item(entry, header) for entry, header in items],
+            leaf=leaf(f"{ask.root}/sessions", asked, ask.page, more=more),
+            more=len(entries) > MOST,
+            most=MOST,
+            **asked,
+        )
+
+    def show(self, ask: Ask) -> Response:
+        """Show what a session is, with its replay in a frame."""
+        entry = self._entry(ask)
+        header = self._header(entry)
+        item, words = _item(entry, header), self._why_not(entry, header)
+        replay = "" if words else f"{ask.root}/sessions/{entry.rule}/{entry.id}/replay"
+        told = {
+            "began": item["began"],
+            "rule": entry.rule,
+            "state": item["state"] + (", on hold" if entry.held else ""),
+            "issuer": header.get("issuer"),
+            "groups": ", ".join(map(str, header.get("groups") or ())),
+            "acting": ", ".join(_subjects(header)),
+            "purpose": header.get("purpose"),
+            "where": item["where"],
+            "connection": header.get("session"),
+            "size": item["size"],
+        }
+        return self._page(
+            ask,
+            "session",
+            policy=f"{usual_policy()}; frame-src 'self'",
+            title=item["who"],
+            here="sessions",
+            who=item["who"],
+            id=entry.id,
+            words=words,
+            facts=[(name, str(value or "")) for name, value in told.items()],
+            replay=replay,
+        )
+
+    def replay(self, ask: Ask) -> Response:
+        """Give a session as the page that it is exported as; that it is seen is on record."""
+        entry = self._entry(ask)
+        header = self._header(entry)
+        if words := self._why_not(entry, header):
+            raise Refused(404, words)
+        self._house.on_record(ask.person, "recording_read", f"{entry.rule}/{entry.id}")
+        try:
+            with self._house.tapes.open(entry) as stream:
+                reading = Reading(stream, entry.sealed, self._house.identities)
+                seen = assembled(reading)
+        except OSError:
+            raise Refused(404, "There is no such session.") from None
+        headers = {"content-security-policy": _REPLAY, "x-frame-options": "SAMEORIGIN"}
+        return HTMLResponse(page(seen, reading.proof), headers=headers)
+
+    def _entries(self, ask: Ask) -> list[Entry]:
+        if not self._house.views(ask.person.who):
+            raise Refused(404, "There is no such page.")
+        try:
+            return [*self._house.tapes.entries()][::-1]
+        except OSError:
+            raise Refused(503, "The recordings are out of reach.") from None
+
+    def _entry(self, ask: Ask) -> Entry:
+        """Give the recording that is asked for, out of those that are there: no path is made."""
+        wanted = (ask.params["rule"], ask.params["id"])
+        for entry in self._entries(ask):
+            if (entry.rule, entry.id) == wanted:
+                return entry
+        raise Refused(404, "There is no such session.")
+
+    def _fitting(
+        self, entries: list[Entry], asked: dict[str, str]
+    ) -> Iterator[tuple[Entry, dict[str, Any]]]:
+        for entry in entries:
+            if asked["rule"] and entry.rule != asked["rule"]:
+                continue
+            header = self._header(entry)
+            if asked["who"] and header.get("subject") != asked["who"]:
+                continue
+            if asked["connection"] and header.get("session") != asked["connection"]:
+                continue
+            yield entry, header
+
+    def _header(self, entry: Entry) -> dict[str, Any]:
+        """Give a recording's first line; empty where it can't be read."""
+        try:
+            with self._house.tapes.open(entry) as stream:
+                return next(iter(Reading(stream, entry.sealed, self._house.identities)), {})
+        except OSError:
+            return {}
+
+    def _why_not(self, entry: Entry, header: dict[str, Any]) -> str:
+        if entry.size > LARGEST:
+            return "This recording is too large to be shown here: tracewall sessions export."
+        if not header:
+            return "This recording can't be opened here: it is encrypted, or damaged."
+        return ""
+
+
+def _item(entry: Entry, header: dict[str, Any]) -> dict[str, Any]:
+    where = f"{header.get('database', '')} as {header.get('role', '')}" if header else ""
+    began = header.get("time")
+    return {
+        "id": entry.id,
+        "rule": entry.rule,
+        "who": str(header.get("subject") or ("nobody" if header else "unreadable")),
+        "began": moment(began) if isinstance(began, int | float) else "",
+        "where": where,
+        "purpose": str(header.get("purpose") or ""),
+        "state": "open" if entry.open else "encrypted" if entry.sealed else "closed",
+        "held": entry.held,
+        "size": f"{max(1, entry.size // 1000)} kB",
+    }
+
+
+def _subjects(header: dict[str, Any]) -> Iterator[str]:
+    for actor in header.get("actors") or ():
+        if isinstance(actor, dict):
+            yield str(actor.get("subject"))
