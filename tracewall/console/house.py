@@ -6,9 +6,12 @@ import hmac
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from tracewall.approval.desk import Case, Desk
 from tracewall.approval.store import Store as RequestStore
@@ -23,6 +26,7 @@ from tracewall.errors import PolicyError
 from tracewall.events import Incident
 from tracewall.identity.principal import Principal
 from tracewall.identity.tokens import Verifier
+from tracewall.logbook import plain_log
 from tracewall.policy.glob import Glob
 from tracewall.policy.model import Policy
 from tracewall.recording.folder import Folder
@@ -94,14 +98,18 @@ class House:
         rules = case.request.requirements
         return any(is_approver(visit.who.groups, rule, matches) for rule in rules)
 
-    def on_record(self, visit: Visit, kind: str, detail: str) -> None:
-        """Record that somebody reads what is kept.
+    def on_record(self, visit: Visit, incident: Incident) -> None:
+        """Record what somebody does here, under their name.
 
         Raises:
             AuditUnavailable: it can't be recorded; they may not.
         """
-        who, policy = named(visit.who), self.policy.hash
-        self.reads.note(Incident(kind=kind, detail=detail, who=who, policy=policy))
+        made = replace(incident, who=named(visit.who), policy=self.policy.hash)
+        if not self.policy.audit.conninfo:
+            self.reads.note(made)
+            return
+        with closing(plain_log(self.policy)) as log:
+            log.incident(made)
 
     def mark(self, purpose: str, text: str) -> str:
         """Give what only this house can say of a text, for a purpose."""

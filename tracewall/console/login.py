@@ -16,6 +16,7 @@ from tracewall.console.asking import Ask, Refused, own_page
 from tracewall.console.flow import LASTS, Away, Flow, NotLoggedIn
 from tracewall.console.house import House
 from tracewall.console.visits import verified
+from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 
@@ -133,7 +134,7 @@ class LoginPages:
         house = self._house
         number, visit = house.visits.begin(who, token, verifier)
         try:
-            house.on_record(visit, "console_login", "logged in to the console")
+            house.on_record(visit, Incident(kind="console_login", detail="to the console"))
         except BaseException:
             house.visits.end(number)
             raise

@@ -17,6 +17,7 @@ from tracewall.audit.verify import records
 from tracewall.console.asking import Ask, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
+from tracewall.events import Incident
 
 Page = Callable[..., Response]
 
@@ -45,6 +46,8 @@ class RecordPages:
         """Show what fits, newest first; by default of the last day."""
         if not self._house.audits(ask.person.who):
             raise Refused(404, "There is no such page.")
+        if self._house.policy.audit.conninfo:
+            raise Refused(404, "The record is in PostgreSQL, where it is not searched from here.")
         asked = {name: ask.query.get(name, "") for name in (*_TEXTS, "since", "until")}
         if not ask.query:
             asked["since"] = moment(self._house.clock() - _DAY)[:16].replace(" ", "T")
@@ -70,7 +73,8 @@ class RecordPages:
             return [], "Times are written as 2026-01-31T12:00."
         texts, people = {name: asked[name] for name in _TEXTS}, self._people()
         told = filters_told({**texts, "since": since, "until": until}, people)
-        self._house.on_record(ask.person, "audit_read", f"search by the console{told}")
+        read = Incident(kind="audit_read", detail=f"search by the console{told}")
+        self._house.on_record(ask.person, read)
         if not self._house.searching.acquire(blocking=False):
             raise Refused(503, "Others are searching. Try again.")
         try:

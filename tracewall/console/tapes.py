@@ -12,6 +12,7 @@ from tracewall.console.asking import Ask, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
 from tracewall.console.style import security_policy as usual_policy
+from tracewall.events import Incident
 from tracewall.recording.page import page, security_policy
 from tracewall.recording.reader import Reading
 from tracewall.recording.shown import assembled
@@ -94,7 +95,8 @@ class TapePages:
         header = self._header(entry)
         if words := self._why_not(entry, header):
             raise Refused(404, words)
-        self._house.on_record(ask.person, "recording_read", f"{entry.rule}/{entry.id}")
+        read = Incident(kind="recording_read", detail=f"{entry.rule}/{entry.id}")
+        self._house.on_record(ask.person, read)
         try:
             with self._house.tapes.open(entry) as stream:
                 reading = Reading(stream, entry.sealed, self._house.identities)
