@@ -10,6 +10,7 @@ from tracewall.approval.request import Act
 from tracewall.asked import NOTHING, Asked, pending, shown_of
 from tracewall.budgets import Meter
 from tracewall.errors import Forbidden, Unreadable, Withheld
+from tracewall.events import Ended
 from tracewall.holder import Holder
 from tracewall.judge import Judged
 from tracewall.policy.model import Approval, Decision
@@ -54,8 +55,8 @@ class Admission(msgspec.Struct, eq=False):
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
     told), ``bytes`` how many bytes a COPY has moved (-1: it is none); ``transaction`` is
     its number within the session (0: it is one by itself); ``take`` records it, where that
-    is wanted; ``ended`` is true when the outcome is recorded, ``queued`` when it was sent in
-    a pipeline, where results come later.
+    is wanted; ``told`` is the outcome, ``ended`` is true when that is recorded, ``queued``
+    when it was sent in a pipeline, where results come later.
 
     ``said`` is what the caller says to those who may have to approve; it may leave only
     once it is ``cleared`` of that: then the rules ``over`` ask about its ``act`` where it has
@@ -76,6 +77,7 @@ class Admission(msgspec.Struct, eq=False):
     bytes: int = -1
     transaction: int = 0
     take: Take | None = None
+    told: Ended | None = None
     ended: bool = False
     said: Asked = NOTHING
     cleared: bool = True

@@ -212,12 +212,12 @@ class GuardedConnection(BaseConnection[Row]):
         admission = yield from self._intend_gen(command)
         try:
             result = yield from super()._exec_command(command, result_format)
+            if admission is not None:
+                self._settled(admission, result)
         except BaseException as ex:
             if admission is not None:
                 self._told().fail(admission, ex)
             raise
-        if admission is not None:
-            self._settled(admission, result)
         return result
 
     def _told(self) -> Session:

@@ -212,9 +212,10 @@ class Ledger:
     ) -> None:
         if admission.ended:
             return
-        ended = ended_told(admission, status, sqlstate)
-        admission.ended = True
+        # Where an interrupt comes before it is recorded, the next call tells the same end.
+        ended = admission.told = admission.told or ended_told(admission, status, sqlstate)
         self.wall.audit.outcome(admission.intent, ended)
+        admission.ended = True
         self._open.discard(admission)
         if admission.judged.decision.unfollowed:
             self.known.doubt()
