@@ -28,6 +28,9 @@ from tracewall import AsyncConnection, Connection
 PLACES = 6
 """How many places of each door are interrupted."""
 
+TELLING = ("_end", "ended_told", "outcome", "_due")
+"""The functions of tracewall that are at work when an outcome is recorded."""
+
 SIGNALS = 3
 """How many signals come in each door."""
 
@@ -82,6 +85,8 @@ async def hold(conn: Any) -> None:
     await conn.close()
 
 
+# A generator of psycopg 3.2's that is collected after its connection was closed complains.
+@pytest.mark.filterwarnings("ignore:.*_exit_gen:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
 @pytest.mark.parametrize("name", DOORS)
 async def test_a_task_may_be_cancelled_at_each_await(ground: Any, name: str) -> None:
@@ -189,7 +194,7 @@ class Interruption:
             return
         self.come += 1
         self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        self.places.append(self.where)
+        self.places.append(frame.f_code.co_name)
         if self.come > self.place:
             sys.settrace(None)
             raise KeyboardInterrupt
@@ -257,18 +262,14 @@ def test_an_interrupt_while_the_end_is_told_loses_no_outcome(ground: Any, name: 
         SYNC_DOORS[name](conn)
         with Interruption(sys.maxsize) as counted:
             SYNC_DOORS[name](conn)
-        found = [at for at, where in enumerate(counted.places) if _tells(where)]
+        found = [at for at, code in enumerate(counted.places) if code in TELLING]
     assert found
     chance = random.Random(name)
-    for place in chance.sample(found, min(PLACES, len(found))):
+    for place in chance.sample(found, min(2 * PLACES, len(found))):
         conn = Connection.connect(wall=ground.wall, token=ground.token())
         with Interruption(place), suppress(KeyboardInterrupt, Disorder):
             SYNC_DOORS[name](conn)
         conn.close()
-
-
-def _tells(where: str) -> bool:
-    return "/telling.py" in where or "/ledger.py" in where or "/audit/" in where
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal to a thread here")
