@@ -36,7 +36,9 @@ class What(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=Tr
     record); ``relations`` maps
     each relation touched to the actions done to it, ``columns`` to its columns that are
     touched; ``masked`` maps output positions (from 0) to the mask's name; ``kept`` is how
-    strongly the policy wants the record of it, where that is more than of others.
+    strongly the policy wants the record of it, where that is more than of others. ``would``
+    tells what rules that are only observed would have done: the ``outcome``
+    (``would_refuse``, ``would_ask``, ``would_mask``), ``rule`` and ``reason``.
     """
 
     summary: str
@@ -50,6 +52,7 @@ class What(msgspec.Struct, frozen=True, eq=False, omit_defaults=True, kw_only=Tr
     columns: dict[str, list[str]] = msgspec.field(default_factory=dict)
     masked: dict[str, str] = msgspec.field(default_factory=dict)
     kept: str = ""
+    would: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Moment(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -69,11 +69,10 @@ class Judged:
 class Judge:
     """Judges statements for one set of groups, and of those who act for it, in one catalog.
 
-    ``said`` remembers the judgement of each statement, by its bytes. ``trusts`` is true
-    where the groups may do anything and nothing is protected from them.
+    ``said`` remembers the judgement of each statement, by its bytes.
     """
 
-    __slots__ = ("_rights", "_shield", "said", "trusts")
+    __slots__ = ("_rights", "_shield", "said")
 
     def __init__(
         self,
@@ -86,8 +85,16 @@ class Judge:
     ) -> None:
         self._rights = Rights(policy, catalog, groups, actors, revealed)
         self._shield = shield
-        self.trusts = self._rights.trusted is not None
         self.said: dict[bytes, Judged] = {}
+
+    @property
+    def trusts(self) -> bool:
+        """True where these groups may do anything and nothing is protected from them."""
+        return self._rights.trusted is not None
+
+    def strictly(self, sql: bytes) -> Decision:
+        """Give the decision on a statement by all rules, those in shadow among them."""
+        return self.judge(sql).decision
 
     def judge(self, sql: bytes) -> Judged:
         """Give the judgement of a statement (the exact bytes for the wire)."""

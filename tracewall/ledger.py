@@ -129,7 +129,7 @@ class Ledger:
         return admission
 
     def _label(self, judged: Judged) -> Labels:
-        made = labels_told(judged.decision, self.catalog, self._where, self.id)
+        made = labels_told(judged, self.catalog, self._where, self.id)
         if len(self._labels) >= _MOST_LABELS:
             self._labels.clear()
         self._labels[judged.what] = made

@@ -123,6 +123,10 @@ class Shield:
             self._scanner(scan)
         self.marks = Recogniser([mask.name for mask in policy.masks], keys.values())
 
+    def under(self, policy: Policy) -> Shield:
+        """Make the veils of another policy, with the same keys."""
+        return Shield(policy, self._keys)
+
     def veils(self, masked: Mapping[int, OutputColumn]) -> Mapping[int, Veil]:
         """Give the veils over the masked ones of a statement's output positions."""
         return {at: self._known_veil(column) for at, column in masked.items()}

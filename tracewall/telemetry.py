@@ -9,6 +9,8 @@ Span: kind CLIENT, name ``db.query.summary``. Attributes of the conventions:
 - ``tracewall.rule``: the rule that decided
 - ``tracewall.policy``: the policy's hash
 - ``tracewall.session``: the random id of the guarded connection
+- ``tracewall.would``: ``would_refuse``, ``would_ask`` or ``would_mask``, where rules are only
+  observed, and ``tracewall.would.rule``: which
 - ``tracewall.masked``: how many columns handed out were masked
 - ``tracewall.masked.counts``: how many values each rule was laid on, as ``rule=count``
 - ``tracewall.rows``: how many rows the server returned or changed
@@ -72,6 +74,7 @@ def labels(
     rule: str = "",
     policy: str = "",
     session: str = "",
+    would: Mapping[str, str] = MappingProxyType({}),
 ) -> Labels:
     """Make the labels of a decision on a connection, once, for `Telemetry.start` and `finish`.
 
@@ -85,6 +88,7 @@ def labels(
         rule: the rule that decided.
         policy: the policy's hash.
         session: the id of the guarded connection.
+        would: what rules that are only observed would have done: ``outcome`` and ``rule``.
     """
     name = summary[:LONGEST_NAME] or _SYSTEM
     where: dict[str, str | int] = {
@@ -100,6 +104,8 @@ def labels(
         "tracewall.rule": rule,
         "tracewall.policy": policy,
         "tracewall.session": session,
+        "tracewall.would": would.get("outcome", ""),
+        "tracewall.would.rule": would.get("rule", ""),
     }
     # Whoever is refused may write any name into a statement: a time series for each of
     # them would let an intruder fill the metric's store.

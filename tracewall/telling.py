@@ -9,6 +9,7 @@ from tracewall.admission import Admission, refusal
 from tracewall.errors import Forbidden
 from tracewall.events import Ended, Who
 from tracewall.identity.principal import Principal
+from tracewall.judge import Judged
 from tracewall.policy.model import Decision
 from tracewall.sql.catalog import Catalog
 from tracewall.telemetry import Labels, labels
@@ -32,9 +33,10 @@ def who_told(principal: Principal | None, catalog: Catalog | None, session: str)
 
 
 def labels_told(
-    decision: Decision, catalog: Catalog | None, where: tuple[str, int], session: str
+    judged: Judged, catalog: Catalog | None, where: tuple[str, int], session: str
 ) -> Labels:
     """Give what spans and the metric keep of a decision on a connection to `where`."""
+    decision = judged.decision
     return labels(
         summary=decision.summary,
         text=decision.text,
@@ -45,6 +47,7 @@ def labels_told(
         rule=decision.rule,
         policy=decision.policy_hash,
         session=session,
+        would=judged.what.would,
     )
 
 

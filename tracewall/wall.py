@@ -32,6 +32,7 @@ from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
 from tracewall.recording.recorder import Recorder
+from tracewall.shadow import Policies, agreed, check_observing, loudly
 from tracewall.shield import MaskKey, Shield, keyring
 from tracewall.sql.catalog import Catalog, read
 from tracewall.taping import recorder_of
@@ -55,7 +56,8 @@ class Wall:
 
     ``unsafe_anonymous`` is a token that those act under who bring none; with
     ``unsafe_logins`` callers choose server, database, role and password themselves. Both
-    are for `tracewall.testing.permit_all`, and are written to the record. ``approvals`` is
+    are for `tracewall.testing.permit_all`, and are written to the record. ``unsafe_observe``
+    agrees that the policy is only observed, where it says so. ``approvals`` is
     where requests for approval are kept, instead of where the policy says.
     """
 
@@ -67,6 +69,7 @@ class Wall:
     recorder: Recorder | None = None
     unsafe_anonymous: str = field(default="", repr=False)
     unsafe_logins: bool = False
+    unsafe_observe: bool = False
     approvals: Store | None = field(default=None, repr=False)
     _password: Callable[[], str] | None = field(default=None, repr=False)
     _shield: Shield | None = field(default=None, repr=False)
@@ -79,6 +82,8 @@ class Wall:
 
     def __post_init__(self) -> None:
         weak = [name for name in ("unsafe_anonymous", "unsafe_logins") if getattr(self, name)]
+        if self._observes():
+            weak.append(loudly(self.policy))
         if weak:
             detail = f"the wall is weakened: {', '.join(weak)}"
             self.audit.incident(Incident(kind="unsafe", detail=detail, policy=self.policy.hash))
@@ -96,6 +101,7 @@ class Wall:
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
         revoked: Callable[[Principal], bool] | None = None,
+        unsafe_observe: bool = False,
     ) -> Wall:
         """Read a policy file, and make the wall that enforces it.
 
@@ -116,6 +122,8 @@ class Wall:
             revoked: tells, at each statement and without blocking, whether a principal is
                 revoked, besides the policy's ``identity.revocations``. An exception or
                 anything but False refuses.
+            unsafe_observe: agrees that a policy which says ``mode = "observe"`` is not
+                enforced; without it such a policy is not loaded.
 
         Raises:
             PolicyError: the policy can't be held; the error says where and why.
@@ -131,6 +139,7 @@ class Wall:
             telemetry=telemetry,
             clock=clock,
             revoked=revoked,
+            unsafe_observe=unsafe_observe,
         )
 
     @classmethod
@@ -146,8 +155,10 @@ class Wall:
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
         revoked: Callable[[Principal], bool] | None = None,
+        unsafe_observe: bool = False,
     ) -> Wall:
         """Make the wall that enforces a policy that was read before; see `load`."""
+        check_observing(policy, unsafe_observe)
         verifier = verifier_of(policy, revoked)
         verifier.refresh()
         check_files(policy, verifier)
@@ -163,6 +174,7 @@ class Wall:
             made,
             clock,
             recorder,
+            unsafe_observe=unsafe_observe,
             approvals=approvals,
             _password=password,
             _shield=shield,
@@ -185,7 +197,7 @@ class Wall:
         # Not resolved: what a policy names is beside its link, which outlives what it points to.
         key = os.path.abspath(path)
         if key not in _LOADED:
-            _LOADED[key] = cls.load(key)
+            _LOADED[key] = cls.load(key, unsafe_observe=agreed())
         return _LOADED[key]
 
     def acting_as(self, token: str, purpose: str | None = None) -> Acting:
@@ -282,10 +294,18 @@ class Wall:
         key = (catalog.version, groups, actors, revealed)
         judge = self._judges.get(key)
         if judge is None:
-            shield = self._shield or Shield(self.policy, {})
-            judge = Judge(self.policy, catalog, groups, shield, actors, revealed)
+            judge = self._policies.judge(catalog, groups, actors, revealed)
             remember(self._judges, key, judge, _REMEMBERED_GROUPS)
         return judge
+
+    @cached_property
+    def _policies(self) -> Policies:
+        return Policies(self.policy, self._shield or Shield(self.policy, {}), self._observes)
+
+    def _observes(self) -> bool:
+        """Tell whether the rules are only observed now: policy and program both say so."""
+        told = self.policy.enforcement
+        return self.unsafe_observe and told.mode == "observe" and self.clock() < (told.until or 0)
 
     def explain(
         self, sql: str | bytes, who: Principal | str, *, catalog: Catalog | None = None
@@ -312,7 +332,7 @@ class Wall:
         if isinstance(found, Rejection):
             return Decision("forbidden", "token", found.message, policy_hash=self.policy.hash)
         judge = self.judge_for(known, found.groups, found.actor_groups)
-        return judge.judge(sql.encode() if isinstance(sql, str) else sql).decision.for_caller()
+        return judge.strictly(sql.encode() if isinstance(sql, str) else sql).for_caller()
 
     @cached_property
     def desk(self) -> Desk:

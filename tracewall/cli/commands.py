@@ -21,6 +21,7 @@ from tracewall.cli.rls import rls
 from tracewall.cli.scan import scan
 from tracewall.cli.schema import schema
 from tracewall.cli.sessions import sessions
+from tracewall.cli.shadow import shadow
 from tracewall.cli.trials import test
 from tracewall.cli.version import version
 from tracewall.version import __version__
@@ -40,7 +41,7 @@ def tracewall() -> None:
 
 _COMMANDS = (
     *(approvals, audit, catalog, check, console, demo, diff, doctor, explain, grants, rls, scan),
-    *(schema, sessions, test, version),
+    *(schema, sessions, shadow, test, version),
 )
 for each in _COMMANDS:
     tracewall.add_command(each)

@@ -7,6 +7,7 @@ from typing import get_args
 
 from tracewall.policy.approvals import Approval, Approving, Mode, Reason
 from tracewall.policy.checks import conninfo, webhook
+from tracewall.policy.enforcement import SHADOW
 from tracewall.policy.hours import WorkingHours, zone
 from tracewall.policy.kinds import (
     Choice,
@@ -90,6 +91,7 @@ APPROVAL = Section(
             Choice(get_args(Mode)),
             "Whether it may be done once, or as often as the statement has the same shape.",
         ),
+        "shadow": SHADOW,
         "break_glass": Key(_GROUPS, "The groups whose members may go on alone, to be reviewed."),
     },
 )

@@ -28,6 +28,7 @@ class Approval:
     ``people`` different members of ``approvers`` have to agree within ``expires`` seconds; what
     they have agreed to may be done within ``valid`` seconds, ``once``, or as often as the
     statement has the same ``shape``. Members of ``break_glass`` may go on alone.
+    A ``shadow`` asks nobody.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Approval:
     ticket: str = ""
     mode: Mode = "once"
     break_glass: tuple[Glob, ...] = ()
+    shadow: bool = False
     line: int = 0
 
     @property

@@ -10,6 +10,7 @@ from tracewall.masking.patterns import PatternInvalid, tables
 from tracewall.policy.askings import complain_of_approvals, liftable
 from tracewall.policy.checks import key_set
 from tracewall.policy.console_format import complain_of_console
+from tracewall.policy.enforcement import complain_of_enforcement
 from tracewall.policy.locate import Place
 from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy, Scan
 from tracewall.policy.reading import Reading, did_you_mean, listed
@@ -46,6 +47,7 @@ def complain_of_contradictions(policy: Policy, raw: Raw, root: Place, reading: R
     _complain_of_scans(policy, root, reading)
     complain_of_approvals(policy, raw, root, reading)
     complain_of_console(policy, root, reading)
+    complain_of_enforcement(policy, root, reading)
 
 
 def _entries(policy: Policy, root: Place, section: str) -> Iterator[tuple[Any, Place]]:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from tracewall.policy.approval_format import APPROVAL, APPROVING
 from tracewall.policy.checks import anchor, conninfo
 from tracewall.policy.console_format import CONSOLE
+from tracewall.policy.enforcement import ENFORCEMENT, SHADOW
 from tracewall.policy.kinds import (
     Choice,
     DottedName,
@@ -192,6 +193,7 @@ DENIAL = Section(
         "channels": Key(_CHANNELS, "On which channels (listen, notify); * stands for any text."),
         "columns": Key(_COLUMNS, "On which of the tables' columns."),
         "reason": Key(Text(), "Why, in words that the caller is shown."),
+        "shadow": SHADOW,
     },
     make=_denial,
 )
@@ -220,6 +222,7 @@ POLICY = Section(
         "recording": Key(RECORDING, RECORDING.purpose),
         "recordings": Key(Many(RECORDING_RULE), RECORDING_RULE.purpose),
         "limits": Key(LIMITS, LIMITS.purpose),
+        "enforcement": Key(ENFORCEMENT, ENFORCEMENT.purpose),
         "identity": Key(IDENTITY, IDENTITY.purpose),
         "issuers": Key(Many(ISSUER), ISSUER.purpose),
         "actors": Key(Many(ACTOR), ACTOR.purpose),

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any, Protocol, TypeAlias
 
 from tracewall.policy.locate import Place
@@ -238,6 +239,26 @@ class Duration:
         """Return both ways to write it."""
         text = {"type": "string", "pattern": self.pattern}
         return {"anyOf": [text, {"type": "number", "minimum": 0, "maximum": self.most}]}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in time: a TOML date-time with its offset, or a date (its beginning in UTC)."""
+
+    help = "write 2026-01-31T12:00:00Z, without quotes"
+
+    def read(self, raw: object, place: Place, reading: Reading) -> float:
+        """Return Unix seconds."""
+        if isinstance(raw, datetime) and raw.tzinfo is not None:
+            return raw.timestamp()
+        if isinstance(raw, date) and not isinstance(raw, datetime):
+            return datetime(raw.year, raw.month, raw.day, tzinfo=UTC).timestamp()
+        reading.wrong(place, "expected a date, or a date and time with its offset", self.help)
+        return 0.0
+
+    def schema(self) -> Json:
+        """Return what editors make of a TOML date."""
+        return {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
 
 
 def _number(raw: object) -> float | None:

@@ -16,6 +16,7 @@ from tracewall.masking.config import (
 )
 from tracewall.masking.messages import CLASSES
 from tracewall.policy.checks import allowable, json_path, own_regex
+from tracewall.policy.enforcement import SHADOW
 from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Flag, Positive, Text, Whole
 from tracewall.policy.model import (
     Detect,
@@ -90,6 +91,7 @@ MASK = Section(
     "Masks whole values of columns, or what lies inside documents.",
     {
         "name": Key(RULE_NAME, "What grants and decisions call this mask.", required=True),
+        "shadow": SHADOW,
         "columns": Key(
             _FULL_COLUMNS,
             "Which columns, as schema.table.column; * stands for anything but a dot.",
@@ -176,6 +178,7 @@ SCAN = Section(
     "Masks what detectors find inside the text or JSON of columns.",
     {
         "name": Key(RULE_NAME, "What grants and decisions call this scan.", required=True),
+        "shadow": SHADOW,
         "columns": Key(
             _FULL_COLUMNS,
             "Which columns, as schema.table.column; * stands for anything but a dot.",

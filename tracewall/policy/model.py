@@ -24,6 +24,8 @@ from tracewall.policy.issuers import Issuer as Issuer
 from tracewall.policy.places import Audit as Audit
 from tracewall.policy.places import Database as Database
 from tracewall.policy.places import Durability as Durability
+from tracewall.policy.places import Enforcement as Enforcement
+from tracewall.policy.places import EnforcementMode as EnforcementMode
 from tracewall.policy.places import Limits as Limits
 from tracewall.policy.places import Recording as Recording
 from tracewall.sql.rowfilter import Condition
@@ -78,7 +80,7 @@ class Denial:
     """Takes ``actions`` from ``groups``, whatever grants say.
 
     They are taken on the ``columns`` of ``tables``, on ``channels``, or as such
-    (`FREE_ACTIONS`). ``reason`` is shown to the caller.
+    (`FREE_ACTIONS`). ``reason`` is shown to the caller. A ``shadow`` takes nothing.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Denial:
     columns: tuple[Glob, ...] = (Glob("*"),)
     reason: str = ""
     channels: tuple[Glob, ...] = ()
+    shadow: bool = False
     line: int = 0
 
 
@@ -99,7 +102,7 @@ class Mask:
     which it masks ``classes`` (none named: all). ``predicates`` says how a masked column
     may be compared, ``expressions`` whether an expression over it is refused or becomes a
     constant. ``audit`` is how strongly statements that touch one of the columns are recorded
-    at least, whoever sees them masked (empty: as all are).
+    at least, whoever sees them masked (empty: as all are). A ``shadow`` hides nothing.
     """
 
     name: str
@@ -111,6 +114,7 @@ class Mask:
     preset: Preset | Literal[""] = ""
     classes: tuple[str, ...] = ()
     audit: Durability | Literal[""] = ""
+    shadow: bool = False
     line: int = 0
 
     @property
@@ -130,7 +134,8 @@ class Scan:
     characters is masked whole (0: no limit). ``predicates`` says how the column may be
     compared, ``slices`` whether pieces of its text may be shown, which can be too small
     for a detector to know them. With ``across``, keys are found too that are cut by the
-    boundary of two such columns which stand side by side in a result.
+    boundary of two such columns which stand side by side in a result. A ``shadow`` hides
+    nothing.
     """
 
     name: str
@@ -143,6 +148,7 @@ class Scan:
     longest: int = 0
     slices: Slices = "refuse"
     across: bool = True
+    shadow: bool = False
     line: int = 0
 
 
@@ -231,6 +237,7 @@ class Policy:
     console: Console = CLOSED
     keys: tuple[MaskKey, ...] = ()
     limits: Limits = Limits()
+    enforcement: Enforcement = Enforcement()
     detect: Detect = Detect()
 
 

@@ -8,6 +8,21 @@ from typing import Literal, TypeAlias
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
 
 
+EnforcementMode: TypeAlias = Literal["enforce", "observe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """Whether the rules are enforced, or observed ``until`` a moment (Unix seconds; None: never).
+
+    ``masks`` says whether masks and scans are laid on while the rules are observed.
+    """
+
+    mode: EnforcementMode = "enforce"
+    until: float | None = None
+    masks: EnforcementMode = "enforce"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one statement may return: ``rows`` (0: no limit), and how long it may take.

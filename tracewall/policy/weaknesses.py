@@ -25,6 +25,13 @@ def weaknesses(policy: Policy) -> list[Weakness]:
         Weakness(f"functions.{rule.name}", rule.line, "vouches for functions nobody looks into")
         for rule in policy.functions
     ]
+    if policy.enforcement.mode == "observe":
+        found.append(Weakness("enforcement", 0, "refuses nothing while it is observed"))
+    for section in ("denials", "masks", "scans", "approvals"):
+        for rule in getattr(policy, section):
+            if rule.shadow:
+                how = "changes nothing: it is in shadow"
+                found.append(Weakness(f"{section}.{rule.name}", rule.line, how))
     return sorted(found, key=lambda weakness: weakness.line)
 
 

@@ -17,7 +17,7 @@ from tracewall.connection_async import AsyncConnection
 from tracewall.identity.issuers import NO_TYPE, TrustedIssuer
 from tracewall.identity.profiles import PROVIDERS
 from tracewall.policy.load import load
-from tracewall.policy.model import Audit, Database
+from tracewall.policy.model import Audit, Database, Enforcement
 from tracewall.testing.backend import FakeBackend
 from tracewall.testing.issuer import TokenIssuer
 from tracewall.trust import trusted_issuer
@@ -89,6 +89,8 @@ class Bench:
                 writes=read.audit.writes,
                 erasable=read.audit.erasable,
             ),
+            # Rules that are only observed are tested as they will be.
+            enforcement=read.enforcement if options.get("unsafe_observe") else Enforcement(),
             recording=replace(read.recording, directory=str(home / "recordings")),
         )
         login = backend.conninfo if backend is not None else conninfo

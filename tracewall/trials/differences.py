@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tracewall.judge import decision_by
+from tracewall.policy.enforcement import in_force
 from tracewall.policy.meaning import meaning
 from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
 from tracewall.policy.rights import Rights
@@ -50,13 +51,14 @@ class Bench:
 
     def __init__(self, policy: Policy, catalog: Catalog) -> None:
         self.policy, self.catalog = policy, catalog
+        self._force = in_force(policy)
         self._rights: dict[tuple[frozenset[str], ...], Rights] = {}
 
     def rights(self, party: Party) -> Rights:
         """Give what a principal may do."""
         key = tuple(map(frozenset, (party.groups, *party.actors)))
         if key not in self._rights:
-            self._rights[key] = Rights(self.policy, self.catalog, key[0], key[1:])
+            self._rights[key] = Rights(self._force, self.catalog, key[0], key[1:])
         return self._rights[key]
 
     def decide(self, sql: str, party: Party) -> Decision:

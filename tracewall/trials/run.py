@@ -16,6 +16,7 @@ from psycopg.rows import tuple_row
 
 from tracewall.errors import PolicyError
 from tracewall.judge import Judge, Judged
+from tracewall.policy.enforcement import in_force
 from tracewall.policy.load import load as load_policy
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, OutputColumn, Policy
@@ -67,7 +68,7 @@ class Trying:
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
-        self.policy: Policy = load_policy(sheet.beside(sheet.trials.policy))
+        self.policy: Policy = in_force(load_policy(sheet.beside(sheet.trials.policy)))
         self._answers = answers_for(sheet)
         self.catalog: Catalog = read(self._answers)
         complaint = unmatched(self.policy, column_names(self.catalog))

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from tracewall.policy.meaning import meaning
 from tracewall.policy.model import FREE_ACTIONS, TABLE_ACTIONS, Durability, Grant, Policy
-from tracewall.policy.places import Audit, Limits
+from tracewall.policy.places import Audit, Enforcement, Limits
 from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Relation
 from tracewall.trials.differences import Bench, Difference, masking, spelled
@@ -141,6 +141,8 @@ def _section(section: str, old: Any, new: Any) -> Iterator[Difference]:
         looser = section not in _HARMLESS
         if isinstance(old, Limits):
             looser = not now or 0 < before < now
+        elif isinstance(new, Enforcement):
+            looser = new.mode == "observe"
         elif isinstance(old, Audit):
             looser = _less_kept(field.name, before, now)
         yield _setting(f"{section}.{field.name}", _told(before), _told(now), looser)

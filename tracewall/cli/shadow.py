@@ -1,0 +1,107 @@
+"""``tracewall shadow``: what rules that are only observed would have done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from tracewall.audit.verify import records
+from tracewall.cli.screen import Missing, console, plain, safe
+from tracewall.trials.watched import GROUPINGS, Watched, suggested, watched
+
+_COLOURS = {"would_refuse": "bold red", "would_ask": "bold yellow", "would_mask": "yellow"}
+_SHOWN = 3
+
+
+@click.group()
+def shadow() -> None:
+    """Look at what rules in shadow, or an observed policy, would have done."""
+
+
+def _moment(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("expected a time as 2026-01-31T12:00") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+@shadow.command()
+@click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--by", type=click.Choice(GROUPINGS), default="rule", help="What statements are grouped by."
+)
+@click.option("--since", callback=_moment, help="From when on (ISO 8601; UTC if not said).")
+@click.option("--until", callback=_moment, help="Until before when.")
+@click.option("--suggest", is_flag=True, help="Print grants that would allow what lacked one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each group.")
+def report(
+    logs: tuple[Path, ...],
+    by: str,
+    since: float | None,
+    until: float | None,
+    suggest: bool,
+    as_json: bool,
+) -> None:
+    """Tell what would have been refused, asked or masked, from audit LOGS.
+
+    Statements are grouped by the rule, by who sent them, or by the tables they touch. The
+    exit code is 1 where anything would have been refused or asked, so that a rollout can
+    wait for 0.
+    """
+    found, total = watched(_between(logs, since, until), by)
+    if suggest:
+        for grant in suggested(found):
+            plain(grant + "\n")
+    elif as_json:
+        for group in found:
+            plain(json.dumps(group.as_json()))
+    else:
+        _tell(found, total, by)
+    raise click.exceptions.Exit(1 if any(g.outcome != "would_mask" for g in found) else 0)
+
+
+def _between(
+    logs: tuple[Path, ...], since: float | None, until: float | None
+) -> Iterator[dict[str, Any]]:
+    try:
+        for log in logs:
+            for record in records(log):
+                at = record.get("at")
+                if not isinstance(at, int | float):
+                    continue
+                if (since is None or at >= since) and (until is None or at < until):
+                    yield record
+    except OSError as error:
+        raise Missing(f"the log can't be read: {error.strerror or error}") from None
+
+
+def _tell(found: list[Watched], total: int, by: str) -> None:
+    out = console()
+    for group in found:
+        head = (group.outcome.replace("_", " "), _COLOURS[group.outcome])
+        out.print(
+            Text.assemble(head, f"  {safe(group.key)}  ", (f"{group.times}x", "bold")),
+            soft_wrap=True,
+        )
+        lines = [(reason, times) for reason, times in group.reasons.most_common(_SHOWN) if reason]
+        if by != "rule":
+            lines += group.rules.most_common(_SHOWN)
+        for text, times in lines:
+            out.print(Text(f"    {times}x {safe(text)}", "dim"), soft_wrap=True)
+        if by != "who":
+            people = (f"{safe(who)} {times}x" for who, times in group.who.most_common(_SHOWN))
+            out.print(Text(f"    by {', '.join(people)}", "dim"), soft_wrap=True)
+        for text, times in group.shapes.most_common(_SHOWN):
+            out.print(Text(f"    {times}x {safe(text)}"), soft_wrap=True)
+    met = sum(group.times for group in found)
+    what = "" if by != "table" else " (a statement counts for each of its tables)"
+    out.print(f"{met} of {total} statements would have gone otherwise{what}")
