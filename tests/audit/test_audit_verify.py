@@ -380,6 +380,19 @@ def test_records_reads_file_after_file(path: Path) -> None:
     assert len(kinds) == 11 + 5
 
 
+def test_a_reader_ends_where_the_log_ended_when_it_began(tmp_path: Path) -> None:
+    """A process that writes faster than the log is read does not keep its reader for ever."""
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"{}\n" * 3)
+    seen = 0
+    for _ in records(path):
+        seen += 1
+        with path.open("ab", buffering=0) as stream:
+            stream.write(b"{}\n" * 1000)
+        assert seen < 10
+    assert seen == 3
+
+
 def test_a_log_can_be_verified_while_it_is_written(
     tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -113,11 +114,16 @@ def sealed(line: bytes) -> bool:
 def lines(path: Path) -> Iterator[bytes]:
     """Read the lines of a file with their newlines, none longer than `LONGEST` + 1 bytes.
 
+    What is added to it meanwhile is not read, so that a process that writes faster than this
+    reads can't keep the reader for ever.
+
     Raises:
         OSError: it can't be read, or what was packed can't be unpacked.
     """
     with _opened(path) as stream:
-        while line := _line(stream):
+        left = path.stat().st_size if path.suffix != ".gz" else math.inf
+        while left > 0 and (line := _line(stream)):
+            left -= len(line)
             yield line
             if not line.endswith(b"\n") and len(line) <= LONGEST:
                 # The end: what a writing process adds by now would be half of this line.
