@@ -44,8 +44,11 @@ _SHAPE = bytes(_LONG_WORD[0] if _WORD.match(bytes([byte])) else 0 for byte in ra
 """Translates whatever an identifier is made of to one letter, and all else to none."""
 _BRACKET = re.compile(rb"[][()]")
 _LITERAL = re.compile(rb"""'|\$(?!\d)|\.?\d|[bBeEnNxX]'""")
-_DOUBTFUL = frozenset(b"'$.0123456789bBeEnNxX-/")
-"""What a literal or a comment begins with."""
+_QUOTE = ord('"')
+_DOUBTFUL = frozenset(b"'\"$.0123456789bBeEnNxX-/")
+"""What a literal, a comment or a quoted name begins with."""
+_TELLING = re.compile(rb"""['"]|--|/\*|\$(?!\d)|(?<![\w$\x80-\xff])\.?\d""")
+"""What every text has that holds a literal, a comment or a quoted name."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -114,17 +117,21 @@ class Text:
         Raises:
             Unparsable: the statement can't be read.
         """
-        sql, kept, end = self.sql, bytearray(), 0
-        for start, stop in self.spans():
-            # Few bytes begin a literal or a comment, and most tokens are told by that alone.
-            doubtful = sql[start] in _DOUBTFUL
-            if doubtful and sql.startswith((b"--", b"/*"), start):
-                continue
-            if start > end:
-                kept += b" "
-            kept += b"?" if doubtful and _LITERAL.match(sql, start, stop) else sql[start:stop]
-            end = stop
-        return kept.strip().decode()
+        sql = self.sql
+        if sql.isascii() and not _TELLING.search(sql):
+            return b" ".join(sql.split()).decode()
+        kept, at, apart = list[bytes](), 0, False
+        for start, end in [span for span in self.spans() if sql[span[0]] in _DOUBTFUL]:
+            comment = sql.startswith((b"--", b"/*"), start)
+            literal = _LITERAL.match(sql, start, end)
+            if comment or literal or sql[start] == _QUOTE:
+                apart = _keep(sql[at:start], kept, apart) or comment
+                if not comment:
+                    kept += [b" " * apart, b"?" if literal else sql[start:end]]
+                    apart = False
+                at = end
+        _keep(sql[at:], kept, apart)
+        return b"".join(kept).strip().decode()
 
     def query_within(self, tree: Node) -> tuple[str, str] | None:
         """Give the text and kind (``select``) of the query that it is, or has inside.
@@ -163,6 +170,18 @@ def split(text: str) -> list[str]:
 def without_literals(sql: bytes) -> str:
     """Give a statement's text fit for logs, as `Text.without_literals` does."""
     return Text(sql).without_literals()
+
+
+def _keep(plain: bytes, kept: list[bytes], apart: bool) -> bool:
+    """Keep a text without literals, a space for each run of spaces; tell whether it ends in one.
+
+    `apart` tells whether a space stands before it.
+    """
+    words = plain.split()
+    if not words:
+        return apart or bool(plain)
+    kept += [b" " * (apart or plain[:1].isspace()), b" ".join(words)]
+    return plain[-1:].isspace()
 
 
 def _kind(tree: Node) -> str:
@@ -230,9 +249,16 @@ _UNITING, _UNITED = frozenset(b"uUeEiI"), frozenset({b"UNION", b"EXCEPT", b"INTE
 
 
 def _check_runs(text: Text) -> None:
-    sql, runs, run, total, unions = text.sql, list[int](), 0, 0, 0
-    for start, stop in text.spans():
-        first = sql[start]
+    sql, spans = text.sql, text.spans()
+    firsts = bytes([sql[start] for start, _ in spans])
+    upper = sql.upper()
+    if (
+        len(firsts.translate(None, b"([)],")) <= MAX_RUN
+        and sum(map(upper.count, _UNITED)) <= MAX_UNIONS
+    ):
+        return
+    runs, run, total, unions = list[int](), 0, 0, 0
+    for (start, stop), first in zip(spans, firsts, strict=True):
         if first in _OPENING:
             runs.append(run)
             run = 0
@@ -243,7 +269,7 @@ def _check_runs(text: Text) -> None:
             run += 1
             total += 1
             # A chain of set operations goes on over the commas of its lists.
-            unions += first in _UNITING and sql[start:stop].upper() in _UNITED
+            unions += first in _UNITING and upper[start:stop] in _UNITED
             if total > MAX_RUN or unions > MAX_UNIONS:
                 raise Unparsable("it has too long a chain of words or operators")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.flow import NOTHING, Access, Column, Flow, Use, Write, uncompared
@@ -81,43 +80,3 @@ class Reading:
         self.items += 1
         if self.items > MOST_ITEMS:
             raise Unknowable(f"it has more than {MOST_ITEMS} FROM items")
-
-
-def names_and_depth(tree: Any, log: Reading | None) -> tuple[frozenset[str], int]:
-    """Give every relation's, CTE's and function's name in a tree, and how deep it is.
-
-    Raises:
-        Unknowable: a part of it that can read or compute was not read in `log`, if there is
-            one.
-    """
-    found: set[str] = set()
-    level: list[Any] = [tree]
-    depth = 0
-    while level:
-        below: list[Any] = []
-        for node in level:
-            if type(node) is list:
-                below += node
-            elif type(node) is dict:
-                for key, value in node.items():
-                    # What holds other nodes is one, and the names are the only texts to keep.
-                    if (kind := type(value)) is dict:
-                        below.append(value)
-                        if key in _READ and log and id(value) not in log.seen:
-                            raise Unknowable("a part of it stands where it is not understood")
-                    elif kind is list:
-                        below.append(value)
-                        if key == "funcname":
-                            found.add(value[-1]["String"].get("sval", ""))
-                    elif key in _NAMES:
-                        found.add(value)
-        level, depth = below, depth + 1
-    return frozenset(found), depth
-
-
-_NAMES = frozenset({"relname", "ctename"})
-_READ = frozenset(
-    "SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt RangeVar RangeSubselect "
-    "RangeFunction JoinExpr ColumnRef FuncCall SubLink A_Expr TypeCast A_Indirection CaseExpr "
-    "CoalesceExpr".split()
-)

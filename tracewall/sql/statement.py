@@ -16,9 +16,10 @@ from tracewall.sql.grammar import Node
 from tracewall.sql.lineage import select
 from tracewall.sql.merging import merge
 from tracewall.sql.modifying import delete, insert, update
-from tracewall.sql.reading import Reading, names_and_depth, never
+from tracewall.sql.reading import Reading, never
 from tracewall.sql.scope import Named, Scope, Unknowable
 from tracewall.sql.second_opinion import second_opinion
+from tracewall.sql.survey import survey
 from tracewall.sql.unfollowed import action_of, spoken
 
 SUMMARY_LENGTH = 255
@@ -140,10 +141,12 @@ def _understand(sql: bytes, log: Reading, strict: bool, reaches: bool) -> Statem
     views.charge(log)
     if log.problem:
         raise Unknowable(log.problem)
-    names, depth = names_and_depth(tree, log)
+    held = survey(tree, log.seen)
     query = text.query_within(tree)
     if query is not None:
-        opinion = second_opinion(*query, names) if depth <= MAX_TREE_DEPTH else "silent"
+        deep = held.depth > MAX_TREE_DEPTH
+        names = held.relations | held.functions
+        opinion = "silent" if deep else second_opinion(*query, names)
         if opinion == "contradicts" or (strict and opinion == "silent"):
             raise Unknowable("the second parser reads it otherwise")
     return Statement(

@@ -20,8 +20,9 @@ from tracewall.sql import grammar
 from tracewall.sql.catalog import Relation
 from tracewall.sql.flow import NOTHING, Access, Column, Flow, How, Use, Write
 from tracewall.sql.grammar import Node
-from tracewall.sql.reading import Reading, names_and_depth
+from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Named, Scope, Unknowable
+from tracewall.sql.survey import survey
 from tracewall.sql.system import SCHEMA
 
 _KINDS = frozenset({"v", "m"})
@@ -191,7 +192,7 @@ def _read(view: Relation, tree: Node, log: Reading) -> Followed:
 def _beneath(tree: Node, view: Relation, log: Reading) -> tuple[Beneath, tuple[Named, ...]]:
     inner = Reading(log.catalog.bare, log.query, log.hides)
     columns = log.query(tree, Scope(), inner)
-    names_and_depth(tree, inner)
+    survey(tree, inner.seen)
     charge(inner)
     if inner.problem:
         raise Unknowable(inner.problem)
@@ -230,7 +231,7 @@ def _with_targets(body: Node, targets: list[Node]) -> Node:
 
 def _gives_rows(target: Node, log: Reading) -> bool:
     """Tell whether an output decides how many rows there are, whoever looks at it."""
-    return any(name in log.catalog.sets for name in names_and_depth(target, None)[0])
+    return not log.catalog.sets.isdisjoint(survey(target).functions)
 
 
 def _base(body: Node, log: Reading) -> int:
