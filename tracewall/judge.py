@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-
-from msgspec import structs
 
 from tracewall.events import What
 from tracewall.policy.decide import decide
@@ -114,20 +112,23 @@ class Judge:
 
     def _judge(self, sql: bytes) -> Judged:
         understood, decision = _decided(sql, self._rights)
-        if mask := self._shield.written_back(decision, (sql,)):
+        marked = self._shield.marks_matter(decision)
+        if marked and (mask := self._shield.written_back(decision, (sql,))):
             decision = written_back(decision, mask)
-        masked = {at: column for at, column in enumerate(decision.columns) if column.rule}
+        masked: dict[int, OutputColumn] = {}
+        rules: dict[str, str] = {}
+        for at, column in enumerate(decision.columns):
+            if rule := column.rule:
+                masked[at], rules[str(at)] = column, rule
         return Judged(
             decision,
-            self._told(sql, understood, decision, masked),
-            self._shield.veils(masked),
-            tuple(column.sources for column in decision.columns),
-            writes=self._shield.marks_matter(decision),
+            self._told(sql, understood, decision, rules),
+            self._shield.veils(masked) if masked else {},
+            tuple([column.sources for column in decision.columns]),
+            writes=marked,
             changes=writes(understood),
             most=self._rights.policy.limits.masked_value,
-            rules=tuple(
-                Counter(rule for c in masked.values() for rule in c.rule.split(", ")).items()
-            ),
+            rules=_counted(rules.values()) if rules else (),
             **self._door(sql, understood, decision),
         )
 
@@ -136,14 +137,12 @@ class Judge:
         sql: bytes,
         understood: Understanding,
         decision: Decision,
-        masked: Mapping[int, OutputColumn],
+        rules: Mapping[str, str],
     ) -> What:
-        touched = columns(understood, self._rights.catalog)
-        strength = kept(understood, self._rights)
-        what = _what(sql, decision, masked)
         # The hash of a short text is soon guessed, and can't be erased.
-        digest = "" if self._rights.policy.audit.erasable else what.sha256
-        return structs.replace(what, sha256=digest, columns=touched, kept=strength)
+        digest = "" if self._rights.policy.audit.erasable else hashlib.sha256(sql).hexdigest()
+        touched = columns(understood, self._rights.catalog)
+        return _what(digest, decision, rules, touched, kept(understood, self._rights))
 
     def _door(self, sql: bytes, understood: Understanding, decision: Decision) -> dict[str, Any]:
         if not isinstance(understood, Statement) or decision.outcome == "forbidden":
@@ -164,10 +163,8 @@ class Judge:
         if not mask:
             return judged
         decision = written_back(judged.decision, mask)
-        what = _what(sql, decision, {})
         told = judged.what
-        digest = told.sha256 and what.sha256
-        what = structs.replace(what, sha256=digest, columns=told.columns, kept=told.kept)
+        what = _what(told.sha256, decision, {}, told.columns, told.kept)
         return Judged(decision, what, {}, judged.sources)
 
 
@@ -200,17 +197,29 @@ def _inner(sql: bytes) -> tuple[str, str] | None:
     return text.query_within(text.parse())
 
 
-def _what(sql: bytes, decision: Decision, masked: Mapping[int, OutputColumn]) -> What:
+def _counted(rules: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(Counter(rule for each in rules for rule in each.split(", ")).items())
+
+
+def _what(
+    digest: str,
+    decision: Decision,
+    rules: Mapping[str, str],
+    touched: dict[str, list[str]],
+    strength: str,
+) -> What:
     return What(
         summary=decision.summary,
         text=decision.text,
-        sha256=hashlib.sha256(sql).hexdigest(),
+        sha256=digest,
         decision=decision.outcome,
         rule=decision.rule,
         policy=decision.policy_hash,
         reason=decision.reason,
         relations={name: list(actions) for name, actions in decision.relations},
-        masked={str(at): column.rule for at, column in masked.items()},
+        columns=touched,
+        masked=dict(rules),
+        kept=strength,
     )
 
 

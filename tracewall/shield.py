@@ -29,9 +29,10 @@ from tracewall.masking.paths import PathMask, names, parsed, path_mask
 from tracewall.masking.pseudonyms import MIN_KEY
 from tracewall.masking.quick import Column, Make, text_by_text, text_column
 from tracewall.masking.replacing import OVERSIZED, marks, within
+from tracewall.policy.covering import classes
 from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
 from tracewall.policy.model import MaskKey as PolicyKey
-from tracewall.policy.rights import Rights, classes
+from tracewall.policy.rights import Rights
 from tracewall.sql.flow import Column as BaseColumn
 
 MaskKey: TypeAlias = bytes | Callable[[str], bytes] | None

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from tracewall.policy.covering import classes
 from tracewall.policy.locate import Place
 from tracewall.policy.model import FREE_ACTIONS, TABLE_ACTIONS, Approval, Decision, Policy
 from tracewall.policy.reading import Reading, did_you_mean, listed
-from tracewall.policy.rights import Rights, classes
+from tracewall.policy.rights import Rights
 from tracewall.sql.flow import Access
 from tracewall.sql.statement import Statement, Understanding
 

@@ -32,7 +32,6 @@ from itertools import product
 from tracewall.masking.config import Method
 from tracewall.policy.askings import asked
 from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
-from tracewall.policy.protection import BARE
 from tracewall.policy.refused import Refused, named
 from tracewall.policy.rights import Rights
 from tracewall.policy.storing import check_moves, check_write
@@ -103,20 +102,22 @@ _ROWS_OF_OTHERS = frozenset({"fetch", "move"})
 
 
 def _allowed(statement: Statement, rights: Rights) -> Decision:
-    rules = [_check_access(access, statement, rights) for access in statement.accesses]
-    rules += [_check_channel(action, name, rights) for action, name in statement.channels]
+    grants = [_check_access(access, statement, rights) for access in statement.accesses]
+    grants += [_check_channel(action, name, rights) for action, name in statement.channels]
     for use in statement.uses:
         _check_use(use, rights)
     for name, value in statement.settings:
         _check_setting(name, value, rights)
     for access in statement.accesses:
-        check_moves(access, rights)
+        if access.action == "update":
+            check_moves(access, rights)
     for write in statement.writes:
         check_write(write, rights)
-    columns = tuple(_output(name, flow, rights) for name, flow in statement.columns)
+    columns = tuple([_output(name, flow, rights) for name, flow in statement.columns])
+    first = next(filter(None, grants), None)
     return Decision(
         "allowed",
-        next(filter(None, rules), "no-relation"),
+        f"grants.{first.name}" if first is not None else "no-relation",
         policy_hash=rights.policy.hash,
         summary=statement.summary,
         text=statement.text,
@@ -158,16 +159,18 @@ def _relations(statement: Understanding, rights: Rights) -> tuple[tuple[str, tup
     return tuple([(name, tuple(actions)) for name, actions in touched.items()])
 
 
-def _check_access(access: Access, statement: Understanding, rights: Rights) -> str:
-    verdict = (
-        rights.verdict(access.action, access.relation, access.attnum) if access.relation else None
-    )
+def _check_access(access: Access, statement: Understanding, rights: Rights) -> Grant | None:
+    action, relation, attnum, _, via = access
+    grant = rights.permitted(action, relation, attnum)
+    if grant is not None:
+        return grant
+    verdict = rights.verdict(action, relation, attnum) if relation else None
     if isinstance(verdict, Grant):
         _check_rows(access, verdict, rights)
-        return f"grants.{verdict.name}"
-    if access.via and verdict is None:
+        return verdict
+    if via and verdict is None:
         # The grant on the view is one on what it shows.
-        return ""
+        return None
     if isinstance(verdict, Denial) and verdict.reason:
         raise Refused(f"denials.{verdict.name}", verdict.reason, _hint(statement, rights))
     # One wording for what is denied, what nothing grants and what is not there.
@@ -190,10 +193,10 @@ def _check_rows(access: Access, grant: Grant, rights: Rights) -> None:
         )
 
 
-def _check_channel(action: str, name: str, rights: Rights) -> str:
+def _check_channel(action: str, name: str, rights: Rights) -> Grant:
     verdict = rights.channel(action, name)
     if isinstance(verdict, Grant):
-        return f"grants.{verdict.name}"
+        return verdict
     if isinstance(verdict, Denial) and verdict.reason:
         raise Refused(f"denials.{verdict.name}", verdict.reason)
     raise Refused("default", f'channel "{name}" is not granted to you for {action}')
@@ -214,6 +217,8 @@ def _hint(statement: Understanding, rights: Rights) -> str:
 
 
 def _check_use(use: Use, rights: Rights) -> None:
+    if rights.clear(use.flow) and rights.clear(use.other):
+        return
     for column in sorted({source.column for source in use.flow | use.other}):
         for rule in _rules(column, rights):
             if not _may_use(use, column, rule, rights):
@@ -283,12 +288,14 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
     # Few of them, that are nearly always the same objects: no set that has to hash them.
     masks: list[Mask] = []
     scans: list[Scan] = []
-    row = any(not attnum for (_, attnum), _ in flow)
-    ordered = sorted(flow)
+    ordered = sorted(flow) if len(flow) > 1 else tuple(flow)
+    lineage = tuple([(rights.spelled(column), _TOLD[how]) for column, how in ordered])
+    sources = frozenset([column for column, _ in ordered])
+    if rights.clear(flow):
+        return OutputColumn(name, sources, None, (), lineage)
+    row = any(not attnum for _, attnum in sources)
     for source in ordered:
         protection = rights.shown(source.column)
-        if protection is BARE:
-            continue
         if protection.masks and row:
             raise _shows_more(protection.masks[0], source.column, rights)
         shown = (_shown_mask(mask, source, flow, rights) for mask in protection.masks)
@@ -302,8 +309,6 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
             for scan in protection.scans:
                 _check_scanned(source, scan, rights)
             scans += [scan for scan in protection.scans if scan not in scans]
-    sources = frozenset(source.column for source in flow)
-    lineage = tuple([(rights.spelled(source.column), _TOLD[source.how]) for source in ordered])
     if not masks:
         return OutputColumn(name, sources, None, tuple(scans), lineage)
     mask = masks[0]

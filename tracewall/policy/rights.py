@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
-from tracewall.masking.messages import CLASSES
+from tracewall.policy.covering import (
+    column_name,
+    covers,
+    covers_all,
+    hits,
+    is_on,
+    lessened,
+    lifts,
+    reaches,
+    spells,
+    with_sources,
+)
 from tracewall.policy.model import (
     FREE_ACTIONS,
     Approval,
     Denial,
-    Glob,
     Grant,
     Mask,
     Policy,
@@ -22,10 +32,9 @@ from tracewall.policy.model import (
 from tracewall.policy.protection import BARE, Protection
 from tracewall.policy.rows import UNFILTERED, Filters, held, narrowed
 from tracewall.sql.catalog import Catalog, Relation
-from tracewall.sql.flow import Column
+from tracewall.sql.flow import Column, Flow
 from tracewall.sql.rowsecurity import Beneath
 from tracewall.sql.statement import inherited
-from tracewall.sql.system import SCHEMA
 
 _MOST_CHANNELS = 1_000
 
@@ -46,6 +55,7 @@ class Rights:
     actors: tuple[frozenset[str], ...] = ()
     revealed: frozenset[str] = frozenset()
     _verdicts: dict[tuple[str, int, int], Grant | Denial | None] = field(default_factory=dict)
+    _permitted: dict[tuple[str, int, int], Grant | None] = field(default_factory=dict)
     _channels: dict[tuple[str, str], Grant | Denial | None] = field(default_factory=dict)
     _shown: dict[Column, Protection] = field(default_factory=dict)
     _stored: dict[Column, Protection] = field(default_factory=dict)
@@ -65,10 +75,23 @@ class Rights:
         and only a denial of all its columns stands against it.
         """
         key = (action, oid, attnum)
-        if key not in self._verdicts:
+        try:
+            return self._verdicts[key]
+        except KeyError:
             others = (other.verdict(action, oid, attnum) for other in self._others)
-            self._verdicts[key] = _weakest(self._verdict(action, oid, attnum), *others)
-        return self._verdicts[key]
+            found = self._verdicts[key] = _weakest(self._verdict(action, oid, attnum), *others)
+            return found
+
+    def permitted(self, action: str, oid: int, attnum: int) -> Grant | None:
+        """Give the grant that permits an access, if nothing else is to be said of that."""
+        key = (action, oid, attnum)
+        try:
+            return self._permitted[key]
+        except KeyError:
+            found = self.verdict(action, oid, attnum) if oid else None
+            plain = isinstance(found, Grant) and not self.rows_problem(action, oid, attnum)
+            grant = self._permitted[key] = found if plain and isinstance(found, Grant) else None
+            return grant
 
     def channel(self, action: str, name: str) -> Grant | Denial | None:
         """Give the rule that decides on ``listen`` or ``notify`` of a channel, or None."""
@@ -76,7 +99,7 @@ class Rights:
         if key not in self._channels:
             if len(self._channels) >= _MOST_CHANNELS:
                 self._channels.clear()
-            own = self._first(lambda rule: action in rule.actions and _covers(rule.channels, name))
+            own = self._first(lambda rule: action in rule.actions and covers(rule.channels, name))
             others = (other.channel(action, name) for other in self._others)
             self._channels[key] = _weakest(own, *others)
         return self._channels[key]
@@ -132,7 +155,7 @@ class Rights:
     def calls(self, name: str) -> bool:
         """Tell whether these groups may call a function of a user's own (``schema.function``)."""
         rules = (rule for rule in self.policy.functions if self._concerns(rule))
-        own = any(_covers(rule.functions, name) for rule in rules)
+        own = any(covers(rule.functions, name) for rule in rules)
         return own and all(other.calls(name) for other in self._others)
 
     @cached_property
@@ -142,16 +165,29 @@ class Rights:
         own = self.policy.approvals
         return tuple(rule for rule in own if rule in others or self._concerns(rule))
 
+    @cached_property
+    def strengthened(self) -> bool:
+        """Whether any rule wants records to be kept more strongly than others."""
+        rules: tuple[Grant | Mask, ...] = (*self.policy.grants, *self.policy.masks)
+        return bool(self.policy.audit.writes) or any(rule.audit for rule in rules)
+
     def _concerns(self, rule: Grant | Denial | Trust | Approval) -> bool:
         return any(glob.matches(group) for glob in rule.groups for group in self.groups)
 
     def shown(self, column: Column) -> Protection:
         """Give what still protects a column from these groups, after grants lifted masks."""
-        if column not in self._shown:
+        try:
+            return self._shown[column]
+        except KeyError:
             # Who acts for another inherits no lift: what protects it from either is on it.
             own = self._protection(column, lifting=True)
-            self._shown[column] = _union(own, *(other.shown(column) for other in self._others))
-        return self._shown[column]
+            found = _union(own, *(other.shown(column) for other in self._others))
+            self._shown[column] = found
+            return found
+
+    def clear(self, flow: Flow) -> bool:
+        """Tell whether nothing protects any column of a flow from these groups."""
+        return all(self.shown(column) is BARE for column, _ in flow)
 
     def stored(self, column: Column) -> Protection:
         """Give what protects a column, whoever asks."""
@@ -164,34 +200,36 @@ class Rights:
 
         Whoever sees a value in clear could write it down anyway.
         """
-        lifting = [grant for grant in self.policy.grants if _lifts(grant, rule)]
+        lifting = [grant for grant in self.policy.grants if lifts(grant, rule)]
         if not lifting or rule.name not in self.shown(source).names:
             return False
         return any(self._on_column(g, target) and not self._on_column(g, source) for g in lifting)
 
     def _on_column(self, grant: Grant, column: Column) -> bool:
         kin = self.catalog.family[column[0]]
-        name = _column_name(self.catalog.relations[column[0]], column[1])
-        return any(_is_on(grant, each) for each in kin) and _covers(grant.columns, name)
+        name = column_name(self.catalog.relations[column[0]], column[1])
+        return any(is_on(grant, each) for each in kin) and covers(grant.columns, name)
 
     def opaque(self, name: str) -> bool:
         """Tell whether a grant names a column (``schema.view.column``) without any wildcard."""
         table, _, column = name.rpartition(".")
         return any(
             "select" in grant.actions
-            and _names(grant.tables, table)
-            and _names(grant.columns, column)
+            and spells(grant.tables, table)
+            and spells(grant.columns, column)
             for grant in self._grants
         )
 
     def spelled(self, column: Column) -> str:
         """Give a column's name as policies write it, ``schema.table.column``."""
-        if column not in self._spelled:
+        known = self._spelled.get(column)
+        if known is None:
             relation = self.catalog.relations[column[0]]
-            name = _column_name(relation, column[1])
+            name = column_name(relation, column[1])
             whole = f"a whole row of {relation.qualified}"
-            self._spelled[column] = f"{relation.qualified}.{name}" if name else whole
-        return self._spelled[column]
+            known = f"{relation.qualified}.{name}" if name else whole
+            self._spelled[column] = known
+        return known
 
     def type_of(self, column: Column) -> int:
         """Give the oid of a column's type; 0 for a whole row."""
@@ -212,7 +250,7 @@ class Rights:
         return frozenset(
             grant.rows
             for grant in self._granted(relation)
-            if action in grant.actions and (not name or _covers(grant.columns, name))
+            if action in grant.actions and (not name or covers(grant.columns, name))
         )
 
     def rows_problem(self, action: str, oid: int, attnum: int) -> str:
@@ -238,7 +276,7 @@ class Rights:
             return ""
         if relation.kind not in ("r", "p") or not held(self.policy, self.catalog, relation):
             return "your rows of it are filtered, and the server does not hold that filter"
-        name = _column_name(relation, attnum)
+        name = column_name(relation, attnum)
         if name and narrowed(self.filters(action, oid, name), found):
             return "it is granted to you for some rows only, and other grants give more rows"
         return ""
@@ -265,9 +303,9 @@ class Rights:
         for denial in self._denials:
             if self._denied(denial, action, relation, attnum):
                 return denial
-        name = _column_name(relation, attnum)
+        name = column_name(relation, attnum)
         for grant in self._granted(relation):
-            if action in grant.actions and (not attnum or _covers(grant.columns, name)):
+            if action in grant.actions and (not attnum or covers(grant.columns, name)):
                 return grant
         return None
 
@@ -275,7 +313,7 @@ class Rights:
         """Give the grants on a relation, in the order of the file; searched for once."""
         found = self._on.get(relation.oid)
         if found is None:
-            found = tuple(grant for grant in self._grants if _is_on(grant, relation))
+            found = tuple(grant for grant in self._grants if is_on(grant, relation))
             self._on[relation.oid] = found
         return found
 
@@ -283,28 +321,28 @@ class Rights:
         # Rows of a partition or heir are rows of its parent too: what is denied of the one
         # can't be had by way of the other. The same goes for what is computed from a column.
         if action not in denial.actions or not any(
-            _reaches(denial.tables, kin.schema, kin.name)
+            reaches(denial.tables, kin.schema, kin.name)
             for kin in self.catalog.family[relation.oid]
         ):
             return False
         if attnum:
-            names = _with_sources(relation, attnum)
-            return any(_reaches(denial.columns, name) for name in names)
+            names = with_sources(relation, attnum)
+            return any(reaches(denial.columns, name) for name in names)
         # Deleting a row deletes the denied column's value.
-        return action in ("delete", "truncate") or _covers_all(denial.columns)
+        return action in ("delete", "truncate") or covers_all(denial.columns)
 
     def _protection(self, column: Column, *, lifting: bool) -> Protection:
         oid, attnum = column
         relation = self.catalog.relations[oid]
-        name = _column_name(relation, attnum)
+        name = column_name(relation, attnum)
         masks: dict[Mask, None] = {}
         scans: dict[Scan, None] = {}
         for kin in self.catalog.family[oid]:
             lifted = self._lifted(kin, name) | self.revealed if lifting else frozenset()
             full = (kin.schema, kin.name, name)
-            hit = (_lessened(m, lifted) for m in self.policy.masks if _hits(m, full, lifted))
+            hit = (lessened(m, lifted) for m in self.policy.masks if hits(m, full, lifted))
             masks.update((mask, None) for mask in hit if mask is not None)
-            scans.update((s, None) for s in self.policy.scans if _hits(s, full, lifted))
+            scans.update((s, None) for s in self.policy.scans if hits(s, full, lifted))
         for beneath in inherited(column, self.catalog):
             protection = self._protection(beneath, lifting=lifting)
             masks.update(dict.fromkeys(protection.masks))
@@ -315,7 +353,7 @@ class Rights:
         grants = [
             grant
             for grant in self._granted(relation)
-            if grant.lifts and "select" in grant.actions and _covers(grant.columns, name)
+            if grant.lifts and "select" in grant.actions and covers(grant.columns, name)
         ]
         every = self.filters("select", relation.oid)
         lifts = frozenset[str]().union(*(grant.lifts for grant in grants))
@@ -339,59 +377,3 @@ def _union(*all: Protection) -> Protection:
     masks = dict.fromkeys(mask for one in all for mask in one.masks)
     scans = dict.fromkeys(scan for one in all for scan in one.scans)
     return Protection(tuple(masks), tuple(scans))
-
-
-def _is_on(grant: Grant, relation: Relation) -> bool:
-    tables = grant.tables
-    if relation.schema == SCHEMA:
-        # Who grants everything means what the database holds, not what the server tells of it.
-        tables = tuple(glob for glob in tables if glob.text.startswith(f"{SCHEMA}."))
-    return _covers(tables, relation.qualified)
-
-
-def _hits(rule: Mask | Scan, column: tuple[str, str, str], lifted: frozenset[str]) -> bool:
-    return rule.name not in lifted and _reaches(rule.columns, *column)
-
-
-def classes(mask: Mask) -> tuple[str, ...]:
-    """Give the classes of a preset's documents that a mask hides; none without a preset."""
-    return mask.classes or (CLASSES if mask.preset else ())
-
-
-def _lifts(grant: Grant, rule: Mask | Scan) -> bool:
-    names = (lift.partition(".")[0] for lift in grant.lifts)
-    return "select" in grant.actions and rule.name in names
-
-
-def _lessened(mask: Mask, lifted: frozenset[str]) -> Mask | None:
-    """Give what is left of a mask when some of its classes are lifted."""
-    left = tuple(each for each in classes(mask) if f"{mask.name}.{each}" not in lifted)
-    if left == classes(mask):
-        return mask
-    return replace(mask, classes=left) if left else None
-
-
-def _covers(columns: Iterable[Glob], name: str) -> bool:
-    return any(glob.matches(name) for glob in columns)
-
-
-def _reaches(globs: Iterable[Glob], *names: str) -> bool:
-    return any(glob.reaches(*names) for glob in globs)
-
-
-def _names(globs: Iterable[Glob], name: str) -> bool:
-    return any(glob.text == name for glob in globs)
-
-
-def _covers_all(columns: Iterable[Glob]) -> bool:
-    return any(not glob.text.strip("*") for glob in columns)
-
-
-def _with_sources(relation: Relation, attnum: int) -> list[str]:
-    """Give the names of a column and, for a generated one, of those that it is computed from."""
-    uses = next((c.uses for c in relation.columns if c.attnum == attnum), ())
-    return [_column_name(relation, number) for number in (attnum, *uses)]
-
-
-def _column_name(relation: Relation, attnum: int) -> str:
-    return next((c.name for c in relation.columns if c.attnum == attnum), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from tracewall.policy.model import DATA_CHANGES, Durability, Grant
+from tracewall.policy.model import DATA_CHANGES, Durability, Grant, Mask
 from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.flow import Access
@@ -16,13 +16,18 @@ _STRENGTHS = get_args(Durability)
 
 def columns(understood: Understanding, catalog: Catalog) -> dict[str, list[str]]:
     """Give the columns that a statement touches, by relation, in the order of the tables."""
-    touched = {(a.relation, a.attnum) for a in understood.accesses if a.attnum > 0}
+    touched: dict[int, set[int]] = {}
+    for _, oid, attnum, _, _ in understood.accesses:
+        numbers = touched.setdefault(oid, set())
+        if attnum > 0:
+            numbers.add(attnum)
     found: dict[str, list[str]] = {}
-    for oid in dict.fromkeys(access.relation for access in understood.accesses):
+    for oid, numbers in touched.items():
         relation = catalog.relations.get(oid)
-        for column in relation.columns if relation is not None else ():
-            if relation is not None and (oid, column.attnum) in touched:
-                found.setdefault(relation.qualified, []).append(column.name)
+        listed = relation.columns if relation is not None and numbers else ()
+        names = [column.name for column in listed if column.attnum in numbers]
+        if relation is not None and names:
+            found[relation.qualified] = names
     return found
 
 
@@ -31,6 +36,8 @@ def kept(understood: Understanding, rights: Rights) -> str:
 
     What can't be followed may do anything, so the strongest rule of all is held to.
     """
+    if not rights.strengthened:
+        return ""
     followed = isinstance(understood, Statement)
     asked = _asked(understood.accesses, rights) if followed else _all(rights)
     strongest = max((_STRENGTHS.index(each) for each in asked if each), default=0)
@@ -62,6 +69,6 @@ def _asked(accesses: Iterable[Access], rights: Rights) -> Iterator[str]:
 
 
 def _all(rights: Rights) -> Iterator[str]:
-    policy = rights.policy
-    yield policy.audit.writes
-    yield from (rule.audit for rules in (policy.grants, policy.masks) for rule in rules)
+    yield rights.policy.audit.writes
+    rules: tuple[Grant | Mask, ...] = (*rights.policy.grants, *rights.policy.masks)
+    yield from (rule.audit for rule in rules)

@@ -60,15 +60,40 @@ def second_opinion(sql: str, kind: str, relations: frozenset[str]) -> Opinion:
     except Exception:
         # Besides its own errors it raises whatever its parser stumbles over.
         return "silent"
+    finally:
+        # It would keep the statement, and thousands of tokens, until it is given another.
+        _SCANNER.tokenize("")
     if len(trees) != 1 or trees[0] is None:
         return "contradicts"
     tree = trees[0]
     seen = _KINDS.get(type(tree)) or _kind(tree)
     if not seen:
         return "silent"
-    tables = {table.name.casefold() for table in tree.find_all(exp.Table)} - {""}
-    agrees = seen == kind and tables <= {name.casefold() for name in relations}
+    tables = _tables(tree)
+    agrees = seen == kind and (
+        tables <= relations or tables <= {name.casefold() for name in relations}
+    )
     return "agrees" if agrees else "contradicts"
+
+
+def _tables(tree: exp.Expr) -> set[str]:
+    """Give the tables' names in a tree, and let its nodes go of their parents.
+
+    What held each other in circles would have to wait for the collector of garbage, and
+    have it look through all there is the sooner.
+    """
+    names, nodes = set[str](), [tree]
+    while nodes:
+        node = nodes.pop()
+        node.parent = None
+        if isinstance(node, exp.Table):
+            names.add(node.name.casefold())
+        for held in node.args.values():
+            if type(held) is list:
+                nodes += [each for each in held if isinstance(each, exp.Expr)]
+            elif isinstance(held, exp.Expr):
+                nodes.append(held)
+    return names - {""}
 
 
 def _kind(tree: exp.Expr) -> str:
