@@ -74,6 +74,23 @@ def test_a_literal_never_shows(text: Any, number: Any) -> None:
     assert grammar.without_literals(sql.encode()) == "SELECT ?, ?, ?"
 
 
+_PIECES = st.sampled_from(
+    "a e b_1 x$2 $1 . .. , ( ) [ ] :: = - -> / * + ; 1 .5 1.5e3 0x1f 1_0 'h' e'h' b'1' $$h$$ "
+    '$t$h$t$ --h /*h*/ "a  b" "it\'s" ü SELECT'.split(" ")
+)
+
+
+@given(st.lists(st.tuples(_PIECES, st.sampled_from(["", " ", "\t\n", "\n"])), max_size=12))
+def test_a_text_that_needs_no_scanner_is_as_the_scanner_would_have_it(pieces: Any) -> None:
+    """Texts without anything that could begin a literal are told as all others are."""
+    sql = "".join(piece + gap for piece, gap in pieces)
+    try:
+        scanned = grammar.without_literals(f"/* */ {sql}".encode())
+    except grammar.Unparsable:
+        return
+    assert grammar.without_literals(sql.encode()) == scanned
+
+
 @pytest.mark.parametrize("sql", [b"SELECT '", b"SELECT /*", b"SELECT \xff", b'SELECT "'])
 def test_what_cannot_be_scanned_has_no_text(sql: Any) -> None:
     """What PostgreSQL's scanner does not read is Unparsable, and gives no text at all."""
