@@ -10,6 +10,7 @@ from typing import Any
 
 import cli_reference
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -121,3 +122,13 @@ def test_the_json_and_the_checks_of_doctor_are_as_told(
             found |= {f"{check}.{made}" for check in ("audit", "recording")}
     found |= {f"role.{power}" for power in doctor_role.POWERS} | {"approvals.mode"}
     assert listed == found
+
+
+def test_the_json_of_init_is_as_told(pages: Any, scratch_dsn: str) -> None:
+    """Key for key, those of what is hidden and of tenants too."""
+    with psycopg.connect(scratch_dsn) as conn:
+        conn.execute("CREATE TABLE a (tenant_id int, email text); CREATE TABLE b (tenant_id int)")
+    line = ["init", scratch_dsn, "--out", "-", "--yes", "--json"]
+    told = json.loads(CliRunner().invoke(tracewall, line).stdout)
+    found = told.keys() | told["hidden"][0].keys() | told["tenants"][0].keys()
+    assert found == keys(pages, "JSON of init", inside=True)

@@ -17,6 +17,7 @@ from tracewall.cli.diff import diff
 from tracewall.cli.doctor import doctor
 from tracewall.cli.explain import explain
 from tracewall.cli.grants import grants
+from tracewall.cli.init import init
 from tracewall.cli.rls import rls
 from tracewall.cli.scan import scan
 from tracewall.cli.schema import schema
@@ -40,8 +41,8 @@ def tracewall() -> None:
 
 
 _COMMANDS = (
-    *(approvals, audit, catalog, check, console, demo, diff, doctor, explain, grants, rls, scan),
-    *(schema, sessions, shadow, test, version),
+    *(approvals, audit, catalog, check, console, demo, diff, doctor, explain, grants, init),
+    *(rls, scan, schema, sessions, shadow, test, version),
 )
 for each in _COMMANDS:
     tracewall.add_command(each)

@@ -43,6 +43,11 @@ class Server:
         with self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(question.encode(), values or None).fetchall()
 
+    def limit(self, seconds: float) -> None:
+        """Let no statement take longer."""
+        question = "SELECT pg_catalog.set_config('statement_timeout', %(most)s, false)"
+        self.ask(question, most=f"{round(seconds * 1000)}ms")
+
 
 @contextmanager
 def server(dsn: str) -> Iterator[Server]:
@@ -81,6 +86,11 @@ def bare(dsn: str) -> str:
 
 
 _SECRET = ("password", "sslpassword", "oauth_client_secret")
+
+
+def with_user(dsn: str, user: str) -> str:
+    """Give a connection string that logs in as another role."""
+    return make_conninfo(dsn, user=user)
 
 
 def with_password(dsn: str, password: str) -> str:

@@ -18,7 +18,7 @@ from tracewall.masking.detectors import Detectors, DetectorsUnavailable, detecto
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """What was looked at, and which tables could not be."""
 
     columns: list[Column] = field(default_factory=list)
@@ -52,7 +52,7 @@ def scan(dsn: str, rows: int, seconds: float, schemas: Sequence[str], as_json: b
             sealed(conn)
             conn.execute("SELECT set_config('statement_timeout', %s, false)", (
                 f"{round(seconds * 1000)}ms",))  # fmt: skip
-            seen = _look(conn, finder, rows, schemas)
+            seen = look(conn, finder, rows, schemas)
     except psycopg.Error as error:
         raise Unanswered(f"the database can't be asked: {why(error)}") from None
     rules = list(proposed(seen.columns))
@@ -60,9 +60,10 @@ def scan(dsn: str, rows: int, seconds: float, schemas: Sequence[str], as_json: b
     raise click.exceptions.Exit(1 if rules else 0)
 
 
-def _look(conn: psycopg.Connection, finder: Detectors, rows: int, schemas: Sequence[str]) -> _Seen:
+def look(conn: psycopg.Connection, finder: Detectors, rows: int, schemas: Sequence[str]) -> Seen:
+    """Sample the tables of a database, with a progress bar. Raises psycopg.Error when cut off."""
     chosen = [table for table in tables(conn) if not schemas or table.schema in schemas]
-    seen = _Seen(tables=len(chosen))
+    seen = Seen(tables=len(chosen))
     out = Console(stderr=True, highlight=False)
     layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*layout, console=out, transient=True, disable=not out.is_terminal) as progress:
@@ -75,7 +76,7 @@ def _look(conn: psycopg.Connection, finder: Detectors, rows: int, schemas: Seque
 
 
 def _look_at(
-    conn: psycopg.Connection, table: Table, finder: Detectors, rows: int, seen: _Seen
+    conn: psycopg.Connection, table: Table, finder: Detectors, rows: int, seen: Seen
 ) -> None:
     try:
         seen.columns.extend(survey(conn, table, finder, rows))
@@ -88,7 +89,7 @@ def _look_at(
         seen.skipped[table.qualified] = type(error).__name__
 
 
-def _tell(seen: _Seen, rules: list[str], as_json: bool) -> None:
+def _tell(seen: Seen, rules: list[str], as_json: bool) -> None:
     if as_json:
         plain(json.dumps(_told(seen, rules)))
         return
@@ -102,7 +103,7 @@ def _tell(seen: _Seen, rules: list[str], as_json: bool) -> None:
         plain(f"# not looked at: {safe(name)} ({problem})")
 
 
-def _told(seen: _Seen, rules: list[str]) -> dict[str, object]:
+def _told(seen: Seen, rules: list[str]) -> dict[str, object]:
     found = [
         {
             "column": f"{column.table}.{column.name}",
