@@ -19,20 +19,20 @@ _STRONG = rb"passwor[dt]s?|passwd|pwd|passphrase|passcode|credentials?|secret"
 _WEAK = (
     rb"token|(?:api|access|secret|private|account|signing|encryption|auth)[ _-]?key|authorization"
 )
-_TAIL = rb"[\"'\\\])]{0,4}"
-_OPERATOR = rb"[:=]{1,3}>?|>|(?i:is)" + SPACE
+_TAIL = rb"[\"'`*\\\])]{0,4}"
+_OPERATOR = rb"[:=]{1,3}>?|[-=]?>|(?i:is|was|ist|lautet)" + SPACE
 _ASSIGNED = (
-    rb"(?:(?i:" + _STRONG + rb"|" + _WEAK + rb")|_(?i:pass))" + _TAIL + SPACE + rb"{0,8}(?:"
+    rb"(?:(?i:" + _STRONG + rb"|" + _WEAK + rb")|_(?i:pass|pw))" + _TAIL + SPACE + rb"{0,8}(?:"
     + _OPERATOR + rb")"
 )  # fmt: skip
 _KEY = re.compile(
-    rb"(?i:(?P<weak>" + _WEAK + rb")|" + _STRONG + rb"|pass)(?P<tail>" + _TAIL + rb")"
+    rb"(?i:(?P<weak>" + _WEAK + rb")|" + _STRONG + rb"|pass|pw)(?P<tail>" + _TAIL + rb")"
     rb"(?P<space>\s{0,8})(?P<op>" + _OPERATOR + rb")"
 )
-_QUOTE = re.compile(rb"[ \t]{0,8}[bBrRfFuU]{0,2}(\\*[\"'`])")
+_QUOTE = re.compile(rb"[ \t*]{0,8}[bBrRfFuU]{0,2}(\\*[\"'`])")
 # In code a type may come first, as in `password: str = "…"`.
 _TYPE = re.compile(rb"[ \t]{0,3}[A-Za-z][\w.]{0,30}(?:\[\w{1,30}\])?\s{0,3}=")
-_BLANKS = re.compile(rb"[ \t]{0,8}")
+_BLANKS = re.compile(rb"[ \t*]{0,8}")
 _SCHEME_WORD = re.compile(rb"(?i:bearer|basic|token|digest|apikey)\s{1,4}")
 _SCHEME_LETTERS = b"bBtTdDaA"
 _BARE = re.compile(rb"[^\s\"'`,;&<>\\]+")
@@ -115,7 +115,7 @@ def _element(data: bytes, key: re.Match[bytes]) -> Span | None:
     """Read an XML element's text."""
     end = data.find(b"<", key.end(), key.end() + _LONGEST)
     text = data[key.end() : end] if end >= 0 else b""
-    if len(text) < 3 or not data.startswith(b"</", end) or _harmless(text):
+    if len(text) < 3 or not data.startswith(b"</", end) or harmless(text):
         return None
     return key.end(), end
 
@@ -124,7 +124,7 @@ def _quoted(data: bytes, key: re.Match[bytes], quote: re.Match[bytes]) -> Span |
     first = _after_scheme(data, quote.end())
     end = _closing(data, first, quote[1])
     text = data[first:end]
-    if _harmless(text):
+    if harmless(text):
         return None
     words = len(text.split(None, 6))
     if first > quote.end():
@@ -156,7 +156,7 @@ def _closing(data: bytes, first: int, quote: bytes) -> int:
     return rest.end() if rest else first
 
 
-def _harmless(text: bytes) -> bool:
+def harmless(text: bytes) -> bool:
     """Tell whether a value only holds a place: a marker, a variable, a word for nothing."""
     return not text or (len(text) <= 64 and _HARMLESS.fullmatch(text) is not None)
 
@@ -183,7 +183,7 @@ def _unquoted(data: bytes, key: re.Match[bytes], before: bytes) -> Span | None:
         good = bool(environment) or _convincing(data, first, key, before, text)
     run = (_LINE if environment else _BARE).match(data, first) if good else None
     whole = run[0] if run else b""
-    if _harmless(whole) or (name.lower() == b"pwd" and whole[:1] in b"/~."):
+    if harmless(whole) or (name.lower() == b"pwd" and whole[:1] in b"/~."):
         return None  # nothing, or the working directory
     return first, first + len(whole if environment else whole.rstrip(_CLOSING))
 
@@ -245,7 +245,7 @@ def _url(data: bytes, start: int, floor: int) -> Verdict:
         return start + 3
     # To the last at-sign: a password may hold some.
     secret = _SECRET.match(data, first)
-    if secret is None or _harmless(secret[0]):
+    if secret is None or harmless(secret[0]):
         return start + 3
     return first, secret.end(), "password"
 
@@ -271,14 +271,15 @@ def _option(data: bytes, start: int, floor: int) -> Verdict:
     hit = _OPTION_VALUE.match(data, start)
     if hit is None:
         return None
-    if _harmless(hit[1]):
+    if harmless(hit[1]):
         return start + 2
     return hit.start(1), hit.end(1), "password"
 
 
 _NAMES = b"pPcCsStTaAeE"
 _NAME_ANCHORS = tuple(
-    b"pass pwd credential secret token api access private account signing encryption auth".split()
+    b"pass pwd _pw credential secret token api access private account signing encryption"
+    b" auth".split()
 )
 
 SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(

@@ -22,7 +22,17 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from tracewall.masking import automaton, contacts, credentials, folding, keys, payments, spelling
+from tracewall.masking import (
+    automaton,
+    contacts,
+    credentials,
+    folding,
+    joints,
+    keys,
+    mentions,
+    payments,
+    spelling,
+)  # fmt: skip
 from tracewall.masking.anchored import anchored
 from tracewall.masking.automaton import DetectorsUnavailable
 from tracewall.masking.config import DETECTORS, PLACES, Engine, Pattern
@@ -42,7 +52,10 @@ _ORDER = (
     "ip", "card", "iban", "phone", "jwt", "pem", "aws", "gcp", "azure", "github", "slack",
     "stripe", "anthropic", "openai", "token", "password", "email",
 )  # fmt: skip
-_ROOMS = (keys.SHAPES, payments.SHAPES, contacts.SHAPES, credentials.SHAPES)
+_ROOMS: tuple[Mapping[str, tuple[Shape, ...]], ...] = (
+    keys.SHAPES, payments.SHAPES, contacts.SHAPES, credentials.SHAPES,
+    {"password": mentions.SHAPES},
+)  # fmt: skip
 _SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
     {name: tuple(s for room in _ROOMS for s in room.get(name, ())) for name in _ORDER}
 )
@@ -109,6 +122,7 @@ class Detectors:
         shapes = [shape for name in names for shape in _SHAPES[name]]
         if not _BROKEN.isdisjoint(names) or "password" in names:
             shapes.append(spelling.BASE64)
+        shapes += joints.SHAPES
         self.names = (*names, *(pattern.name for pattern in patterns))
         self._search = alternation(shapes) if shapes else None
         self._table = _table(names)
@@ -256,11 +270,29 @@ class Detectors:
                     position = hit + 4
                     continue
                 verdict = (verdict[0], verdict[1], name)
+            elif verdict[2] == joints.JOINT:
+                crossing = self._across(joints.around(data, verdict[0], floor), left)
+                if crossing is None:
+                    position = verdict[1]
+                    continue
+                verdict = crossing
             if verdict[2] in _BROKEN:
                 verdict = (verdict[0], spelling.continued(data, verdict[1]), verdict[2])
             found.append(verdict)
             position = floor = verdict[1]
         return left
+
+    def _across(self, joined: joints.Joined, left: int) -> Found | None:
+        """Give what is found in text without its joints and lies on both sides of one."""
+        inside: list[Found] = []
+        if self._search is not None and len(joined.begins) > 1:
+            data = joined.data
+            self._scan(data, self._search(data), 0, len(data), inside, left)
+        found = [joined.original(each) for each in inside if joined.crosses(each)]
+        if not found:
+            return None
+        name = min((each[2] for each in found), key=_strength)
+        return found[0][0], found[-1][1], name
 
     def _inside(self, data: bytes, run: Found, left: int) -> str:
         """Name the strongest of what a run of base64 holds."""
@@ -301,7 +333,7 @@ def detectors(
 def _table(names: Iterable[str]) -> Table:
     """Sort judges by the first byte of what they judge."""
     shapes = [shape for name in _ORDER if name in names for shape in _SHAPES[name]]
-    shapes.append(spelling.BASE64)
+    shapes += (spelling.BASE64, *joints.SHAPES)
     return tuple(
         tuple(shape.judge for shape in shapes if byte in shape.starts) for byte in range(256)
     )

@@ -33,6 +33,8 @@ _VANISHING = (
 # Han, Hangul and the like have no compatibility forms of ASCII.
 _SEARCHED = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, 0x12000),
              range(0x1D000, 0x20000))  # fmt: skip
+_IN_SHAPES = (0x1F150, 0x1F170, 0x1F1E6)
+"""Where the capitals begin that are white on a disc, on a square, and those of flags."""
 _PUNCTUATION = "@.-_+:/=% \"'"
 
 Fold: TypeAlias = "Callable[[str], Folded | None]"
@@ -94,11 +96,13 @@ def _swaps() -> Iterator[tuple[int, str]]:
     for block in _SEARCHED:
         for code in block:
             plain = unicodedata.normalize("NFKC", chr(code))
-            digit = unicodedata.decimal(chr(code), None)
+            digit = unicodedata.digit(chr(code), None)
             if digit is not None:
                 yield code, str(digit)
             elif len(plain) == 1 and plain.isascii() and (plain.isalnum() or plain in _PUNCTUATION):
                 yield code, plain
+    for first in _IN_SHAPES:
+        yield from ((first + at, chr(0x41 + at)) for at in range(26))
     for plain, others in _ALIKE.items():
         for other in others:
             yield ord(other), plain

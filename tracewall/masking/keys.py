@@ -39,6 +39,15 @@ _TOKEN = (
     rb"|do[opr]_v1_[a-f0-9]{64}|dapi[a-f0-9]{32}"  # DigitalOcean, Databricks
     rb"|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}"  # Shopify
 )
+_FURTHER = (
+    rb"hv[sbr]\.[\w-]{24,}|AGE-SECRET-KEY-1[A-Z0-9]{50,}|tskey-[a-z]{2,8}-[\w-]{20,}"  # Vault, age
+    rb"|lin_api_[A-Za-z0-9]{32,}|ntn_[A-Za-z0-9]{40,}|fig[dou]_[\w-]{32,}|nfp_[A-Za-z0-9]{36,}"
+    rb"|ATATT3[\w=-]{40,}|dp\.(?:pt|st|ct|sa)\.[\w.-]{40,}|dckr_[po]at_[\w-]{20,}"  # Atlassian
+    rb"|r8_[A-Za-z0-9]{36,}|NRAK-[A-Z0-9]{24,}|sq0(?:atp|csp)-[\w-]{20,}|pul-[a-f0-9]{40}"
+    rb"|glsa_\w{32,}|sntry[su]_[\w=+/-]{30,}|PMAK-[a-f0-9]{24}-[a-f0-9]{30,}"
+    rb"|pat[A-Za-z0-9]{14}\.[a-f0-9]{64}|sbp_[a-f0-9]{40}|rubygems_[a-f0-9]{40,}|tvly-[\w-]{20,}"
+    rb"|key-[a-f0-9]{32}|SK[a-f0-9]{32}|[0-9]{8,10}:AA[\w-]{33}"  # Mailgun, Twilio, Telegram
+)
 
 _BARE_KEY = re.compile(_OPENAI_BARE)
 
@@ -114,6 +123,32 @@ def _pem(data: bytes, start: int, floor: int) -> Verdict:
     return start, cut.end() if cut else edge.end(), "pem"
 
 
+_DER = rb"MII[A-Za-z0-9+/]{3}IBA(?:DANBgkqhki|AKC[AB])[A-Za-z0-9+/]{12}|MHcCAQEE[A-Za-z0-9+/]{20}"
+_PUTTY = rb"Private-Lines: [0-9]{1,3}(?:\r?\n|\\+n)"
+_LINES = rb"[A-Za-z0-9+/]{20,}={0,2}(?:B{1,64}[A-Za-z0-9+/=]{4,})*".replace(b"B", _BREAK)
+_DER_VALUE = re.compile(
+    rb"(?="
+    + _DER
+    + rb")"
+    + _LINES
+    + rb"(?:B{0,64}".replace(b"B", _BREAK)
+    + _PEM.replace(b"BEGIN|", b"")
+    + rb")?"
+)
+_PUTTY_VALUE = re.compile(_PUTTY + rb"(?P<text>" + _LINES + rb")")
+
+
+def _der(data: bytes, start: int, floor: int) -> Verdict:
+    """Judge a private key's body that has lost its first line."""
+    hit = _DER_VALUE.match(data, start, start + _PEM_LIMIT)
+    return (start, hit.end(), "pem") if hit else None
+
+
+def _putty(data: bytes, start: int, floor: int) -> Verdict:
+    hit = _PUTTY_VALUE.match(data, start, start + _PEM_LIMIT)
+    return (*hit.span("text"), "pem") if hit else None
+
+
 def _pem_start(data: bytes, end: int, floor: int) -> int:
     """Go back from a closing line over the lines of base64 before it."""
     before = data[max(floor, end - _PEM_LIMIT) : end][::-1]
@@ -125,6 +160,10 @@ def _pem_start(data: bytes, end: int, floor: int) -> int:
 _TOKEN_ANCHORS = (
     b"glpat- gldt- glrt- glft- glsoat- glcbt- gsk_ npm_ pypi-age hf_ pplx- xai- lsv2_ sk-"
     b" sg. ya29. _v1_ dapi shpat_ shpca_ shppa_ shpss_"
+)
+_FURTHER_ANCHORS = (
+    b"hvs. hvb. hvr. age-secret-key-1 tskey- lin_api_ ntn_ figd_ figo_ figu_ nfp_ atatt3 dp. dckr_"
+    b" r8_ nrak- sq0 pul- glsa_ sntrys_ sntryu_ pmak- pat sbp_ rubygems_ tvly- key- sk :aa"
 )
 
 
@@ -146,7 +185,11 @@ SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
             Shape(_JWT_HEAD, b"e", _jwt, (b"eyj",)),
             Shape(_JWT_BODY, b".", _jwt_by_body, (b".eyj",)),
         ),
-        "pem": (Shape(_PEM, b"-", _pem, (b"-----begin ", b"-----end ")),),
+        "pem": (
+            Shape(_PEM, b"-", _pem, (b"-----begin ", b"-----end ")),
+            Shape(_DER, b"M", _der, (b"mii", b"mhccaqee")),
+            Shape(_PUTTY, b"P", _putty, (b"private-lines: ",)),
+        ),
         "aws": (_shape("aws", _AWS, b"A", b"akia asia abia acca", value=_AWS_PAIR),),
         "gcp": (_shape("gcp", _GCP, b"AG", b"aiza gocspx-"),),
         "azure": (
@@ -165,7 +208,10 @@ SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
             _shape("openai", _OPENAI, b"s", b"sk-"),
             Shape(_bounded(_OPENAI_BARE), b"s", _bare_openai, (b"sk-",)),
         ),
-        "token": (_shape("token", _TOKEN, b"gnphxlsSyd", _TOKEN_ANCHORS, reach=3),),
+        "token": (
+            _shape("token", _TOKEN, b"gnphxlsSyd", _TOKEN_ANCHORS, reach=3),
+            _shape("token", _FURTHER, b"hAtlnfdrNsgPpkS" + DIGITS, _FURTHER_ANCHORS, reach=10),
+        ),
     }
 )
 """The shapes of each detector of keys and tokens."""

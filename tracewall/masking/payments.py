@@ -9,19 +9,30 @@ from types import MappingProxyType
 from tracewall.masking import confirm
 from tracewall.masking.shape import DIGITS, LEFT, Shape, Verdict, stands_alone
 
-_CARD = rb"(?:[0-9]{13}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4})"
-_CARD_ANCHORS = (b"0" * 13, b"0000 0000 0000 0", b"0000 000000 0000")
+_GROUPED = rb"D{4}SD{4}SD{4}SD|D{4}SD{6}SD{4}".replace(b"D", rb"[0-9]")
+_CARD = b"|".join(
+    (rb"(?:[0-9]{13}", _GROUPED.replace(b"S", rb"[ ._-]"), _GROUPED.replace(b"S", b"  ") + b")")
+)
+_CARD_ANCHORS = (
+    b"0" * 13,
+    *(
+        gap.join(groups)
+        for gap in (b" ", b"  ")
+        for groups in ((b"0000", b"0000", b"0000", b"0"), (b"0000", b"000000", b"0000"))
+    ),
+)
 _RUN = re.compile(rb"[0-9]+")
 _GROUPS = re.compile(
-    rb"[0-9]{4}[ -][0-9]{6}[ -][0-9]{4}|[0-9]{4}(?:[ -][0-9]{4}(?![0-9]))*(?:[ -][0-9]{1,3})?"
+    rb"[0-9]{4}[ ._-]{1,2}[0-9]{6}[ ._-]{1,2}[0-9]{4}"
+    rb"|[0-9]{4}(?:(?:[ ._-]|  )[0-9]{4}(?![0-9]))*(?:(?:[ ._-]|  )[0-9]{1,3})?"
 )
 # The longer first: what follows a card of four groups may be its fifth, or another number.
 _SPLITS = tuple(
-    re.compile(pattern.replace(b"D", rb"[0-9]"))
+    re.compile(pattern.replace(b"D", rb"[0-9]").replace(b"S", rb"([ ._-]|  )"))
     for pattern in (
-        rb"D{4}([ -])D{4}\1D{4}\1D{4}\1D{3}(?!D)",
-        rb"D{4}([ -])D{4}\1D{4}\1D{1,4}(?!D)",
-        rb"D{4}([ -])D{6}\1D{4,5}(?!D)",
+        rb"D{4}SD{4}\1D{4}\1D{4}\1D{3}(?!D)",
+        rb"D{4}SD{4}\1D{4}\1D{1,4}(?!D)",
+        rb"D{4}SD{6}\1D{4,5}(?!D)",
     )
 )
 
@@ -51,12 +62,12 @@ def _split_card(data: bytes, start: int, floor: int) -> Verdict:
     return last + 4
 
 
-_IBAN = rb"[A-Za-z]{2}[0-9]{2}[ -]?W{4}[ -]?W{4}[ -]?W{3}".replace(b"W", b"[A-Za-z0-9]")
+_IBAN = rb"[A-Za-z]{2}[0-9]{2}[ .-]?W{4}[ .-]?W{4}[ .-]?W{3}".replace(b"W", b"[A-Za-z0-9]")
 _BY_LENGTH = {
-    size: re.compile(rb"[A-Za-z0-9](?:[ -]?[A-Za-z0-9]){%d}(?![A-Za-z0-9])" % (size - 1))
+    size: re.compile(rb"[A-Za-z0-9](?:[ .-]?[A-Za-z0-9]){%d}(?![A-Za-z0-9])" % (size - 1))
     for size in set(confirm.IBAN_LENGTHS.values())
 }
-_QUARTERS = re.compile(rb"[A-Za-z0-9]{4}(?P<sep>[ -])(?:[A-Za-z0-9]{4}(?P=sep))*[A-Za-z0-9]{1,4}")
+_QUARTERS = re.compile(rb"[A-Za-z0-9]{4}(?P<sep>[ .-])(?:[A-Za-z0-9]{4}(?P=sep))*[A-Za-z0-9]{1,4}")
 
 
 def _iban(data: bytes, start: int, floor: int) -> Verdict:
@@ -67,7 +78,7 @@ def _iban(data: bytes, start: int, floor: int) -> Verdict:
     if hit is None:
         return None
     text = hit[0]
-    compact = re.sub(rb"[ -]", b"", text)
+    compact = re.sub(rb"[ .-]", b"", text)
     if compact not in (compact.upper(), compact.lower()):
         return None
     if len(compact) < len(text) and not _QUARTERS.fullmatch(text):

@@ -53,7 +53,7 @@ class Shape:
 
 
 _SQUEEZE = bytes(
-    0x30 if byte in DIGITS else 0x20 if byte in b" .-" else byte if byte >= 0x80 else 0x78
+    0x30 if byte in DIGITS else 0x20 if byte in b" ._-" else byte if byte >= 0x80 else 0x78
     for byte in range(256)
 )
 

@@ -4,7 +4,7 @@ r"""Text spelt in another way: JSON and URL escapes, HTML references, quoted-pri
    escapes and all. It costs next to nothing where there are none.
 2. `BASE64` hits where certain words stand in base64; the whole run is decoded and searched.
    Keys and passwords are found so, addresses and numbers are not.
-3. `continued` follows a key that breaks off at a line's end into the next lines.
+3. `continued` follows a key that breaks off at a line's end, or a quote's, into the next.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tracewall.masking import confirm
+from tracewall.masking import confirm, joints
 from tracewall.masking.shape import Shape, Verdict
 
 # The padding at the end of base64 is no soft break.
 _BREAK = re.compile(r"=\r?\n(?!-----)(?<!==\n)(?<!==\r\n)(?P<name>)")
 # Each begins with the sign that tells it: `re` leaps from one to the next.
 _ESCAPES = (
-    ("\\", re.compile(r"\\\\*(?:(?:u00|x)(?P<hex>[2-7][0-9A-Fa-f])|(?P<name>/))")),
+    (
+        "\\",
+        re.compile(
+            r"\\\\*(?:(?:u00|x|U000000)(?P<hex>[2-7][0-9A-Fa-f])|(?P<octal>[01][0-7]{2})"
+            r"|u\{0{0,4}(?P<braced>[2-7][0-9A-Fa-f])\}|(?P<name>/))"
+        ),
+    ),
     ("%", re.compile(r"%(?P<hex>[2-7][0-9A-Fa-f])")),
     (
         "&",
@@ -99,8 +105,8 @@ def _escape(hit: re.Match[str]) -> Escape:
     parts = hit.groupdict()
     if (name := parts.get("name")) is not None:
         return hit.start(), hit.end(), _NAMED[name]
-    text = parts.get("hex")
-    code = int(text, 16) if text else int(parts["code"])
+    text, octal = parts.get("hex") or parts.get("braced"), parts.get("octal")
+    code = int(text, 16) if text else int(parts["octal"], 8) if octal else int(parts["code"])
     return hit.start(), hit.end(), chr(code) if 0x20 <= code < 0x7F else hit[0]
 
 
@@ -163,7 +169,7 @@ _MIXED = re.compile(rb"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])(?=[^A-Z]*[A-Z]|.{1
 
 def continued(data: bytes, end: int) -> int:
     """Give where a key that ends at `end`, at the end of a line, really ends."""
-    while hit := _NEXT_LINE.match(data, end):
+    while hit := _NEXT_LINE.match(data, end) or joints.NEXT.match(data, end):
         if not _MIXED.match(hit[1]):
             break
         end = hit.end()
