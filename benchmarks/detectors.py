@@ -22,6 +22,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 from tracewall.masking.config import DETECTORS, Engine
 from tracewall.masking.detectors import Detectors, detectors
 
