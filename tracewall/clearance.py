@@ -147,6 +147,7 @@ class Clearance:
                 raise self.session.refuse(admission, Forbidden(text))
             self.rules = tuple(rule for rule in self.rules if rule.name not in permit.rules)
             counted = tuple(rule for rule in counted if rule.name not in permit.rules)
+            self.session.wall.telemetry.approved(admission.span, permit.id, permit.trace)
             if admission.take is not None:
                 people = [f"{person.issuer} {person.subject}" for person in permit.people]
                 rules = sorted(permit.rules)

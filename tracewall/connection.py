@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, Row
 
 from tracewall.asked import Pending, asking
-from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
+from tracewall.connection_base import GuardedConnection, GuardedPipeline, connecting, login
 from tracewall.cursor import Cursor, Doors, ServerCursor
 from tracewall.errors import known_sqlstate
 from tracewall.handover import welcome_gen
@@ -113,6 +113,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         if token is not None:
             session.principal()
         failure: e.Error | None = None
+        span = connecting(wall, params)
         try:
             rv = super().connect(
                 "",
@@ -125,9 +126,15 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         except e.Error as ex:
             # A failed log-in's error holds the connection, and that the password.
             failure = type(ex)(*ex.args)
+        except BaseException as ex:
+            wall.telemetry.connected(span, error_type=type(ex).__name__)
+            raise
         if failure is not None:
-            session.tell("login_failed", known_sqlstate(failure.sqlstate or ""))
+            state, kind = known_sqlstate(failure.sqlstate or ""), type(failure).__name__
+            wall.telemetry.connected(span, sqlstate=state, error_type=kind)
+            session.tell("login_failed", state)
             raise failure
+        wall.telemetry.connected(span, session=session.id)
         rv._settle(session)
         if cursor_factory:
             rv.cursor_factory = cursor_factory

@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import AsyncRowFactory, Row
 
 from tracewall.asked import Pending, asking
-from tracewall.connection_base import GuardedConnection, GuardedPipeline, login
+from tracewall.connection_base import GuardedConnection, GuardedPipeline, connecting, login
 from tracewall.cursor_async import AsyncCursor, AsyncDoors, AsyncServerCursor
 from tracewall.errors import known_sqlstate
 from tracewall.handover import welcome_gen
@@ -126,6 +126,7 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         if token is not None:
             session.principal()
         failure: e.Error | None = None
+        span = connecting(wall, params)
         try:
             rv = await super().connect(
                 "",
@@ -138,9 +139,15 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         except e.Error as ex:
             # A failed log-in's error holds the connection, and that the password.
             failure = type(ex)(*ex.args)
+        except BaseException as ex:
+            wall.telemetry.connected(span, error_type=type(ex).__name__)
+            raise
         if failure is not None:
-            session.tell("login_failed", known_sqlstate(failure.sqlstate or ""))
+            state, kind = known_sqlstate(failure.sqlstate or ""), type(failure).__name__
+            wall.telemetry.connected(span, sqlstate=state, error_type=kind)
+            session.tell("login_failed", state)
             raise failure
+        wall.telemetry.connected(span, session=session.id)
         await rv._settle(session)
         if cursor_factory:
             rv.cursor_factory = cursor_factory

@@ -37,6 +37,7 @@ from tracewall.policy.model import Decision
 from tracewall.scrubbing import scrubbed
 from tracewall.server_cursor_base import adopted
 from tracewall.session import Admission, Session
+from tracewall.telemetry import Span
 from tracewall.wall import Wall
 
 if TYPE_CHECKING:
@@ -89,6 +90,14 @@ def login(wall: Wall, conninfo: str, options: dict[str, Any]) -> ConnDict:
         params["password"] = password
     params["client_encoding"] = "utf8"
     return params
+
+
+def connecting(wall: Wall, params: ConnDict) -> Span | None:
+    """Start the span of a log-in with these parameters, if anybody would record it."""
+    host = str(params.get("host") or params.get("hostaddr") or "").partition(",")[0]
+    port = str(params.get("port") or "").partition(",")[0]
+    database = str(params.get("dbname") or "")
+    return wall.telemetry.connecting(host, int(port) if port.isdecimal() else 0, database)
 
 
 class GuardedConnection(BaseConnection[Row]):

@@ -12,11 +12,13 @@ from contextlib import closing
 from tracewall.approval.desk import Case, Desk, NotGranted
 from tracewall.approval.request import Person
 from tracewall.approval.verdict import Kind
+from tracewall.audit.people import People, pseudonymous
 from tracewall.events import Incident, Who
 from tracewall.identity.principal import Principal
 from tracewall.logbook import plain_log
 from tracewall.policy.model import Policy
 from tracewall.signing import Signer
+from tracewall.trust import beside
 
 
 def decide(
@@ -41,12 +43,22 @@ def decide(
     request = case.request
     told = f"{request.id} {kind} {request.binding}: {reason!r}"
     person = Person(who.issuer, who.subject)
-    made = Incident(kind="approval_decided", detail=told, who=named(who), policy=policy.hash)
+    made = Incident(
+        kind="approval_decided", detail=told, who=_told(policy, who), policy=policy.hash
+    )
     with closing(plain_log(policy)) as log:
         log.incident(made)
         return desk.decide(
             request.id, kind, person, who.groups, signer, reason, binding=request.binding
         )
+
+
+def _told(policy: Policy, who: Principal) -> Who:
+    """Give a person as the record has them: by a pseudonym, where it is erasable."""
+    if not policy.audit.erasable:
+        return named(who)
+    people = People(beside(policy, policy.audit.directory))
+    return pseudonymous(named(who), people.of(who.issuer, who.subject), ())
 
 
 def named(who: Principal) -> Who:

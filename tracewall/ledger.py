@@ -68,14 +68,32 @@ class Ledger:
         self.wall.audit.incident(Incident(kind=kind, detail=detail, who=who))
 
     def _told_who(self, principal: Principal | None) -> Who:
-        """Give what the record keeps of whoever acts: pseudonyms, where it is erasable."""
+        people = self.wall._people
+        self._person = None
+        if people is not None and principal is not None:
+            self._person = people.of(principal.issuer, principal.subject)
+        return self.told_who(principal)
+
+    def told_who(self, principal: Principal | None) -> Who:
+        """Give what the record keeps of whoever acts: pseudonyms, where it is erasable.
+
+        Raises:
+            AuditUnavailable: a pseudonym can't be read or written.
+        """
         who, people = who_told(principal, self.catalog, self.id), self.wall._people
         if people is None or principal is None:
-            self._person = None
             return who
-        self._person = person = people.of(principal.issuer, principal.subject)
         actors = [people.of(actor.issuer, actor.subject) for actor in principal.actors]
-        return pseudonymous(who, person, actors)
+        return pseudonymous(who, people.of(principal.issuer, principal.subject), actors)
+
+    def named(self, issuer: str, subject: str) -> str:
+        """Give what the record calls somebody: a pseudonym, where it is erasable.
+
+        Raises:
+            AuditUnavailable: it can't be read or written.
+        """
+        people = self.wall._people
+        return subject if people is None else people.of(issuer, subject).pseudonym
 
     def _moment(self, transaction: int, sql: bytes, parameters: Written) -> Moment | None:
         if self._person is not None:

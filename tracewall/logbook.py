@@ -10,7 +10,10 @@ from tracewall.audit.notes import BadKey
 from tracewall.audit.setup import checkpoints_of, open_database, open_log
 from tracewall.audit.store import AuditLog
 from tracewall.errors import PolicyError
+from tracewall.mirrored import MirroredLog
 from tracewall.policy.model import Policy
+from tracewall.telemetry import Telemetry
+from tracewall.telemetry.mirror import Mirror, MirrorUnavailable
 from tracewall.trust import beside, from_file, from_variable
 
 
@@ -37,6 +40,20 @@ def log_of(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
         ),
         deadline=settings.patience,
     )
+
+
+def mirrored(policy: Policy, log: AuditLog, telemetry: Telemetry) -> AuditLog:
+    """Have a log mirrored to OpenTelemetry, where a policy wants that.
+
+    Raises:
+        PolicyError: the OpenTelemetry that is installed has no such thing.
+    """
+    if not policy.audit.mirror:
+        return log
+    try:
+        return MirroredLog(log, Mirror(telemetry.logger_provider))
+    except MirrorUnavailable as ex:
+        raise PolicyError(str(ex), path=policy.path, help="leave audit.mirror out") from None
 
 
 def plain_log(policy: Policy) -> AuditLog:

@@ -29,7 +29,6 @@ from tracewall.events import Incident
 from tracewall.identity.principal import Principal
 from tracewall.policy.model import Approval
 from tracewall.session import Session
-from tracewall.telling import who_told
 
 
 def desk_of(session: Session) -> Desk:
@@ -59,7 +58,9 @@ def submit(session: Session, found: Pending) -> Permit | ApprovalRequired:
     check_words(found.rules, said)
     desk, wanted = desk_of(session), requirements(found.rules)
     words = {"statement": found.statement, "reason": said.reason, "ticket": said.ticket}
-    failure = ""
+    failure, telemetry = "", session.wall.telemetry
+    asking, trace = telemetry.asking(session.id)
+    known = ""
     try:
         if said.break_glass:
             if not may_break_glass(found.rules, principal) or not said.reason.strip():
@@ -68,15 +69,19 @@ def submit(session: Session, found: Pending) -> Permit | ApprovalRequired:
                     f"(rule approvals.{found.rules[0].name})"
                 )
             permit = desk.break_glass(found.act, wanted, found.shown, **words)
+            known = permit.id
             _record(
                 session,
                 principal,
                 Incident(kind="glass_broken", detail=f"{permit.id}: {said.reason!r}"),
             )
-            return permit
-        request = desk.ask(found.act, wanted, found.shown, **words)
+            return msgspec.structs.replace(permit, trace=trace)
+        request = desk.ask(found.act, wanted, found.shown, **words, trace=trace)
+        known = request.id
     except (StoreUnavailable, NotEncodable, NotGranted) as ex:
         failure = str(ex)
+    finally:
+        telemetry.asked(asking, known)
     if failure:
         raise Forbidden(f"nobody can be asked for approval: {failure}")
     rules = ", ".join(rule.rule for rule in request.requirements)
@@ -110,7 +115,7 @@ def claim(session: Session, id: str, act: Act, rules: tuple[Approval, ...]) -> P
     if not {rule.name for rule in rules} <= permit.rules:
         settle(session, permit, "not sent")
         raise Forbidden(f"other rules ask by now than people were asked about (request {id})")
-    people = ", ".join(person.subject for person in permit.people)
+    people = ", ".join(session.named(person.issuer, person.subject) for person in permit.people)
     _record(
         session, principal, Incident(kind="approval_used", detail=f"{id}, approved by {people}")
     )
@@ -195,6 +200,6 @@ def _required(found: Pending, request: Request) -> ApprovalRequired:
 
 
 def _record(session: Session, principal: Principal | None, incident: Incident) -> None:
-    who = who_told(principal, session.catalog, session.id)
+    who = session.told_who(principal)
     policy = session.wall.policy.hash
     session.wall.audit.incident(msgspec.structs.replace(incident, who=who, policy=policy))

@@ -27,7 +27,7 @@ from tracewall.identity.background import Background
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
-from tracewall.logbook import log_of
+from tracewall.logbook import log_of, mirrored
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
@@ -163,9 +163,9 @@ class Wall:
         verifier.refresh()
         check_files(policy, verifier)
         shield = Shield(policy, keyring(policy, mask_key))
-        log = audit or log_of(policy, anchors)
-        log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         made = telemetry or Telemetry()
+        log = mirrored(policy, audit or log_of(policy, anchors), made)
+        log.incident(Incident(kind="policy_loaded", detail=policy.name, policy=policy.hash))
         recorder = recorder_of(policy, log)
         return cls(
             policy,

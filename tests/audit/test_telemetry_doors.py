@@ -59,7 +59,14 @@ class Seen:
 
     @property
     def spans(self) -> Any:
-        return [span for span in self.exporter.get_finished_spans() if span.name != "request"]
+        found = self.exporter.get_finished_spans()
+        others = [span for span in found if span.name != "request"]
+        return [span for span in others if not span.name.startswith("connect ")]
+
+    @property
+    def log_ins(self) -> Any:
+        found = self.exporter.get_finished_spans()
+        return [span for span in found if span.name.startswith("connect ")]
 
     @property
     def names(self) -> list[str]:
@@ -170,3 +177,29 @@ def test_a_span_leads_to_its_records(bench: Bench, seen: Seen) -> None:
         conn.execute("select id from things")
     (span,) = seen.spans
     assert f'"session":"{span.attributes["tracewall.session"]}"' in bench.recorded()
+
+
+def test_a_log_in_has_its_span(bench: Bench, seen: Seen) -> None:
+    """A span `connect` tells of each log-in, where to, and the session that came of it."""
+    with bench.connect("staff") as conn:
+        conn.execute("select 1")
+    (made,) = seen.log_ins
+    session = {span.attributes["tracewall.session"] for span in seen.spans}
+    assert made.status.is_unset and made.kind is SpanKind.CLIENT
+    assert made.attributes["db.operation.name"] == "connect"
+    assert made.attributes["db.namespace"] in made.name
+    assert session == {made.attributes["tracewall.session"]}
+
+
+def test_a_failed_log_in_has_its_span(scratch_dsn: str, tmp_path: Path, seen: Seen) -> None:
+    """A log-in that the server refuses is an error, with its SQLSTATE and none of its words."""
+    (tmp_path / "policy.toml").write_text(POLICY)
+    away = psycopg.conninfo.make_conninfo(scratch_dsn, dbname="no_such_CANARY")
+    path = tmp_path / "policy.toml"
+    with Bench.load(path, conninfo=away, telemetry=seen.telemetry) as bench:
+        with pytest.raises(psycopg.OperationalError):
+            bench.connect("staff")
+    (made,) = seen.log_ins
+    assert not made.status.is_ok and made.status.description is None
+    assert made.attributes["error.type"] == "OperationalError"
+    assert made.events == ()

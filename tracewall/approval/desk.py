@@ -48,7 +48,8 @@ class NotGranted(Exception):
 class Permit(msgspec.Struct, frozen=True):
     """The right to do an act, used up in the store already.
 
-    ``rules`` are the names of the rules that it satisfies, ``people`` who agreed.
+    ``rules`` are the names of the rules that it satisfies, ``people`` who agreed,
+    ``trace`` is the W3C traceparent of the span that it was asked in.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Permit(msgspec.Struct, frozen=True):
     binding: str
     people: tuple[Person, ...] = ()
     glass_broken: bool = False
+    trace: str = ""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -125,6 +127,7 @@ class Desk:
         statement: str,
         reason: str = "",
         ticket: str = "",
+        trace: str = "",
     ) -> Request:
         """Keep a request, or give the one that waits already for the very same.
 
@@ -134,6 +137,7 @@ class Desk:
             StoreUnavailable: it can't be kept.
         """
         made = self._request(act, requirements, shown, statement, reason, ticket)
+        made = msgspec.structs.replace(made, trace=trace)
         same = digest(_Same(act, made.requirements, statement, reason, ticket))
         waiting = self.store.pending(same, self._clock())
         kept = self.store.get(waiting) if waiting else None
@@ -229,7 +233,8 @@ class Desk:
             raise NotGranted("used", "the approval was used already, or taken back")
         self._used[id] = None
         rules = frozenset(rule.rule for rule in request.requirements)
-        return Permit(id, act, rules, request.binding, case.standing.approved_by)
+        people = case.standing.approved_by
+        return Permit(id, act, rules, request.binding, people, trace=request.trace)
 
     def settle(self, permit: Permit, outcome: str) -> None:
         """Keep what became of a use: ``done``, ``failed`` or ``not sent``."""

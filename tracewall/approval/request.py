@@ -121,7 +121,8 @@ class Request(msgspec.Struct, frozen=True):
     """A request as it is kept and bound: an act, the rules that ask, and why it is asked.
 
     Times are whole seconds since the epoch. The exact ``statement`` is here also where the
-    act is a shape.
+    act is a shape. ``trace`` is the W3C traceparent of the span that it was asked in; it is
+    no part of the encoding where there is none.
     """
 
     id: str
@@ -134,6 +135,7 @@ class Request(msgspec.Struct, frozen=True):
     reason: str = ""
     ticket: str = ""
     glass_broken: bool = False
+    trace: str = ""
 
     @property
     def binding(self) -> str:
@@ -160,7 +162,10 @@ def canonical(value: Any) -> bytes:
         NotEncodable: it holds something else, or a text that is no Unicode.
     """
     try:
-        plain = [VERSION, type(value).__name__, msgspec.to_builtins(value)]
+        told = msgspec.to_builtins(value)
+        if isinstance(value, Request) and not value.trace:
+            del told["trace"]
+        plain = [VERSION, type(value).__name__, told]
         text = json.dumps(
             plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         )

@@ -97,6 +97,11 @@ AUDIT = Section(
             "Whether people are recorded by pseudonyms, and statements by salted commitments, so "
             "that somebody's data can be erased.",
         ),
+        "mirror": Key(
+            Flag(),
+            "Whether records are emitted as OpenTelemetry log records besides, which nobody relies "
+            "on.",
+        ),
         "signing_key_env": Key(
             Text(), "The environment variable that holds the key that signs checkpoints."
         ),

@@ -62,6 +62,7 @@ class Audit:
 
     Statements that change rows are kept as strongly as ``writes`` says, where that is more.
     An ``erasable`` record has pseudonyms and salted commitments in place of names and hashes.
+    With ``mirror`` its records are emitted as OpenTelemetry log records, too.
     Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
     path) is set, the record's end is signed after ``checkpoint_records`` records or
     ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
@@ -79,6 +80,7 @@ class Audit:
     password_file: str = ""
     schema: str = "tracewall_audit"
     erasable: bool = False
+    mirror: bool = False
     signing_key_env: str = ""
     signing_key_file: str = ""
     checkpoint_records: int = 1000

@@ -88,6 +88,7 @@ class Bench:
                 durability=read.audit.durability,
                 writes=read.audit.writes,
                 erasable=read.audit.erasable,
+                mirror=read.audit.mirror,
             ),
             # Rules that are only observed are tested as they will be.
             enforcement=read.enforcement if options.get("unsafe_observe") else Enforcement(),

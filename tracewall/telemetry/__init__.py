@@ -14,6 +14,10 @@ Span: kind CLIENT, name ``db.query.summary``. Attributes of the conventions:
 - ``tracewall.masked``: how many columns handed out were masked
 - ``tracewall.masked.counts``: how many values each rule was laid on, as ``rule=count``
 - ``tracewall.rows``: how many rows the server returned or changed
+- ``tracewall.approval``: the id of the request that people approved, or were asked by
+
+A span of the name ``connect`` tells of each log-in, one of the name ``ask for approval`` of each
+request; the span of a statement that people approved of links to that.
 
 Metric: ``db.client.operation.duration`` in seconds. No value, literal, parameter or
 server message has a place in either. A failing exporter never fails a statement.
@@ -22,6 +26,7 @@ server message has a place in either. A failing exporter never fails a statement
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -29,12 +34,15 @@ from typing import Final, TypeAlias
 
 import msgspec
 from opentelemetry import trace as _api
+from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import (
     ProxyTracer,
     Span,
+    SpanContext,
     SpanKind,
     StatusCode,
+    TraceFlags,
     TracerProvider,
     get_tracer,
 )
@@ -50,6 +58,7 @@ _SCOPE: Final = "tracewall"
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.33.0"
 _SYSTEM: Final = "postgresql"
 _SUCCESS_CLASSES: Final = ("00", "01", "02")
+_PARENT: Final = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _log: Final = logging.getLogger("tracewall.telemetry")
 
 _Attributes: TypeAlias = Mapping[str, str | int]
@@ -123,15 +132,19 @@ class Telemetry:
     Args:
         tracer_provider: whose tracer is used; None: the global one, also if it is set later.
         meter_provider: whose meter is used; None: the global one, also if it is set later.
+        logger_provider: whose logger mirrors the record, where a policy has
+            ``audit.mirror``; None: the global one, also if it is set later.
     """
 
-    __slots__ = ("_complained", "_duration", "_proxied", "_tracer")
+    __slots__ = ("_complained", "_duration", "_proxied", "_tracer", "logger_provider")
 
     def __init__(
         self,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
     ) -> None:
+        self.logger_provider = logger_provider
         self._tracer = get_tracer(_SCOPE, __version__, tracer_provider, _SCHEMA)
         self._duration = get_meter(_SCOPE, __version__, meter_provider, _SCHEMA).create_histogram(
             "db.client.operation.duration",
@@ -205,6 +218,101 @@ class Telemetry:
                 _end(span, sqlstate, error_type, rows, masked, counts or {})
             except Exception as error:
                 self._complain(error)
+
+    def connecting(self, address: str, port: int, namespace: str) -> Span | None:
+        """Start the span of a log-in; None when nobody would record it. For `connected`.
+
+        Args:
+            address: the server's host name or socket directory.
+            port: the server's port; 0: not told.
+            namespace: the database's name.
+        """
+        told = _told(
+            {
+                "db.system.name": _SYSTEM,
+                "db.namespace": namespace,
+                "db.operation.name": "connect",
+                "server.address": address,
+                "server.port": port,
+            }
+        )
+        name = f"connect {namespace}".strip()[:LONGEST_NAME]
+        try:
+            span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=told)
+            return span if span.is_recording() else None
+        except Exception as error:
+            self._complain(error)
+            return None
+
+    def connected(
+        self, span: Span | None, *, session: str = "", sqlstate: str = "", error_type: str = ""
+    ) -> None:
+        """End the span of a log-in, if there is one. Never raises.
+
+        Args:
+            span: what `connecting` returned.
+            session: the id of the guarded connection.
+            sqlstate: the server's five characters, if it told any.
+            error_type: the class of the error; empty: it went well.
+        """
+        if span is None:
+            return
+        try:
+            if session:
+                span.set_attribute("tracewall.session", session)
+            _end(span, sqlstate, error_type, -1, 0, {})
+        except Exception as error:
+            self._complain(error)
+
+    def asking(self, session: str) -> tuple[Span | None, str]:
+        """Start the span of a request for approval, and give its W3C ``traceparent``.
+
+        Empty when nobody would record it. Ended by `asked`.
+        """
+        try:
+            span = self._tracer.start_span(
+                "ask for approval", attributes={"tracewall.session": session}
+            )
+            if not span.is_recording():
+                return None, ""
+            known = span.get_span_context()
+            flags = int(known.trace_flags)
+            return span, f"00-{known.trace_id:032x}-{known.span_id:016x}-{flags:02x}"
+        except Exception as error:
+            self._complain(error)
+            return None, ""
+
+    def asked(self, span: Span | None, request: str = "") -> None:
+        """End the span of a request; an empty one could not be made. Never raises."""
+        if span is None:
+            return
+        try:
+            if request:
+                span.set_attribute("tracewall.approval", request)
+            else:
+                span.set_status(StatusCode.ERROR)
+            span.end()
+        except Exception as error:
+            self._complain(error)
+
+    def approved(self, span: Span | None, request: str, trace: str) -> None:
+        """Tell a statement's span of the request that people approved, with a link. Never raises.
+
+        Args:
+            span: the statement's, if there is one.
+            request: the request's id.
+            trace: the ``traceparent`` of the span that it was asked in; empty: there was none.
+        """
+        if span is None:
+            return
+        try:
+            span.set_attribute("tracewall.approval", request)
+            if found := _PARENT.fullmatch(trace):
+                trace_id, span_id, flags = (int(part, 16) for part in found.groups())
+                there = SpanContext(trace_id, span_id, True, TraceFlags(flags))
+                span.add_link(there, {"tracewall.approval": request})
+        except Exception as error:
+            self._complain(error)
 
     def _complain(self, error: Exception) -> None:
         """Say once that telemetry fails; the error's text may hold anything, its class may not."""
