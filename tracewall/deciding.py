@@ -43,9 +43,8 @@ def decide(
     request = case.request
     told = f"{request.id} {kind} {request.binding}: {reason!r}"
     person = Person(who.issuer, who.subject)
-    made = Incident(
-        kind="approval_decided", detail=told, who=_told(policy, who), policy=policy.hash
-    )
+    by = _told(policy, who)
+    made = Incident(kind="approval_decided", detail=told, who=by, policy=policy.hash)
     with closing(plain_log(policy)) as log:
         log.incident(made)
         return desk.decide(

@@ -23,6 +23,7 @@ from tracewall.masking.methods import masker
 from tracewall.policy.model import Durability
 from tracewall.policy.schema import json_schema
 from tracewall.sql.flow import How
+from tracewall.telemetry import mirror
 from tracewall.trials.format import PARTY, TRIAL, TRIALS
 
 KEY = b"0123456789abcdef"
@@ -207,6 +208,15 @@ def test_every_attribute_of_a_span_is_told(pages: Any) -> None:
     told = set(first(tables(pages["docs/reference/telemetry.md"])["Span"]))
     assert told == written - metrics
     assert metrics <= written
+
+
+def test_every_attribute_of_a_log_record_is_told(pages: Any) -> None:
+    """The page on telemetry has each attribute that the mirrored record can have."""
+    source = inspect.getsource(mirror).partition("from __future__")[2]
+    written = set(re.findall(r'"((?:db|tracewall)\.[a-z_.]+)"', source)) - {"tracewall.telemetry"}
+    page = pages["docs/reference/telemetry.md"].text
+    part = page.partition("\n## Log records\n")[2].partition("\n## ")[0]
+    assert written and all(f"`{name}`" in part for name in written)
 
 
 def test_methods_mask_as_told(pages: Any) -> None:
