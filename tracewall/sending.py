@@ -102,6 +102,9 @@ def broken_off(conn: Any, generator: Any, error: BaseException) -> None:
     # beginning that nobody knows to have succeeded.
     died = (code and code.co_name, _state(generator)) in _LEFT_OPEN
     died = died or any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
+    # Not every psycopg ends a statement whose cancelling was itself interrupted.
+    active = conn._wire.transaction_status == TransactionStatus.ACTIVE
+    died = died or (active and conn._pipeline is None)
     flowing = conn._flowing is not None and not conn._flowing.ended
     if died and not flowing and not isinstance(error, Exception):
         conn._wire.finish()
