@@ -27,6 +27,7 @@ from tracewall.approval.verdict import (
     Standing,
     Verdict,
     is_approver,
+    is_party,
     standing,
 )
 from tracewall.signing import PublicKey, Signer
@@ -308,7 +309,7 @@ class Desk:
         request = case.request
         if binding and request.binding != binding:
             raise NotGranted("other", "the request is not the one that was shown")
-        if person in request.act.parties and kind != "revoke":
+        if is_party(person, request) and kind != "revoke":
             raise NotGranted("own", "nobody decides on what they ask for, or act for")
         member = any(is_approver(groups, rule, self._matches) for rule in request.requirements)
         if not member and person != request.act.requester:

@@ -88,7 +88,7 @@ def counted(request: Request, notes: Iterable[str], keys: Iterable[PublicKey]) -
     Left out are those that nobody known has signed, that are about something else, that
     were made out of time, or by who asks or acts for them (who may take it back only).
     """
-    known, binding, parties = list(keys), request.binding, request.act.parties
+    known, binding = list(keys), request.binding
     found = []
     for note in notes:
         try:
@@ -97,7 +97,7 @@ def counted(request: Request, notes: Iterable[str], keys: Iterable[PublicKey]) -
             continue
         about = verdict.request == request.id and verdict.binding == binding
         early = verdict.at < request.asked_at - SKEW
-        own = verdict.person in parties and verdict.kind != "revoke"
+        own = is_party(verdict.person, request) and verdict.kind != "revoke"
         if about and not early and not own:
             found.append(verdict)
     return sorted(found, key=lambda verdict: verdict.at)
@@ -154,13 +154,20 @@ def _lacking(
     requirements: Iterable[Requirement], agreed: list[Verdict], matches: Matches
 ) -> Iterator[tuple[str, int]]:
     for requirement in requirements:
-        people = {v.person for v in agreed if is_approver(v.groups, requirement, matches)}
+        # One subject of two issuers may be one person, who must not count twice.
+        agree = (v for v in agreed if is_approver(v.groups, requirement, matches))
+        people = {verdict.person.subject for verdict in agree}
         if len(people) < requirement.people:
             yield requirement.rule, requirement.people - len(people)
 
 
 def _may(verdict: Verdict, request: Request, matches: Matches) -> bool:
     return any(is_approver(verdict.groups, rule, matches) for rule in request.requirements)
+
+
+def is_party(person: Person, request: Request) -> bool:
+    """Tell whether somebody asks, or acts for who asks; by whatever issuer's token."""
+    return any(person.subject == party.subject for party in request.act.parties)
 
 
 def is_approver(groups: Iterable[str], requirement: Requirement, matches: Matches) -> bool:
