@@ -33,6 +33,11 @@ def ask(conn: Any, query: str = QUERY, values: Any = VALUES, **words: Any) -> st
     return str(asked.value.request_id)
 
 
+def by_name(conn: Any) -> None:
+    with conn.cursor("n", withhold=True) as cursor:
+        cursor.execute(QUERY, VALUES)
+
+
 CHANGED: dict[str, Callable[[Any, str], Any]] = {
     "another type": lambda c, id: c.execute(QUERY, (Int8(0), Int4(99)), approval=id),
     "no type": lambda c, id: c.execute(QUERY, ("0", Int4(99)), approval=id),
@@ -48,8 +53,7 @@ CHANGED: dict[str, Callable[[Any, str], Any]] = {
     "bound by the client": lambda c, id: tracewall.ClientCursor(c).execute(
         QUERY, (0, 99), approval=id),
     "a stream": lambda c, id: list(c.cursor().stream(QUERY, (Int4(0), Int4(99)))),
-    "a cursor by name": lambda c, id: c.cursor("n", withhold=True).execute(
-        QUERY, (Int4(0), Int4(99))),
+    "a cursor by name": lambda c, id: by_name(c),
     "a batch": lambda c, id: c.cursor().executemany(QUERY, [(Int4(0), Int4(99))]),
     "rows": lambda c, id: c.execute(QUERY, VALUES, approval=id, rows=99),
 }  # fmt: skip

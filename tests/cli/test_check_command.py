@@ -214,6 +214,48 @@ functions = ["s.f"]
     assert json.loads(run("check", path, "--json").stdout)["weaknesses"] == []
 
 
+ASKING = """
+version = 1
+[approval]
+keys = ["desk+ec0f0704+Af7BQoZz9q/okmSzgHNErosmnRJaUDhVICaH21pxKFef"]
+[[grants]]
+name = "all"
+groups = ["staff", "x*"]
+actions = ["select", "update"]
+tables = ["s.*"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "how"),
+    [
+        ('rows = 9\napprovers = ["a"]', "asks for no slices of fewer rows"),
+        ('tables = ["s.t"]\napprovers = ["*"]', "lets anybody who has a token decide"),
+        ('tables = ["s.t"]\napprovers = ["a"]\nmode = "shape"', "lets changes be repeated"),
+        ('tables = ["s.t"]\napprovers = ["staff"]\ngroups = ["staff"]', "decide for each other"),
+        ('tables = ["s.t"]\napprovers = ["a"]\nbreak_glass = ["a", "b"]', "own group reviews"),
+        ('tables = ["s.t"]\napprovers = ["a"]\ngroups = ["guests"]', "asks for nothing"),
+        ('actions = ["delete"]\napprovers = ["a"]', "asks for nothing"),
+        ('tables = ["s.t"]\napprovers = ["a"]\ngroups = ["xy"]', ""),
+        ('tables = ["s.t"]\napprovers = ["a"]\nbreak_glass = ["b"]\ngroups = ["sta*"]', ""),
+        ('actions = ["select"]\napprovers = ["a"]\nmode = "shape"', ""),
+        ('rows = 9\nper = "1h"\napprovers = ["a"]', ""),
+        (
+            'rows = 9\napprovers = ["a"]\ngroups = ["staff"]\n'
+            '[[approvals]]\nruns = 9\nper = "1h"\napprovers = ["a"]',
+            "",
+        ),
+    ],
+)
+def test_rules_that_ask_weakly_are_told(run, tmp_path, rule, how):
+    """Rules that ask nobody, or whom those who ask get by, are listed; others are not."""
+    path = tmp_path / "p.toml"
+    path.write_text(f'{ASKING}[[approvals]]\nname = "rule"\n{rule}\n', "utf-8")
+    told = [line for line in run("check", path).stdout.splitlines() if line.startswith("weak ")]
+    assert len(told) == bool(how)
+    assert not how or (how in told[0] and "line 10: approvals.rule" in told[0])
+
+
 def test_files_that_everybody_may_change_or_read_are_told(run, tmp_path):
     """Who can write a policy or its keys, or read its secrets, needs no hole in the guard."""
     path = tmp_path / "p.toml"

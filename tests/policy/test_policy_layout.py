@@ -250,7 +250,10 @@ CHANGED: dict[Any, Any] = {
     **{"partial": None, "email": None, "constant": None, "date": None, "number": None},
     **{"none": "any", "mask": "refuse", "year": "month", "jwt": "pem", "equality": "none"},
     **{"allow": "refuse", "listen": "notify", "ddl": "do"},
-    **{"*": "x", "*.*": "x.*", "api-keys": None, "free-text": None},
+    **{"*": "x", "*.*": "x.*", "api-keys": None, "free-text": None, "mails": None},
+    **{"30min": "31min", "10min": "11min", "365d": "366d", "100MB": "101MB", "once": "shape"},
+    **{"required": "optional", "Europe/Berlin": "Europe/Paris", "update": None},
+    **{"Mon-Fri 08:00-18:00": "Mon-Thu 08:00-18:00", SAMPLE["approval"]["keys"][0]: None},
 }
 
 
@@ -291,11 +294,14 @@ def _without(table: Any, path: Steps) -> Any:
     return copy
 
 
-@pytest.mark.parametrize("section", ["issuers", "grants", "denials", "masks", "scans", "functions"])
+@pytest.mark.parametrize(
+    "section",
+    ["issuers", "grants", "denials", "masks", "scans", "functions", "approvals"],
+)
 def test_any_rule_left_out_changes_the_hash(section: str) -> None:
     """A policy without one of its rules has another hash than with it, and than without another."""
-    # What a grant lifts must exist.
-    table = _without(SAMPLE, ("grants", 0, "lifts"))
+    # What a grant lifts must exist, and what people reveal.
+    table = _without(_without(SAMPLE, ("grants", 0, "lifts")), ("approvals", 3))
     texts = [Writer(0).table(_without(table, (section, at))) for at in range(len(table[section]))]
     hashes = {loads(text).hash for text in [Writer(0).table(table), *texts]}
     assert len(hashes) == len(table[section]) + 1

@@ -9,6 +9,8 @@ import pytest
 
 from tracewall.errors import PolicyError
 from tracewall.masking.config import DETECTORS, Method, Pattern
+from tracewall.policy.approvals import Approval, Approving
+from tracewall.policy.hours import Hours
 from tracewall.policy.load import load, loads
 from tracewall.policy.model import (
     CHANNEL_ACTIONS,
@@ -176,6 +178,56 @@ def test_sample_reads_as_it_says() -> None:
                 at("functions", 0),
             ),
             Trust("functions[1]", (Glob("lib.*"),), (group("*"),), at("functions", 1)),
+        ),
+        approvals=(
+            Approval(
+                "exports",
+                (group("leads"),),
+                (group("analysts"),),
+                tables=(Glob("traces.*"),),
+                rows=1000,
+                people=2,
+                expires=1800.0,
+                valid=600.0,
+                reason="required",
+                ticket="OPS-[0-9]+",
+                break_glass=(group("oncall"),),
+                line=at("approvals", 0),
+            ),
+            Approval(
+                "slices",
+                (group("leads"),),
+                tables=(Glob("traces.*"),),
+                rows=20000,
+                bytes=100_000_000,
+                runs=500,
+                per=3600.0,
+                line=at("approvals", 1),
+            ),
+            Approval(
+                "late-changes",
+                (group("leads"),),
+                actions=frozenset({"update", "delete"}),
+                columns=(Glob("traces.users.*"),),
+                protected=True,
+                no_where=True,
+                hours=(Hours((0, 1, 2, 3, 4), 480, 1080),),
+                timezone="Europe/Berlin",
+                line=at("approvals", 2),
+            ),
+            Approval(
+                "see", (group("privacy"),), reveal=frozenset({"mails"}), line=at("approvals", 3)
+            ),
+        ),
+        approval=Approving(
+            conninfo="host=db.example dbname=desk user=tracewall",
+            password_file="desk-password",
+            keys=("desk+ec0f0704+Af7BQoZz9q/okmSzgHNErosmnRJaUDhVICaH21pxKFef",),
+            webhook="https://hooks.example/tracewall",
+            webhook_secret_env="TRACEWALL_WEBHOOK_SECRET",
+            chat_env="TRACEWALL_CHAT",
+            most_pending=5,
+            keep=31_536_000.0,
         ),
     )
 

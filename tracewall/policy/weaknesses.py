@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import permutations
+from collections.abc import Iterable, Iterator
+from itertools import permutations, product
 from typing import NamedTuple
 
-from tracewall.policy.model import FREE_ACTIONS, Grant, Issuer, Mask, Policy, Scan
+from tracewall.policy.glob import Glob
+from tracewall.policy.model import (
+    FREE_ACTIONS,
+    TABLE_ACTIONS,
+    Approval,
+    Grant,
+    Issuer,
+    Mask,
+    Policy,
+    Scan,
+)
+
+_WRITES = frozenset({"insert", "update", "delete", "truncate"})
 
 
 class Weakness(NamedTuple):
@@ -20,7 +32,7 @@ class Weakness(NamedTuple):
 def weaknesses(policy: Policy) -> list[Weakness]:
     """Return what weakens the guard of `policy`, in the order of the file."""
     found = [*_of_issuers(policy.issuers), *_of_grants(policy.grants)]
-    found += [*_of_masks(policy.masks), *_of_scans(policy.scans)]
+    found += [*_of_masks(policy.masks), *_of_scans(policy.scans), *_of_approvals(policy)]
     found += [
         Weakness(f"functions.{rule.name}", rule.line, "vouches for functions nobody looks into")
         for rule in policy.functions
@@ -75,3 +87,57 @@ def _of_scans(scans: tuple[Scan, ...]) -> Iterator[Weakness]:
         if scan.slices == "allow":
             how = "pieces of text are shown, in which a detector may not know half a secret"
             yield Weakness(f"scans.{scan.name}", scan.line, how)
+
+
+def _of_approvals(policy: Policy) -> Iterator[Weakness]:
+    for rule in policy.approvals:
+        for how in _weakly_asking(rule, policy):
+            yield Weakness(f"approvals.{rule.name}", rule.line, how)
+
+
+def _weakly_asking(rule: Approval, policy: Policy) -> Iterator[str]:
+    actions = rule.actions or frozenset(TABLE_ACTIONS)
+    if not _reachable(rule, actions, policy):
+        yield "asks for nothing: no grant lets these groups do what it is about"
+    if rule.mode == "shape" and actions & _WRITES and not rule.reveal:
+        yield "lets changes be repeated with other values than people saw (mode = 'shape')"
+    approvers = {glob.text for glob in rule.approvers}
+    if rule.break_glass and approvers <= {glob.text for glob in rule.break_glass}:
+        yield "lets people go on alone whose own group reviews it: break_glass holds its approvers"
+    if approvers <= {glob.text for glob in rule.groups} and "*" not in approvers:
+        yield "has people decide for each other: its approvers are those who ask"
+    if "*" in approvers:
+        yield "lets anybody who has a token decide"
+    if (
+        rule.rows
+        and not rule.per
+        and not any(_counts_over(other, rule) for other in policy.approvals)
+    ):
+        yield "asks for no slices of fewer rows: no rule counts rows or runs over a time (per)"
+
+
+def _reachable(rule: Approval, actions: frozenset[str], policy: Policy) -> bool:
+    return any(
+        actions.intersection(grant.actions) and _may_meet(rule.groups, grant.groups)
+        for grant in policy.grants
+    )
+
+
+def _counts_over(other: Approval, rule: Approval) -> bool:
+    """Tell whether a rule counts over a time what another is about."""
+    counts = other.per and (other.rows or other.runs) and other.groups and not other.hours
+    tables = {glob.text for glob in other.tables}
+    groups = {glob.text for glob in other.groups}
+    everyone = "*" in groups or groups >= {glob.text for glob in rule.groups}
+    everything = not tables or (bool(rule.tables) and tables >= {g.text for g in rule.tables})
+    return bool(counts and everyone and everything and not (other.columns or other.protected))
+
+
+def _may_meet(some: Iterable[Glob], others: Iterable[Glob]) -> bool:
+    """Tell whether a group may be of both; where both have stars that is not known."""
+    return any(
+        one.matches(other.text)
+        or other.matches(one.text)
+        or ("*" in one.text and "*" in other.text)
+        for one, other in product(some, others)
+    )
