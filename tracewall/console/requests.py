@@ -44,6 +44,11 @@ _WORDS: Final[dict[Kind, str]] = {
     "revoke": "Take back",
     "review": "Close the review",
 }
+_FIRST: Final = (
+    *("asked by", "reason", "ticket", "purpose", "why asked", "reveals", "touches", "masked"),
+    *("estimate", "rows at most", "approved by", "lacking"),
+)
+_THEN: Final = ("asked at", "rules", "where", "binding")
 _DONE: Final = {
     "approve": "Your approval is kept.",
     "deny": "The request is denied.",
@@ -88,11 +93,11 @@ class RequestPages:
         house, case = self._house, self._case(ask)
         request, visit = case.request, ask.person
         choices = list(self._choices(case, visit))
-        told = {name: text for name, text in facts(case).items() if name not in ("state", "until")}
+        told = facts(case)
         estimate = request.shown.estimate
         told["estimate"] = f"{estimate} rows, says the planner" if estimate >= 0 else ""
         told["rules"] = _rules(case)
-        told["asked"] = moment(request.asked_at)
+        told["asked at"] = moment(request.asked_at)
         return self._page(
             ask,
             "request",
@@ -109,7 +114,8 @@ class RequestPages:
             shape=request.act.shape,
             pieces=laid_out(request.statement),
             parameters=[(f"${at}", value(p)) for at, p in enumerate(request.act.parameters, 1)],
-            facts=list(told.items()),
+            facts=[(name, told[name]) for name in _FIRST],
+            more=[(name, told[name]) for name in _THEN],
             verdicts=list(self._verdicts(case)),
             signs=house.signs,
             choices=[(kind, _WORDS[kind]) for kind in choices],
@@ -195,7 +201,7 @@ class RequestPages:
             "summary": request.shown.summary,
             "state": case.state,
             "review": case.kept.review == "open",
-            "who": request.act.subject,
+            "who": ", by ".join((request.act.subject, *(a.subject for a in request.act.actors))),
             "reason": request.reason,
             "asked": f"asked {span(self._house.clock() - request.asked_at)} ago",
             "rules": _rules(case),

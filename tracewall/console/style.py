@@ -43,7 +43,8 @@ main { padding-block: 1.5rem 3rem; }
 .foot { color: var(--soft); font-size: .85rem; padding-block: 0 2rem; }
 h1 { font-size: 1.45rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 1.75rem 0 .6rem; }
-h1 small { display: block; font-size: .85rem; font-weight: 400; color: var(--soft); }
+h1 small, h1 small.mono { display: block; font-size: .85rem; font-weight: 400;
+  color: var(--soft); }
 p { margin: .5rem 0; overflow-wrap: anywhere; }
 .soft, small { color: var(--soft); } .said { unicode-bidi: isolate; overflow-wrap: anywhere; }
 code, pre, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace;
@@ -58,6 +59,8 @@ code { overflow-wrap: anywhere; }
 .row h2 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
 .row p { margin: 0; } .row .badges { text-align: right; }
 .row > p, .row > details { grid-column: 1 / -1; }
+.tight { padding-block: .6rem; margin-bottom: .5rem; } .who { color: var(--ink); }
+.state .soft { margin-left: .5rem; }
 .badge { display: inline-block; padding: .05rem .55rem; border-radius: 99px; font-size: .8rem;
   font-weight: 600; background: var(--well); color: var(--soft); white-space: nowrap; }
 .badge.ok { background: var(--ok-back); color: var(--ok); }
@@ -98,7 +101,8 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .8rem .45rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; unicode-bidi: isolate; }
 th { color: var(--soft); font-size: .85rem; font-weight: 600; }
-td.when { white-space: nowrap; }
+.values { margin-bottom: 1.25rem; } .values th:first-child { width: 6rem; } .two .card { margin-bottom: 1.25rem; }
+.two > div > h2:first-child { margin-top: 0; } .two pre { margin-bottom: 1.25rem; }
 details summary { cursor: pointer; } details[open] summary { margin-bottom: .5rem; }
 .pages { display: flex; justify-content: space-between; gap: 1rem; margin-top: 1rem; }
 iframe { display: block; width: 100%; height: 75vh; border: 1px solid var(--line);

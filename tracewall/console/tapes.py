@@ -65,14 +65,8 @@ class TapePages:
         item, words = _item(entry, header), self._why_not(entry, header)
         replay = "" if words else f"{ask.root}/sessions/{entry.rule}/{entry.id}/replay"
         told = {
-            "began": item["began"],
-            "rule": entry.rule,
             "state": item["state"] + (", on hold" if entry.held else ""),
-            "issuer": header.get("issuer"),
-            "groups": ", ".join(map(str, header.get("groups") or ())),
-            "acting": ", ".join(_subjects(header)),
-            "purpose": header.get("purpose"),
-            "where": item["where"],
+            "acted by": ", ".join(_subjects(header)),
             "connection": header.get("session"),
             "size": item["size"],
         }
