@@ -101,7 +101,8 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .8rem .45rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; unicode-bidi: isolate; }
 th { color: var(--soft); font-size: .85rem; font-weight: 600; }
-.values { margin-bottom: 1.25rem; } .values th:first-child { width: 6rem; } .two .card { margin-bottom: 1.25rem; }
+.values { margin-bottom: 1.25rem; } .values th:first-child { width: 6rem; }
+.two .card { margin-bottom: 1.25rem; }
 .two > div > h2:first-child { margin-top: 0; } .two pre { margin-bottom: 1.25rem; }
 details summary { cursor: pointer; } details[open] summary { margin-bottom: .5rem; }
 .pages { display: flex; justify-content: space-between; gap: 1rem; margin-top: 1rem; }
