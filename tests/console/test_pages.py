@@ -85,15 +85,15 @@ def test_requests_are_found_and_turned_over(office: Any) -> None:
         office.ask("ann" if number % 2 else "eve", id=f"apr_{number:02}")
     bob = office.visitor(console, "bob", "boss")
     first = bob.get("/requests?show=all")
-    assert first.text.count('<li class="card row">') == 25
+    assert first.text.count('<li class="card row') == 25
     assert "page=2" in first.text
     second = bob.get("/requests?show=all&page=2").text
-    assert second.count('<li class="card row">') == 5 and "apr_00" in second
-    assert bob.get("/requests?show=all&who=eve").text.count('<li class="card row">') == 15
-    assert bob.get("/requests?show=all&state=denied").text.count('<li class="card row">') == 0
+    assert second.count('<li class="card row') == 5 and "apr_00" in second
+    assert bob.get("/requests?show=all&who=eve").text.count('<li class="card row') == 15
+    assert bob.get("/requests?show=all&state=denied").text.count('<li class="card row') == 0
     ann = office.visitor(console, "ann")
-    assert ann.get("/requests").text.count('<li class="card row">') == 0
-    assert ann.get("/requests?show=own").text.count('<li class="card row">') == 15
+    assert ann.get("/requests").text.count('<li class="card row') == 0
+    assert ann.get("/requests?show=own").text.count('<li class="card row') == 15
 
 
 def test_without_a_key_the_console_only_shows(office: Any) -> None:
@@ -153,11 +153,11 @@ def test_the_record_is_searched_on_record(office: Any) -> None:
     assert "policy_loaded" in every.text and "Recordings of this connection" in every.text
     assert every.text.index("eve") < every.text.index("ann")
     only = vic.get("/audit?who=ann&table=shop.*")
-    assert only.text.count('<li class="card row">') == 1 and ">eve<" not in only.text
+    assert only.text.count('<li class="card row') == 1 and ">eve<" not in only.text
     assert "Times are written" in vic.get("/audit?since=yesterday").text
-    assert vic.get("/audit?until=2001-01-01T00:00").text.count('<li class="card row">') == 0
+    assert vic.get("/audit?until=2001-01-01T00:00").text.count('<li class="card row') == 0
     # By default only of the last day, by this console's clock.
-    assert vic.get("/audit").text.count('<li class="card row">') == 0
+    assert vic.get("/audit").text.count('<li class="card row') == 0
     log = office.written("audit/reads")
     assert "search by the console who=ann table=shop.*" in log and '"subject":"vic"' in log
 
