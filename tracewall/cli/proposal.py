@@ -102,8 +102,9 @@ def _choose(relation: Relation, column: Attribute, choice: _Choice) -> None:
     if hint is not None:
         _hide(relation, column, Hidden(name, hint.kind, hint.method(type), why), choice)
     elif found and found.found:
-        counts = ", ".join(f"{count} with {kind}" for kind, count in found.found.most_common())
-        why = f"of {found.values} values {counts}"
+        listed = sorted(found.found.items(), key=lambda kind: (-kind[1], kind[0]))
+        counts = ", ".join(f"{count} with {kind}" for kind, count in listed)
+        why = f"{found.values} values: {counts}"
         _hide(relation, column, Hidden(name, "free-text", None, why), choice)
     elif is_free_text(column.name, type):
         _hide(relation, column, Hidden(name, "free-text", None, "its name"), choice)

@@ -109,7 +109,7 @@ def _look(column: Column, value: str, detectors: Detectors) -> None:
         return
     finds = detectors.find(value)
     column.whole += len(finds) == 1 and finds[0].start == 0 and finds[0].end == len(value)
-    column.found.update({find.name for find in finds})
+    column.found.update(sorted({find.name for find in finds}))
 
 
 def _sample(table: Table, most: int) -> sql.Composed:
