@@ -16,54 +16,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from itertools import accumulate
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from tracewall.masking import (
-    automaton,
-    contacts,
-    credentials,
-    folding,
-    joints,
-    keys,
-    mentions,
-    payments,
-    spelling,
-)  # fmt: skip
+from tracewall.masking import automaton, folding, joints, spelling
 from tracewall.masking.anchored import anchored
 from tracewall.masking.automaton import DetectorsUnavailable
 from tracewall.masking.config import DETECTORS, PLACES, Engine, Pattern
+from tracewall.masking.judging import SHAPES, edge, judged, merged, specific, strength, table
 from tracewall.masking.patterns import PatternInvalid, check_names, tables
-from tracewall.masking.shape import Found, Judge, Next, Shape
+from tracewall.masking.shape import Found, Next
 
 __all__ = [
     "DetectorUnknown", "Detectors", "DetectorsUnavailable", "Find", "PatternInvalid", "detectors",
 ]  # fmt: skip
 
-Table: TypeAlias = tuple[tuple[Judge, ...], ...]
 Mark: TypeAlias = Callable[[str], str]
 """Takes what was found, gives what stands in its place."""
 
-# Who is asked first at one place: the more special before the more general.
-_ORDER = (
-    "ip", "card", "iban", "phone", "jwt", "pem", "aws", "gcp", "azure", "github", "slack",
-    "stripe", "anthropic", "openai", "token", "password", "email",
-)  # fmt: skip
-_ROOMS: tuple[Mapping[str, tuple[Shape, ...]], ...] = (
-    keys.SHAPES, payments.SHAPES, contacts.SHAPES, credentials.SHAPES,
-    {"password": mentions.SHAPES},
-)  # fmt: skip
-_SHAPES: Mapping[str, tuple[Shape, ...]] = MappingProxyType(
-    {name: tuple(s for room in _ROOMS for s in room.get(name, ())) for name in _ORDER}
-)
-_STRENGTH: Mapping[str, int] = MappingProxyType(
-    {name: rank for rank, name in enumerate(
-        ("pem", "jwt", "aws", "gcp", "azure", "github", "slack", "stripe", "anthropic", "openai",
-         "token", "card", "iban", "email", "phone", "ip", "password"), 1)}
-)  # fmt: skip
 _BROKEN = frozenset("jwt aws gcp azure github slack stripe anthropic openai token".split())
 _RUN = r"[^\s@,;/]*"
 _ROUNDS = 8
@@ -93,10 +66,10 @@ class Find(NamedTuple):
 class Patience:
     """How many places of one value may still be judged, over all its texts."""
 
-    __slots__ = ("left", "spent")
+    __slots__ = ("broken", "left", "spent")
 
     def __init__(self, places: int) -> None:
-        self.left, self.spent = places, 0
+        self.left, self.spent, self.broken = places, 0, False
 
 
 class Detectors:
@@ -119,13 +92,13 @@ class Detectors:
         alternation, own = (
             (anchored, tables) if engine == "builtin" else (automaton.alternation, automaton.own)
         )
-        shapes = [shape for name in names for shape in _SHAPES[name]]
+        shapes = [shape for name in names for shape in SHAPES[name]]
         if not _BROKEN.isdisjoint(names) or "password" in names:
             shapes.append(spelling.BASE64)
-        shapes += joints.SHAPES
+        shapes += (spelling.SOFT_BREAK, *(joints.SHAPES if names else ()))
         self.names = (*names, *(pattern.name for pattern in patterns))
         self._search = alternation(shapes) if shapes else None
-        self._table = _table(names)
+        self._table = table(names)
         self._own = own(patterns) if patterns else None
         self._allowed = _allowed(allow)
         self._marks = marks
@@ -193,15 +166,16 @@ class Detectors:
         return "@" not in found or not any(self._read(part, patience) for part in found.split("@"))
 
     def _read(self, text: str, patience: Patience) -> list[Found]:
+        patience.broken = False
         found = self._as_it_is(text, patience)
-        plain = spelling.unspelt(text)
+        plain = spelling.unspelt(text, broken=patience.broken)
         if plain is None:
             return found
         meant = [
             (*plain.original(start, end), name)
             for start, end, name in self._as_it_is(plain.text, patience)
         ]
-        return _merged(found + meant)
+        return merged(found + meant)
 
     def _as_it_is(self, text: str, patience: Patience) -> list[Found]:
         if text.isascii():
@@ -215,15 +189,15 @@ class Detectors:
         if folded is not None:
             for start, end, name in self._in_characters(folded.text, patience):
                 found.append((*folded.original(start, end), name))
-        return _merged(found)
+        return merged(found)
 
     def _in_characters(self, text: str, patience: Patience) -> list[Found]:
         data = text.encode()
         found = self._found_in(data, patience)
         if not found or len(data) == len(text):
             return found
-        found = [(_edge(data, start, -1), _edge(data, end, 1), name) for start, end, name in found]
-        edges = sorted({edge for start, end, _ in found for edge in (start, end)})
+        found = [(edge(data, start, -1), edge(data, end, 1), name) for start, end, name in found]
+        edges = sorted({at for start, end, _ in found for at in (start, end)})
         sizes = (
             len(data[first:last].decode()) for first, last in zip([0, *edges], edges, strict=False)
         )
@@ -235,15 +209,18 @@ class Detectors:
         if self._search is not None:
             left = self._scan(data, self._search(data), 0, len(data), found, patience.left)
             patience.spent = max(patience.spent, patience.left - left)
+            if any(name == spelling.SOFT for _, _, name in found):
+                patience.broken = True
+                found = [each for each in found if each[2] != spelling.SOFT]
         if self._own is not None:
-            found = _merged(found + self._own(data))
+            found = merged(found + self._own(data))
         return found
 
     def _scan(
         self, data: bytes, following: Next, position: int, end: int, found: list[Found], left: int
     ) -> int:
         """Add to `found` what is between two offsets; give how many more places may be judged."""
-        table = self._table
+        judges = self._table
         floor = position
         decoded = -1
         while (hit := following(position, end)) >= 0:
@@ -251,7 +228,7 @@ class Detectors:
             if left < 0:
                 found.append((hit, end, OVERSIZED))
                 return 0
-            verdict = _judged(table, data, hit, floor)
+            verdict = judged(judges, data, hit, floor)
             if isinstance(verdict, int):
                 position = verdict
                 continue
@@ -261,7 +238,7 @@ class Detectors:
                     user: list[Found] = []
                     left = self._scan(data, following, hit + 1, verdict[0], user, left)
                     found += [each for each in user if each[1] <= verdict[0]]
-                verdict = _specific(table, data, verdict)
+                verdict = specific(judges, data, verdict)
             elif verdict[2] == spelling.ENCODED:
                 # One run is decoded once, whatever it holds.
                 name = self._inside(data, verdict, left) if verdict[1] != decoded else ""
@@ -288,10 +265,14 @@ class Detectors:
         if self._search is not None and len(joined.begins) > 1:
             data = joined.data
             self._scan(data, self._search(data), 0, len(data), inside, left)
-        found = [joined.original(each) for each in inside if joined.crosses(each)]
+        found = [
+            joined.original(each)
+            for each in inside
+            if each[2] != spelling.SOFT and joined.crosses(each)
+        ]
         if not found:
             return None
-        name = min((each[2] for each in found), key=_strength)
+        name = min((each[2] for each in found), key=strength)
         return found[0][0], found[-1][1], name
 
     def _inside(self, data: bytes, run: Found, left: int) -> str:
@@ -300,7 +281,8 @@ class Detectors:
         inside: list[Found] = []
         if self._search is not None:
             self._scan(plain, self._search(plain), 0, len(plain), inside, left)
-        return min((name for _, _, name in inside), key=_strength, default="")
+        names = (name for _, _, name in inside if name != spelling.SOFT)
+        return min(names, key=strength, default="")
 
 
 def detectors(
@@ -330,51 +312,6 @@ def detectors(
     return Detectors(chosen, patterns, engine, allow, marks, places)
 
 
-def _table(names: Iterable[str]) -> Table:
-    """Sort judges by the first byte of what they judge."""
-    shapes = [shape for name in _ORDER if name in names for shape in _SHAPES[name]]
-    shapes += (spelling.BASE64, *joints.SHAPES)
-    return tuple(
-        tuple(shape.judge for shape in shapes if byte in shape.starts) for byte in range(256)
-    )
-
-
-def _judged(table: Table, data: bytes, hit: int, floor: int) -> Found | int:
-    """Give what the first judge finds at `hit`, or where to go on."""
-    start = hit
-    byte = data[hit]
-    if byte in b"_\\" and data[hit + 1] not in b"@%":
-        # The left edge of a number: see `shape.LEFT`.
-        start += 1 if byte == 0x5F else 2
-    onward = 0
-    for judge in table[data[start]]:
-        verdict = judge(data, start, floor)
-        if isinstance(verdict, tuple):
-            return verdict
-        if verdict is not None and (verdict < onward or not onward):
-            onward = verdict
-    return max(onward, hit + 1)
-
-
-def _specific(table: Table, data: bytes, password: Found) -> Found:
-    """Prefer a detector that knows the password's own form, if it takes all of it."""
-    verdict = _judged(table, data, password[0], password[0])
-    if isinstance(verdict, int) or verdict[0] != password[0] or verdict[1] < password[1]:
-        return password
-    return verdict
-
-
-def _edge(data: bytes, offset: int, step: int) -> int:
-    """Move from the middle of a character to its edge: some judges count in bytes."""
-    while 0 < offset < len(data) and data[offset] & 0xC0 == 0x80:
-        offset += step
-    return offset
-
-
-def _strength(name: str) -> int:
-    return _STRENGTH.get(name, 0)
-
-
 def _allowed(allow: tuple[str, ...]) -> re.Pattern[str] | None:
     """Make one expression of what is allowed; no star comes back, so that it stays linear."""
     if not allow:
@@ -390,16 +327,3 @@ def _glob(text: str) -> str:
     *inner, last = rest
     steps = "".join(f"(?>{_RUN}?{part})" for part in inner if part)
     return f"(?:{first}{steps}{_RUN}{last})"
-
-
-def _merged(found: list[Found]) -> list[Found]:
-    """Make one of finds that overlap, so that no part of any stays readable."""
-    merged: list[Found] = []
-    for start, end, name in sorted(found, key=lambda each: (each[0], -each[1])):
-        if merged and start < merged[-1][1]:
-            first, last, kept = merged[-1]
-            stronger = min(kept, name, key=_strength)
-            merged[-1] = (first, max(last, end), stronger)
-        else:
-            merged.append((start, end, name))
-    return merged

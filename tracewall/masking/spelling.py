@@ -66,9 +66,8 @@ class Unspelt:
 Escape: TypeAlias = tuple[int, int, str]
 
 
-def unspelt(text: str) -> Unspelt | None:
-    """Read the escapes of `text`; None where it has none."""
-    broken = "\n" in text and _BREAK.search(text)
+def unspelt(text: str, *, broken: bool) -> Unspelt | None:
+    """Read the escapes of `text`; None where it has none. ``broken``: it has `SOFT` breaks."""
     if not broken and "%" not in text and "\\" not in text and "&" not in text:
         return None
     escapes = _escapes(text)
@@ -154,6 +153,16 @@ BASE64 = Shape(
     tuple(dict.fromkeys(each.lower() for each in _WITHIN)),
 )
 """Hits where one of certain words stands in base64."""
+
+
+def _soft(data: bytes, start: int, floor: int) -> Verdict:
+    return (start, start + 1, SOFT) if data.startswith((b"=\n", b"=\r\n"), start) else None
+
+
+SOFT = "soft break"
+"""What a hit is called that tells of quoted-printable."""
+SOFT_BREAK = Shape(rb"=\r?\n", b"=", _soft, (b"=\n", b"=\r\n"))
+"""Hits where quoted-printable breaks a line: cheaper than to look for it in every text."""
 
 
 def decoded(run: bytes) -> bytes:
