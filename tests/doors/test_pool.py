@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 import tracewall
 from tracewall import Connection
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 
@@ -62,3 +63,104 @@ def test_concurrent_users_keep_their_own_identity(guard: Any) -> None:
         with ThreadPoolExecutor(8) as threads:
             found = threads.map(lambda token: client_ip_or_refusal(guard, pool, token), tokens)
     assert list(found) == wanted
+
+
+def test_what_a_pool_runs_itself_is_judged(guard: Any) -> None:
+    """configure, check and reset may send an empty statement; reset runs while nobody acts."""
+    told: list[str] = []
+
+    def configure(conn: Any) -> None:
+        told.append("configure")
+        conn.set_autocommit(True)
+
+    def check(conn: Any) -> None:
+        told.append("check")
+        # An empty statement is nobody's, so that a pool may look while nobody acts.
+        conn.execute("")
+
+    def reset(conn: Any) -> None:
+        # A worker of the pool's runs it, outside of the block that says who acts.
+        with pytest.raises(tracewall.TokenRejected):
+            conn.execute("select api_key from traces.runs limit 1")
+        conn.rollback()
+        conn.execute("")
+        told.append("reset")
+
+    made = ConnectionPool(
+        connection_class=Connection,
+        kwargs={"wall": guard.wall},
+        min_size=1,
+        max_size=1,
+        configure=configure,
+        check=check,
+        reset=reset,
+        open=False,
+    )
+    with made as pool:
+        for _ in range(2):
+            with guard.wall.acting_as(guard.analyst):
+                with pool.connection() as conn:
+                    found = (
+                        conn.execute("select api_key from traces.runs limit 1")
+                    ).fetchone()
+                    assert found is not None
+            until(lambda: told.count("reset") == told.count("check"))
+    assert told == ["configure", "check", "reset", "check", "reset"]
+
+
+def test_a_reset_that_may_not_costs_the_connection_only(guard: Any) -> None:
+    """A reset that is refused makes the pool throw the connection away; nothing is handed on."""
+    processes = []
+
+    def reset(conn: Any) -> None:
+        conn.execute("select client_ip from traces.runs limit 1")
+
+    made = ConnectionPool(
+        connection_class=Connection,
+        kwargs={"wall": guard.wall, "autocommit": True},
+        min_size=1,
+        max_size=1,
+        reset=reset,
+        open=False,
+    )
+    with made as pool:
+        for _ in range(2):
+            with guard.wall.acting_as(guard.analyst):
+                with pool.connection() as conn:
+                    processes.append(conn.info.backend_pid)
+    assert len(set(processes)) == 2
+
+
+def test_a_configure_that_asks_for_rows_needs_somebody(guard: Any) -> None:
+    """What configure sends while nobody acts is refused: no connection is made that way."""
+    failed: list[type[BaseException]] = []
+
+    def configure(conn: Any) -> None:
+        try:
+            conn.execute("select 1")
+        except tracewall.TokenRejected as ex:
+            failed.append(type(ex))
+            raise
+
+    made = ConnectionPool(
+        connection_class=Connection,
+        kwargs={"wall": guard.wall},
+        min_size=0,
+        max_size=1,
+        configure=configure,
+        timeout=0.5,
+        open=False,
+    )
+    with made as pool:
+        with pytest.raises(PoolTimeout):
+            pool.getconn()
+    assert failed
+
+
+def until(holds: Any) -> None:
+    """Wait until a pool's own work is done."""
+    for _ in range(500):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("the pool's work is not done")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 import tracewall
 from tracewall import AsyncConnection
@@ -13,6 +13,7 @@ from tracewall import AsyncConnection
 if True:  # ASYNC
     import asyncio
 else:
+    import time
     from concurrent.futures import ThreadPoolExecutor
 
 
@@ -67,3 +68,107 @@ async def test_concurrent_users_keep_their_own_identity(guard: Any) -> None:
             with ThreadPoolExecutor(8) as threads:
                 found = threads.map(lambda token: client_ip_or_refusal(guard, pool, token), tokens)
     assert list(found) == wanted
+
+
+async def test_what_a_pool_runs_itself_is_judged(guard: Any) -> None:
+    """configure, check and reset may send an empty statement; reset runs while nobody acts."""
+    told: list[str] = []
+
+    async def configure(conn: Any) -> None:
+        told.append("configure")
+        await conn.set_autocommit(True)
+
+    async def check(conn: Any) -> None:
+        told.append("check")
+        # An empty statement is nobody's, so that a pool may look while nobody acts.
+        await conn.execute("")
+
+    async def reset(conn: Any) -> None:
+        # A worker of the pool's runs it, outside of the block that says who acts.
+        with pytest.raises(tracewall.TokenRejected):
+            await conn.execute("select api_key from traces.runs limit 1")
+        await conn.rollback()
+        await conn.execute("")
+        told.append("reset")
+
+    made = AsyncConnectionPool(
+        connection_class=AsyncConnection,
+        kwargs={"wall": guard.wall},
+        min_size=1,
+        max_size=1,
+        configure=configure,
+        check=check,
+        reset=reset,
+        open=False,
+    )
+    async with made as pool:
+        for _ in range(2):
+            with guard.wall.acting_as(guard.analyst):
+                async with pool.connection() as conn:
+                    found = await (
+                        await conn.execute("select api_key from traces.runs limit 1")
+                    ).fetchone()
+                    assert found is not None
+            await until(lambda: told.count("reset") == told.count("check"))
+    assert told == ["configure", "check", "reset", "check", "reset"]
+
+
+async def test_a_reset_that_may_not_costs_the_connection_only(guard: Any) -> None:
+    """A reset that is refused makes the pool throw the connection away; nothing is handed on."""
+    processes = []
+
+    async def reset(conn: Any) -> None:
+        await conn.execute("select client_ip from traces.runs limit 1")
+
+    made = AsyncConnectionPool(
+        connection_class=AsyncConnection,
+        kwargs={"wall": guard.wall, "autocommit": True},
+        min_size=1,
+        max_size=1,
+        reset=reset,
+        open=False,
+    )
+    async with made as pool:
+        for _ in range(2):
+            with guard.wall.acting_as(guard.analyst):
+                async with pool.connection() as conn:
+                    processes.append(conn.info.backend_pid)
+    assert len(set(processes)) == 2
+
+
+async def test_a_configure_that_asks_for_rows_needs_somebody(guard: Any) -> None:
+    """What configure sends while nobody acts is refused: no connection is made that way."""
+    failed: list[type[BaseException]] = []
+
+    async def configure(conn: Any) -> None:
+        try:
+            await conn.execute("select 1")
+        except tracewall.TokenRejected as ex:
+            failed.append(type(ex))
+            raise
+
+    made = AsyncConnectionPool(
+        connection_class=AsyncConnection,
+        kwargs={"wall": guard.wall},
+        min_size=0,
+        max_size=1,
+        configure=configure,
+        timeout=0.5,
+        open=False,
+    )
+    async with made as pool:
+        with pytest.raises(PoolTimeout):
+            await pool.getconn()
+    assert failed
+
+
+async def until(holds: Any) -> None:
+    """Wait until a pool's own work is done."""
+    for _ in range(500):
+        if holds():
+            return
+        if True:  # ASYNC
+            await asyncio.sleep(0.01)
+        else:
+            time.sleep(0.01)
+    raise AssertionError("the pool's work is not done")
