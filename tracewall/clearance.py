@@ -149,7 +149,8 @@ class Clearance:
             counted = tuple(rule for rule in counted if rule.name not in permit.rules)
             self.session.wall.telemetry.approved(admission.span, permit.id, permit.trace)
             if admission.take is not None:
-                people = [f"{person.issuer} {person.subject}" for person in permit.people]
+                named = self.session.named
+                people = [f"{who.issuer} {named(who.issuer, who.subject)}" for who in permit.people]
                 rules = sorted(permit.rules)
                 admission.take.note("approval", request=permit.id, rules=rules, people=people)
         if permit is None and admission.said.approval:

@@ -47,7 +47,7 @@ class Ledger:
         self._open: set[Admission] = set()
         self._process = wall._underway.process
         wall._underway.add(self)
-        self.taping = Taping(wall.recorder, wall.policy) if wall.recorder else None
+        self.taping = Taping(wall.recorder, wall.policy, self.named) if wall.recorder else None
 
     @property
     def catalog(self) -> Catalog | None:

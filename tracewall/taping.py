@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tracewall.audit.store import AuditLog
@@ -44,9 +45,14 @@ class Taping:
     Args:
         recorder: the wall's.
         policy: whose ``recordings`` say what is recorded.
+        named: gives what the record calls somebody, by issuer and subject: a pseudonym,
+            where it is erasable.
     """
 
-    def __init__(self, recorder: Recorder, policy: Policy) -> None:
+    def __init__(
+        self, recorder: Recorder, policy: Policy, named: Callable[[str, str], str]
+    ) -> None:
+        self._named = named
         self._recorder = recorder
         self._policy = policy
         self._principal: Principal | None = None
@@ -112,8 +118,16 @@ class Taping:
     def _reel(self, rule: RecordingRule, principal: Principal, who: Who) -> Reel:
         reel = self._reels.get(rule.name)
         if reel is None:
-            terms = Terms(rule.name, rule.rows, rule.bytes, rule.on_failure == "refuse")
-            header = _header(rule, principal, who, self._policy)
+            terms = Terms(
+                rule.name,
+                rule.rows,
+                rule.bytes,
+                rule.on_failure == "refuse",
+                rule.rotate_size,
+                rule.rotate_interval,
+            )
+            actors = [self._named(actor.issuer, actor.subject) for actor in principal.actors]
+            header = _header(rule, principal, who, self._policy, actors)
             reel = self._reels[rule.name] = self._recorder.reel(terms, header)
         return reel
 
@@ -133,7 +147,9 @@ def _fits(rule: RecordingRule, what: What) -> bool:
     )
 
 
-def _header(rule: RecordingRule, principal: Principal, who: Who, policy: Policy) -> dict[str, Any]:
+def _header(
+    rule: RecordingRule, principal: Principal, who: Who, policy: Policy, actors: list[str]
+) -> dict[str, Any]:
     return {
         "tracewall": __version__,
         "session": who.session,
@@ -142,8 +158,8 @@ def _header(rule: RecordingRule, principal: Principal, who: Who, policy: Policy)
         "subject": who.subject,
         "groups": sorted(principal.groups),
         "actors": [
-            {"subject": actor.subject, "groups": sorted(groups)}
-            for actor, groups in zip(principal.actors, principal.actor_groups, strict=True)
+            {"subject": actor, "groups": sorted(groups)}
+            for actor, groups in zip(actors, principal.actor_groups, strict=True)
         ],
         "token_id": who.token_id,
         "purpose": who.purpose,

@@ -11,6 +11,8 @@ import pytest
 
 import tracewall
 from tracewall import AuditUnavailable, Forbidden
+from tracewall.audit.people import People
+from tracewall.recording.reader import Reading
 
 MASKED = (
     "SELECT agent, api_key, user_email FROM traces.runs WHERE api_key IS NOT NULL ORDER BY run_id"
@@ -315,3 +317,17 @@ def test_without_rules_nothing_is_recorded(recorded: Any) -> None:
         conn.execute("SELECT 1").fetchall()
         assert conn._session.taping is None
     assert not (made.folder / "recordings").exists()
+
+
+def test_an_erasable_record_has_recordings_without_names(recorded: Any) -> None:
+    """With audit.erasable a recording has pseudonyms, of actors too, which can be erased."""
+    made = recorded('\n[audit]\nerasable = true\n[[recordings]]\nname = "all"\n')
+    with made.connect() as conn:
+        conn.execute("SELECT agent FROM traces.runs LIMIT 1").fetchall()
+    made.wall.close()
+    began = made.lines()[0]
+    assert began["subject"].startswith("p-")
+    (entry,) = made.entries()
+    with made.store.open(entry) as stream:
+        assert "ann" not in {v for line in Reading(stream) for v in line.values() if type(v) is str}
+    assert People(made.folder / "audit").erase("ann") == [began["subject"]]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tracewall.recording.folder import Folder
 from tracewall.recording.reader import Proof, Reading
 from tracewall.recording.recorder import Recorder, Terms
 from tracewall.recording.sealing import Sealed, identities, recipients
+from tracewall.recording.shown import assembled
 from tracewall.recording.store import prunable
 from tracewall.recording.tape import Tape
 from tracewall.recording.values import encoded, recorded
@@ -254,3 +256,49 @@ def test_only_plain_files_are_recordings(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "all" / "pipe.jsonl.gz")
     (tmp_path / "all" / "link.jsonl.gz").symlink_to(__file__)
     assert not list(Folder(tmp_path).entries())
+
+
+def test_a_long_session_goes_on_in_another_recording(tmp_path: Path) -> None:
+    """Past its size or age a recording is closed between two statements; the next one names it."""
+    for terms in (Terms("a", 9, 9999, True, 1), Terms("b", 9, 9999, True, 0, 1e-9)):
+        folder = Folder(tmp_path / terms.name)
+        reel = Recorder(folder).reel(terms, {"session": "s"})
+        for _ in range(3):
+            take = reel.take({"text": "select"})
+            take.rows([(1,)])
+            take.outcome("ok")
+        reel.close()
+        former = None
+        for number, entry in enumerate(folder.entries(), 1):
+            with folder.open(entry) as stream:
+                reading = Reading(stream)
+                began, statement, rows, outcome, ended = reading
+            assert reading.proof.ok
+            assert began.get("continues") == former and statement["s"] == number
+            assert {line["s"] for line in (rows, outcome)} == {number}
+            assert ended["why"] == ("continued" if number < 3 else "closed")
+            former = entry.id
+        assert number == 3
+
+
+def test_reading_takes_no_memory_for_rows_nobody_looks_at(tmp_path: Path) -> None:
+    """A recording whose rows are many times the memory is proved, and counted, all the same."""
+    folder = Folder(tmp_path)
+    most = 1 << 40
+    reel = Recorder(folder).reel(Terms("all", most, most, True), {"session": "s"})
+    for _ in range(100):
+        take = reel.take({"text": "select"})
+        take.rows([("x" * 1000,)] * 300)
+        take.outcome("ok")
+    reel.close()
+    (entry,) = folder.entries()
+    with folder.open(entry) as stream:
+        reading = Reading(stream)
+        tracemalloc.start()
+        seen = assembled(reading, 2)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert reading.proof.ok
+    assert [spoken.handed_out for spoken in seen.statements] == [300] * 100
+    assert {len(spoken.rows) for spoken in seen.statements} == {2}
+    assert peak < 10_000_000, "30 MB of rows were read"

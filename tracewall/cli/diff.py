@@ -127,7 +127,7 @@ def _samples(
         identities = keys(key)
         for path in sessions:
             for entry in every(str(path)):
-                yield from of_session(loaded(str(path), entry, identities)[0])
+                yield from of_session(loaded(str(path), entry, identities, 0)[0])
         for path in audit:
             yield from of_records(records(path))
     except (OSError, ValueError, Unparsable) as error:

@@ -62,7 +62,7 @@ def judge(path: str, id: str, key: Path | None, file: Path, dsn: str, as_json: b
     found, total = Counter[Change | None](), 0
     identities = keys(key)
     for entry in every(path, id):
-        seen, _ = loaded(path, entry, identities)
+        seen, _ = loaded(path, entry, identities, 0)
         total += len(seen.statements)
         found.update(changes(seen, policy, known))
     unread = found.pop(None, 0)

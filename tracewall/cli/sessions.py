@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def list_(path: str, key: Path | None, who: str, as_json: bool) -> None:
 @click.option("--rows", default=50, show_default=True, help="The most rows of a statement.")
 def show(path: str, id: str, key: Path | None, rows: int) -> None:
     """Print a session: its statements, decisions, rows and ends."""
-    seen, proof = loaded(path, one(path, id), keys(key))
+    seen, proof = loaded(path, one(path, id), keys(key), rows)
     out = console()
     for scene in scenes(seen, rows):
         told(out, scene)
@@ -131,16 +131,19 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None) -> None:
 def export(path: str, id: str, key: Path | None, form: str, out: Path | None) -> None:
     """Write a session as one HTML page, as an asciicast, or as JSON lines."""
     entry, known = one(path, id), keys(key)
+    texts: Iterable[str]
     if form == "json":
-        text = "".join(f"{encoded(line)}\n" for line in lines(path, entry, known)[0])
+        texts = (f"{encoded(line)}\n" for line in lines(path, entry, known))
     else:
         seen, proof = loaded(path, entry, known)
-        text = page(seen, proof) if form == "html" else asciicast(seen)
+        texts = [page(seen, proof) if form == "html" else asciicast(seen)]
     if out is None:
-        click.echo(text, nl=False)
+        for text in texts:
+            click.echo(text, nl=False)
         return
     try:
-        out.write_text(text, "utf-8")
+        with out.open("w", encoding="utf-8") as stream:
+            stream.writelines(texts)
     except OSError as error:
         raise Missing(f"the file can't be written: {error.strerror}", str(out)) from None
 
@@ -219,7 +222,7 @@ for each in (replay, judge):
 def _read(path: str, key: Path | None, id: str = "") -> Iterator[tuple[Entry, Seen, Proof]]:
     known = keys(key)
     for entry in every(path, id):
-        yield entry, *loaded(path, entry, known)
+        yield entry, *loaded(path, entry, known, 0)
 
 
 def _complain(proof: Proof) -> None:

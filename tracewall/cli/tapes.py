@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,25 @@ def one(path: str, id: str) -> Entry:
     return (exact or found)[0]
 
 
-def lines(path: str, entry: Entry, known: Sequence[Any]) -> tuple[list[dict[str, Any]], Proof]:
-    """Give the lines of a recording, up to a fault, and what they prove."""
+def lines(path: str, entry: Entry, known: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a recording, up to a fault."""
     try:
         with store(path).open(entry) as stream:
-            reading = Reading(stream, entry.sealed, known)
-            return list(reading), reading.proof
+            yield from Reading(stream, entry.sealed, known)
     except OSError as error:
         raise Missing(f"the recording can't be read: {error.strerror or error}") from None
 
 
-def loaded(path: str, entry: Entry, known: Sequence[Any]) -> tuple[Seen, Proof]:
-    """Give a recorded session put together, and what its lines prove."""
-    found, proof = lines(path, entry, known)
-    return assembled(found), proof
+def loaded(
+    path: str, entry: Entry, known: Sequence[Any], most: int = sys.maxsize
+) -> tuple[Seen, Proof]:
+    """Give a recorded session put together, and what its lines prove.
+
+    Of each statement so many rows are kept at most, whatever the recording's size.
+    """
+    try:
+        with store(path).open(entry) as stream:
+            reading = Reading(stream, entry.sealed, known)
+            return assembled(reading, most), reading.proof
+    except OSError as error:
+        raise Missing(f"the recording can't be read: {error.strerror or error}") from None

@@ -192,8 +192,9 @@ class RecordingRule:
     """Records what ``groups`` send and are given: at all, or of ``actions`` on ``tables``.
 
     Of each statement at most ``rows`` rows and ``bytes`` bytes are recorded. Recordings are
-    deleted ``keep_for`` seconds after their last line (0: never). ``on_failure`` says
-    whether a caller who can't be recorded is refused.
+    deleted ``keep_for`` seconds after their last line (0: never). A recording goes on in
+    another one after ``rotate_size`` bytes or ``rotate_interval`` seconds (0: never).
+    ``on_failure`` says whether a caller who can't be recorded is refused.
     """
 
     name: str
@@ -202,6 +203,8 @@ class RecordingRule:
     actions: frozenset[Action] = frozenset()
     rows: int = 1000
     bytes: int = 1_000_000
+    rotate_size: int = 256 << 20
+    rotate_interval: float = 86_400.0
     keep_for: float = 0.0
     on_failure: OnFailure = "refuse"
     line: int = 0

@@ -40,6 +40,12 @@ RECORDING_RULE = Section(
         ),
         "rows": Key(Whole(_MANY_ROWS), "The most rows of a statement that are recorded."),
         "bytes": Key(Size(), "The most bytes of a statement's rows that are recorded."),
+        "rotate_size": Key(
+            Size(), "A session goes on in another recording after so many bytes; 0: never."
+        ),
+        "rotate_interval": Key(
+            Duration(_CENTURY), "A session goes on in another recording after so long; 0: never."
+        ),
         "keep_for": Key(
             Duration(_CENTURY), "A recording is pruned so long after its last line; 0: never."
         ),

@@ -25,13 +25,16 @@ from tracewall.recording.values import encoded, recorded
 class Terms:
     """How a rule records: at most ``rows`` rows and ``bytes`` bytes of them a statement.
 
-    With ``refuse`` nothing goes on unrecorded.
+    With ``refuse`` nothing goes on unrecorded. Once a tape has ``rotate_size`` bytes as packed, or
+    is ``rotate_interval`` seconds old, the next statement goes on another one (0: never).
     """
 
     name: str
     rows: int
     bytes: int
     refuse: bool
+    rotate_size: int = 0
+    rotate_interval: float = 0.0
 
 
 class Shelf(Protocol):
@@ -139,10 +142,20 @@ class Reel:
             AuditUnavailable: it can't be recorded, and must be.
         """
         with self._lock:
+            self._rotate()
             self._taken += 1
             take = Take(self, self._taken, told)
         self.write("statement", {"s": take.number, **told}, take)
         return take
+
+    def _rotate(self) -> None:
+        """Close a tape that is full, or old, between two statements; the next one names it."""
+        tape, terms = self._tape, self.terms
+        if tape is None or not tape.usable:
+            return
+        full = 0 < terms.rotate_size <= tape.size
+        if full or 0 < terms.rotate_interval <= tape.age:
+            self.close("continued")
 
     def write(
         self, kind: str, told: dict[str, Any], take: Take | None = None, rows: Sequence[str] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,7 +21,8 @@ class Spoken:
     """One statement of a session.
 
     Times are seconds since the session began; ``ended`` is None where no end was recorded.
-    ``rows`` are texts, None for NULL; ``spelled`` are rows of a COPY. ``cut`` names the cap
+    ``rows`` are texts, None for NULL; ``spelled`` are rows of a COPY; ``left_out`` is how many
+    more of either were recorded. ``cut`` names the cap
     that ended the recording of rows. ``status`` is empty where no end was recorded.
     """
 
@@ -34,6 +36,7 @@ class Spoken:
     columns: tuple[Column, ...] = ()
     rows: list[tuple[str | None, ...]] = field(default_factory=list)
     spelled: list[str] = field(default_factory=list)
+    left_out: int = 0
     notices: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     cut: str = ""
@@ -55,7 +58,7 @@ class Spoken:
     @property
     def handed_out(self) -> int:
         """How many rows were recorded."""
-        return len(self.rows) + len(self.spelled)
+        return len(self.rows) + len(self.spelled) + self.left_out
 
 
 @dataclass
@@ -73,8 +76,11 @@ class Seen:
         return str(self.header.get("subject") or "nobody")
 
 
-def assembled(lines: Iterable[dict[str, Any]]) -> Seen:
-    """Put the lines of a recording together."""
+def assembled(lines: Iterable[dict[str, Any]], most: int = sys.maxsize) -> Seen:
+    """Put the lines of a recording together, with so many rows of each statement at most.
+
+    What is left out is counted, and takes no memory.
+    """
     seen, by_number = Seen(), dict[Any, Spoken]()
     for line in lines:
         kind, at = line["kind"], float(line.get("t") or 0.0)
@@ -88,7 +94,7 @@ def assembled(lines: Iterable[dict[str, Any]]) -> Seen:
             seen.statements.append(spoken)
         elif (found := by_number.get(line.get("s"))) is not None:
             found.last = at
-            _add(found, kind, line, at)
+            _add(found, kind, line, at, most)
     return seen
 
 
@@ -106,12 +112,15 @@ def _spoken(line: dict[str, Any], at: float) -> Spoken:
     )
 
 
-def _add(spoken: Spoken, kind: str, line: dict[str, Any], at: float) -> None:
+def _add(spoken: Spoken, kind: str, line: dict[str, Any], at: float, most: int) -> None:
     match kind:
-        case "rows":
-            spoken.rows += [tuple(map(as_text, row)) for row in line["rows"]]
-        case "copy" | "binary":
-            spoken.spelled += [str(row) for row in line["rows"]]
+        case "rows" | "copy" | "binary":
+            found = line["rows"][: max(0, most - len(spoken.rows) - len(spoken.spelled))]
+            spoken.left_out += len(line["rows"]) - len(found)
+            if kind == "rows":
+                spoken.rows += [tuple(map(as_text, row)) for row in found]
+            else:
+                spoken.spelled += map(str, found)
         case "cut":
             spoken.cut = str(line["by"])
         case "notice":

@@ -53,7 +53,8 @@ class Tape:
         sink: where its bytes go.
         header: what its first line tells.
 
-    ``head`` is the hash of the last line, ``lines`` how many there are. All methods may be
+    ``head`` is the hash of the last line, ``lines`` how many there are, ``size`` how many bytes
+    they are as packed, ``age`` how many seconds it is since the first. All methods may be
     called from any thread, of the process that made the tape.
 
     Raises:
@@ -62,7 +63,7 @@ class Tape:
 
     def __init__(self, sink: Sink, header: dict[str, Any]) -> None:
         self.head = FIRST
-        self.lines = 0
+        self.lines = self.size = 0
         self.usable = True
         self._sink = sink
         self._lock = threading.RLock()
@@ -90,13 +91,20 @@ class Tape:
             raw = text.encode()
             mode = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
             try:
-                self._sink.write(self._packer.compress(raw + b"\n") + self._packer.flush(mode))
+                packed = self._packer.compress(raw + b"\n") + self._packer.flush(mode)
+                self._sink.write(packed)
             except BaseException:
                 self.usable = False
                 self._sink.close()
                 raise
             self.head = hashlib.sha256(raw).hexdigest()
             self.lines += 1
+            self.size += len(packed)
+
+    @property
+    def age(self) -> float:
+        """How many seconds it is since it began."""
+        return time.monotonic() - self._began
 
     def close(self, why: str = "closed") -> None:
         """Close the chain.
