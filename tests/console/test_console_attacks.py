@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,6 +17,7 @@ from tracewall.console.place import Place
 from tracewall.console.style import STYLE, hashed
 from tracewall.console.visits import MOST_OF_ONE, Visits
 from tracewall.identity.principal import Principal
+from tracewall.testing import TokenIssuer
 
 EVIL = [
     "</pre></style></script><script>alert(1)</script>",
@@ -209,16 +211,29 @@ def test_a_visit_ends_with_its_token(office: Any, clock: Any) -> None:
     assert bob.get("/requests").status == 303
 
 
-def test_a_revoked_token_is_refused_at_the_next_request(office: Any, clock: Any) -> None:
-    """What the policy's list revokes ends the visit."""
+def test_a_revoked_token_is_refused_at_the_next_request(office: Any) -> None:
+    """What the policy's list revokes ends the visit, and can't log in again."""
     path = office.folder / "revoked.toml"
     path.write_text("")
     console = office.console('[identity]\nrevocations = "revoked.toml"')
     bob = office.visitor(console, "bob", "boss")
     assert bob.get("/requests").status == 200
-    path.write_text('[[subjects]]\nissuer = "https://idp.test"\nsub = "bob"\n')
-    console.house.verifier._revocations._looked = float("-inf")
-    assert bob.get("/requests").status in (303, 503)
+    path.write_text('[[revoked]]\nissuer = "https://idp.test"\nsubject = "bob"\n')
+    ends = time.monotonic() + 30
+    while bob.get("/requests").status == 200 and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert bob.get("/requests").status == 303
+    assert bob.log_in(office.token("bob", "boss")).status == 403
+
+
+def test_a_program_may_revoke(office: Any) -> None:
+    """What the program itself says is revoked ends the visit, as at the wall."""
+    gone: set[str] = set()
+    console = office.console(revoked=lambda who: who.subject in gone)
+    bob = office.visitor(console, "bob", "boss")
+    assert bob.get("/requests").status == 200
+    gone.add("bob")
+    assert bob.get("/requests").status == 303
 
 
 @pytest.mark.parametrize(
@@ -297,6 +312,26 @@ def test_requests_of_others_are_not_there(office: Any) -> None:
         form = {"csrf": csrf, "verdict": "approve", "binding": "x", "reason": ""}
         assert visitor.post(f"/requests/{id}", form).status == 404
     assert console.house.desk.case(id).state == "pending"
+
+
+def test_one_subject_of_two_issuers_is_one_person(office: Any) -> None:
+    """Who may be the one who asks, by another issuer, is offered no decision."""
+    other = TokenIssuer("https://other.test", clock=office.clock)
+    other.write_jwks(office.folder / "other.json")
+    more = """
+[[issuers]]
+name = "other"
+issuer = "https://other.test"
+audience = "notes"
+keys = "other.json"
+algorithms = ["ES256"]
+"""
+    console = office.console(issued=more)
+    id = office.ask("ann")
+    ann = office.visitor(console)
+    assert ann.log_in(other.mint("ann", ["boss"], audience="notes")).status == 303
+    assert 'name="verdict"' not in ann.get(f"/requests/{id}").text
+    assert id not in ann.get("/requests").text
 
 
 @pytest.mark.parametrize("who", ["ann", "agent"])
@@ -430,6 +465,20 @@ def test_a_form_needs_the_mark_of_its_visit(office: Any) -> None:
     assert bob.send("POST", "/logout", headers={"origin": office.url}).status == 403
     assert bob.get("/requests").status == 200
     assert console.house.desk.case(id).state == "pending"
+
+
+def test_the_mark_of_a_form_is_never_the_same(office: Any) -> None:
+    """Each page has another mark, and each of them is good: compression tells nothing of it."""
+    console = office.console()
+    bob = office.visitor(console, "bob", "boss")
+    marks = [bob.get("/requests").field("csrf") for _ in range(3)]
+    assert len({mark[at : at + 8] for mark in marks for at in range(0, 128, 8)}) == 48
+    id = office.ask()
+    assert bob.decide(id, "approve", csrf=marks[0]).status == 303
+    swapped = marks[1][64:] + marks[2][64:]
+    assert bob.post("/logout", {"csrf": swapped}).status == 403
+    assert bob.post("/logout", {"csrf": marks[1].upper()}).status == 403
+    assert bob.post("/logout", {"csrf": marks[2]}).status == 303
 
 
 def test_nobody_is_logged_in_by_another(office: Any) -> None:

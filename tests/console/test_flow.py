@@ -36,9 +36,11 @@ class Provider:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     forms: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
+    asked: int = 0
 
     def published(self) -> dict[str, Any]:
         """Give the metadata."""
+        self.asked += 1
         usual = {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/jwks.json",
@@ -347,3 +349,14 @@ def test_a_provider_that_fails_lets_nobody_in(office: Any, provider: Provider) -
     answer = bob.get(f"/login/callback?{provider.log_in(begun(bob))}")
     assert answer.status == 403 and "canary" not in answer.text
     assert bob.get("/requests").status == 303
+
+
+def test_a_provider_that_is_down_is_not_asked_again_at_once(
+    office: Any, provider: Provider
+) -> None:
+    """Who has proved nothing can't keep the console busy with asking a provider."""
+    provider.metadata = {"issuer": "https://evil.test"}
+    bob = office.visitor(office.console(LOGIN))
+    for _ in range(5):
+        assert bob.get("/login/with/corp").status == 503
+    assert provider.asked == 1

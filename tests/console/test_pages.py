@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from tracewall.audit.people import People
+from tracewall.console import tapes
+from tracewall.console.house import SEARCHES
 from tracewall.errors import PolicyError
 from tracewall.recording.folder import Folder
 from tracewall.signing import Signer
@@ -160,6 +164,54 @@ def test_the_record_is_searched_on_record(office: Any) -> None:
     assert vic.get("/audit").text.count('<li class="card row') == 0
     log = office.written("audit/reads")
     assert "search by the console who=ann table=shop.*" in log and '"subject":"vic"' in log
+
+
+def test_a_recording_that_swells_is_not_shown(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file that unpacks to more than the console shows is told as too large."""
+    console = office.console()
+    id = office.tape(value="x" * 500)
+    vic = office.visitor(console, "vic", "auditors")
+    assert vic.get(f"/sessions/all/{id}/replay").status == 200
+    monkeypatch.setattr(tapes, "LONGEST", 400)
+    answer = vic.get(f"/sessions/all/{id}/replay")
+    assert answer.status == 404 and "too large" in answer.text
+    monkeypatch.setattr(tapes, "LARGEST", 10)
+    assert "too large" in vic.get(f"/sessions/all/{id}").text
+
+
+def test_the_record_is_turned_over(office: Any) -> None:
+    """So many entries on a page, filters kept; more than the most is told."""
+    office.record(*(f"user{number:03}" for number in range(120)))
+    console = office.console()
+    vic = office.visitor(console, "vic", "auditors")
+    first = vic.get("/audit?decision=allowed")
+    assert first.text.count('<li class="card row') == 50 and "user119" in first.text
+    assert "decision=allowed&amp;page=2" in first.text
+    third = vic.get("/audit?decision=allowed&page=3").text
+    assert third.count('<li class="card row') == 20 and "user000" in third
+
+
+def test_people_in_an_erasable_record_are_found_by_name(office: Any) -> None:
+    """Where the record has pseudonyms, auditors see names; the log of readings has none."""
+    console = office.console()
+    people = People(office.folder / "audit")
+    pseudonym = people.of("https://i.test", "ann").pseudonym
+    office.record(pseudonym)
+    vic = office.visitor(console, "vic", "auditors")
+    assert ">ann<" in vic.get("/audit?who=ann").text
+    assert f"who={pseudonym}" in office.written("audit/reads")
+    assert "who=ann" not in office.written("audit/reads")
+
+
+def test_searches_wait_for_each_other(office: Any) -> None:
+    """So many searches at once, and no more; the next one is told to come again."""
+    console = office.console()
+    vic = office.visitor(console, "vic", "auditors")
+    with contextlib.ExitStack() as stack:
+        for _ in range(SEARCHES):
+            stack.enter_context(console.house.searching)
+        assert vic.get("/audit").status == 503
+    assert vic.get("/audit").status == 200
 
 
 def test_a_reading_that_can_not_be_recorded_is_none(office: Any) -> None:

@@ -31,7 +31,7 @@ from tracewall.console.style import security_policy
 from tracewall.console.tapes import TapePages
 from tracewall.console.visits import Visit, verified
 from tracewall.errors import AuditUnavailable, PolicyError
-from tracewall.identity.principal import Rejection
+from tracewall.identity.principal import Principal, Rejection
 from tracewall.policy.load import load
 from tracewall.policy.model import Policy
 from tracewall.recording.store import Store as TapeStore
@@ -56,6 +56,7 @@ def app(
     recordings: TapeStore | None = None,
     identities: Sequence[Any] = (),
     clock: Callable[[], float] = time.time,
+    revoked: Callable[[Principal], bool] | None = None,
 ) -> Console:
     """Make the console of a policy: an ASGI application to serve, or to mount in another.
 
@@ -68,6 +69,8 @@ def app(
         recordings: where recorded sessions are, instead of the policy's directory.
         identities: the identities (of age or SSH) that open encrypted recordings.
         clock: gives the time, in seconds since the epoch.
+        revoked: tells, at each request and without blocking, whether a principal is revoked,
+            as that of `Wall.load` does.
 
     Raises:
         PolicyError: the policy can't be held, or does not say where the console is.
@@ -91,6 +94,7 @@ def app(
         tapes=recordings,
         identities=identities,
         clock=clock,
+        revoked=revoked,
     )
     return Console(house)
 
@@ -164,7 +168,7 @@ class Console:
         return {
             "subject": visit.who.subject,
             "issuer": visit.who.issuer,
-            "csrf": visit.csrf,
+            "csrf": visit.mark(),
             "ends": moment(visit.ends),
             "views": self.house.views(visit.who),
             "audits": self.house.audits(visit.who),

@@ -14,8 +14,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -40,6 +41,8 @@ _TIMEOUT: Final = 10.0
 _LARGEST: Final = 256 * 1024
 _LONGEST_CODE: Final = 4_096
 _KNOWN_FOR: Final = 600.0
+_QUEUE: Final = 2.0
+_COOLDOWN: Final = 3.0
 
 
 class NotLoggedIn(Exception):
@@ -82,9 +85,18 @@ class Flow:
     resource: str = "resource"
     _secret: str = field(default="", repr=False)
     _known: tuple[float, dict[str, Any]] = (0.0, {})
+    _failed: float = float("-inf")
+    _asking: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
-    def of(cls, policy: Policy, login: Login, place: Place, wall: Verifier) -> Flow:
+    def of(
+        cls,
+        policy: Policy,
+        login: Login,
+        place: Place,
+        wall: Verifier,
+        revoked: Callable[[Principal], bool] | None = None,
+    ) -> Flow:
         """Make the flow that a policy describes.
 
         Raises:
@@ -107,7 +119,7 @@ class Flow:
             login,
             f"{place.url}/login/callback",
             Metadata(issuer.issuer, trusted.discovery or ""),
-            verifier_of(replace(policy, issuers=(asked,), actors=()), None),
+            verifier_of(replace(policy, issuers=(asked,), actors=()), revoked),
             wall,
             pairwise=login.token == "id" and trusted.subject_claim == "sub",
             resource="audience" if issuer.provider == "auth0" else "resource",
@@ -211,9 +223,21 @@ class Flow:
         since, known = self._known
         if known and time.monotonic() - since < _KNOWN_FOR:
             return known
+        # Nobody has proved anything yet: one at a time asks, and not again at once.
+        if not self._asking.acquire(timeout=_QUEUE):
+            raise NotLoggedIn("The provider does not answer.")
+        try:
+            if time.monotonic() - self._failed < _COOLDOWN:
+                raise NotLoggedIn("The provider does not answer.")
+            return self._asked()
+        finally:
+            self._asking.release()
+
+    def _asked(self) -> dict[str, Any]:
         try:
             known = published(self.metadata, timeout=_TIMEOUT)
         except FetchFailed as failed:
+            self._failed = time.monotonic()
             raise NotLoggedIn(f"The provider {failed}.") from None
         kinds = known.get("subject_types_supported")
         if self.pairwise and isinstance(kinds, list) and "public" not in kinds:

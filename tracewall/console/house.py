@@ -131,6 +131,7 @@ def furnished(
     tapes: TapeStore | None,
     identities: Sequence[Any],
     clock: Callable[[], float],
+    revoked: Callable[[Principal], bool] | None = None,
 ) -> House:
     """Open what a policy names.
 
@@ -138,7 +139,7 @@ def furnished(
         PolicyError: a key or a secret is not where the policy says, or is none.
         StoreUnavailable: the requests are out of reach.
     """
-    verifier = verifier_of(policy, None)
+    verifier = verifier_of(policy, revoked)
     verifier.refresh()
     check_files(policy, verifier)
     return House(
@@ -150,7 +151,7 @@ def furnished(
         clock,
         _signer(policy, key),
         identities,
-        tuple(Flow.of(policy, login, place, verifier) for login in policy.console.logins),
+        tuple(Flow.of(policy, login, place, verifier, revoked) for login in policy.console.logins),
     )
 
 

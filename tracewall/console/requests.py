@@ -10,7 +10,7 @@ from starlette.responses import Response
 from tracewall.approval.desk import LONGEST_REASON, Case, NotGranted
 from tracewall.approval.facts import facts, value
 from tracewall.approval.request import NotEncodable
-from tracewall.approval.verdict import Kind, counted
+from tracewall.approval.verdict import Kind, counted, is_party
 from tracewall.console.asking import Ask, Refused
 from tracewall.console.house import House
 from tracewall.console.layout import laid_out
@@ -160,7 +160,7 @@ class RequestPages:
         house = self._house
         if not house.shows(case, visit):
             return False
-        own = visit.person in case.request.act.parties
+        own = is_party(visit.person, case.request)
         match asked["show"]:
             case "waiting":
                 waits = case.state == "pending" or case.kept.review == "open"
@@ -168,13 +168,13 @@ class RequestPages:
             case "approved":
                 return case.state == "approved"
             case "own":
-                return own
+                return visit.person in case.request.act.parties
         who, state = asked["who"], asked["state"]
         return (not who or case.request.act.subject == who) and (not state or case.state == state)
 
     def _choices(self, case: Case, visit: Visit) -> Iterator[Kind]:
         decides = self._house.decides(case, visit)
-        own = visit.person in case.request.act.parties
+        own = is_party(visit.person, case.request)
         if case.state == "pending" and decides and not own:
             if visit.person not in case.standing.approved_by:
                 yield "approve"
@@ -187,7 +187,7 @@ class RequestPages:
 
     def _why_not(self, case: Case, visit: Visit) -> str:
         if case.state in ("pending", "approved") or case.kept.review == "open":
-            if visit.person in case.request.act.parties:
+            if is_party(visit.person, case.request):
                 return "Nobody decides on what they ask for, or act for."
             return "You have decided already."
         return f"There is nothing left to decide: the request is {case.state}."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.responses import HTMLResponse, Response
 
@@ -17,6 +18,7 @@ from tracewall.recording.page import page, security_policy
 from tracewall.recording.reader import Reading
 from tracewall.recording.shown import assembled
 from tracewall.recording.store import Entry
+from tracewall.recording.values import encoded
 
 Page = Callable[..., Response]
 
@@ -26,6 +28,10 @@ MOST: Final = 1_000
 LARGEST: Final = 16 << 20
 """The largest recording (bytes, as stored) that is shown here."""
 
+LONGEST: Final = 48 << 20
+"""The most bytes of its lines, unpacked."""
+
+_TOO_LARGE: Final = "This recording is too large to be shown here: tracewall sessions export."
 _ON_A_PAGE: Final = 25
 # No origin: whatever ran there could reach neither cookies nor the console's pages.
 _REPLAY = f"{security_policy()}; frame-ancestors 'self'; sandbox allow-scripts"
@@ -63,7 +69,9 @@ class TapePages:
         entry = self._entry(ask)
         header = self._header(entry)
         item, words = _item(entry, header), self._why_not(entry, header)
-        replay = "" if words else f"{ask.root}/sessions/{entry.rule}/{entry.id}/replay"
+        replay = (
+            "" if words else f"{ask.root}/sessions/{quote(entry.rule)}/{quote(entry.id)}/replay"
+        )
         told = {
             "state": item["state"] + (", on hold" if entry.held else ""),
             "acted by": ", ".join(_subjects(header)),
@@ -94,7 +102,7 @@ class TapePages:
         try:
             with self._house.tapes.open(entry) as stream:
                 reading = Reading(stream, entry.sealed, self._house.identities)
-                seen = assembled(reading)
+                seen = assembled(_bounded(reading))
         except OSError:
             raise Refused(404, "There is no such session.") from None
         headers = {"content-security-policy": _REPLAY, "x-frame-options": "SAMEORIGIN"}
@@ -139,7 +147,7 @@ class TapePages:
 
     def _why_not(self, entry: Entry, header: dict[str, Any]) -> str:
         if entry.size > LARGEST:
-            return "This recording is too large to be shown here: tracewall sessions export."
+            return _TOO_LARGE
         if not header:
             return "This recording can't be opened here: it is encrypted, or damaged."
         return ""
@@ -159,6 +167,16 @@ def _item(entry: Entry, header: dict[str, Any]) -> dict[str, Any]:
         "held": entry.held,
         "size": f"{max(1, entry.size // 1000)} kB",
     }
+
+
+def _bounded(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Give lines up to a size: a recording may be packed a thousand times smaller."""
+    left = LONGEST
+    for line in lines:
+        left -= len(encoded(line))
+        if left < 0:
+            raise Refused(404, _TOO_LARGE)
+        yield line
 
 
 def _subjects(header: dict[str, Any]) -> Iterator[str]:

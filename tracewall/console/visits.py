@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -24,6 +25,9 @@ MOST = 1_000
 MOST_OF_ONE = 8
 """How many of them may be one person's."""
 
+_BYTES = 32
+_MARK = re.compile(rf"[0-9a-f]{{{4 * _BYTES}}}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visit:
@@ -36,16 +40,27 @@ class Visit:
     token: str = field(repr=False)
     verifier: Verifier = field(repr=False)
     ends: float
-    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(_BYTES), repr=False)
 
     @property
     def person(self) -> Person:
         """Who it is, as approvals count people."""
         return Person(self.who.issuer, self.who.subject)
 
+    def mark(self) -> str:
+        """Give what a form of this visit must hold: another text for each page.
+
+        Else its length in a page that is compressed would tell it, letter by letter (BREACH).
+        """
+        pad = secrets.token_bytes(_BYTES)
+        return (pad + _mixed(pad, self._secret)).hex()
+
     def owns(self, given: str) -> bool:
         """Tell whether a form comes from a page of this visit."""
-        return hmac.compare_digest(self.csrf.encode(), given.encode("utf-8", "replace"))
+        if not _MARK.fullmatch(given):
+            return False
+        raw = bytes.fromhex(given)
+        return hmac.compare_digest(_mixed(raw[:_BYTES], raw[_BYTES:]), self._secret)
 
 
 class Visits:
@@ -97,6 +112,10 @@ def verified(token: str, verifier: Verifier, now: float) -> Principal | Rejectio
         verifier.renew(token, now)
         found = verifier.verify(token, now)
     return found
+
+
+def _mixed(one: bytes, other: bytes) -> bytes:
+    return bytes(left ^ right for left, right in zip(one, other, strict=True))
 
 
 def _hashed(number: str) -> str:
