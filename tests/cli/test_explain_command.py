@@ -106,3 +106,41 @@ def test_no_database_is_told(run: Any, tmp_path: Path) -> None:
     dsn = "host=/nowhere dbname=x"
     result = run("explain", "--config", tmp_path / "p.toml", "--dsn", dsn, "SELECT 1")
     assert result.exit_code == 3
+
+
+def test_the_planner_is_asked_only_when_told_to(told: Any, store: Any) -> None:
+    """--estimate adds the planner's guess, for changes too; without it nothing is planned."""
+    sql = "SELECT TEXT FROM traces.runs"
+    with psycopg.connect(store.admin_dsn, autocommit=True) as conn:
+        conn.execute("ANALYZE traces.runs")
+        (rows,) = conn.execute("SELECT count(*) FROM traces.runs").fetchone() or (0,)
+    assert json.loads(told(sql, "--json").stdout)["rows_estimate"] is None
+    assert json.loads(told(sql, "--json", "--estimate").stdout)["rows_estimate"] == rows
+    assert f"about {rows} rows, by the server's planner" in told(sql, "--estimate").stdout
+    changing = POLICY.replace('["select"]', '["select", "update"]').replace(
+        "agent_name", "user_email"
+    )
+    update = "UPDATE traces.runs SET status = status WHERE started_at IS NOT NULL"
+    found = json.loads(told(update, "--json", "--estimate", policy=changing).stdout)
+    assert found["outcome"] == "allowed" and found["rows_estimate"] > 0
+    one = told("SELECT id FROM traces.runs WHERE id = $1", "--json", "--estimate")
+    assert json.loads(one.stdout)["rows_estimate"] in (1, None)
+
+
+def test_what_is_forbidden_is_never_planned(told: Any) -> None:
+    """A statement that planning alone would let do something is not sent."""
+    result = told("SELECT pg_sleep(100)", "--estimate")
+    assert (result.exit_code, "no estimate" in result.stdout) == (1, True)
+
+
+def test_who_acts_for_the_caller_counts(told: Any) -> None:
+    """--actor: what both may, is allowed."""
+    sql = "SELECT TEXT FROM traces.runs"
+    assert told(sql, "--actor", "analysts, others").exit_code == 0
+    assert told(sql, "--actor", "others").exit_code == 1
+
+
+def test_a_statement_that_is_no_text_is_told(told: Any) -> None:
+    """Bytes that are no UTF-8 are unreadable, and no traceback."""
+    result = told("SELECT '\udcff'")
+    assert (result.exit_code, "forbidden by unreadable" in result.stdout) == (1, True)

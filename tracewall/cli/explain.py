@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.text import Text
 from rich.tree import Tree
 
+from tracewall.cli.live import estimated
 from tracewall.cli.reading import against, read
 from tracewall.cli.screen import console, plain, safe
-from tracewall.judge import decision_on
+from tracewall.judge import decision_by
 from tracewall.policy.approvals import told
 from tracewall.policy.model import Decision, OutputColumn
+from tracewall.policy.rights import Rights
 
 _UNWRAPPED = 10_000
 _COLOURS = {"allowed": "bold green", "asks": "bold yellow", "forbidden": "bold red"}
@@ -32,26 +35,52 @@ _COLOURS = {"allowed": "bold green", "asks": "bold yellow", "forbidden": "bold r
 )
 @click.option("--dsn", required=True, help="The database: a libpq connection string or URI.")
 @click.option("--groups", default="", help="The caller's groups, separated by commas.")
+@click.option("--actor", "actors", multiple=True, metavar="GROUPS",
+              help="The groups of who acts for the caller; may be repeated.")  # fmt: skip
+@click.option("--estimate", is_flag=True,
+              help="Have the server plan the statement, for how many rows it expects.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def explain(sql: str, policy: Path, dsn: str, groups: str, as_json: bool) -> None:
+def explain(
+    sql: str,
+    policy: Path,
+    dsn: str,
+    groups: str,
+    actors: Sequence[str],
+    estimate: bool,
+    as_json: bool,
+) -> None:
     """Say what a policy says of the statement SQL, and why.
 
     The database is asked for its catalog only; the statement is not sent, not even to be
-    planned. Bare names are looked up on the search path of --dsn's role. The exit code is 0
-    where the statement is allowed, 1 where it is not.
+    planned, unless it is not forbidden and --estimate says so. Bare names are looked up on the
+    search path of --dsn's role. The exit code is 0 where the statement is allowed, 1 where it
+    is not.
     """
-    members = frozenset(filter(None, (name.strip() for name in groups.split(","))))
     found = read(policy)
     known = against(found, dsn)
-    decision = decision_on(sql.encode(), found, known, members)
+    rights = Rights(found, known, _members(groups), tuple(map(_members, actors)))
+    text = sql.encode("utf-8", "surrogateescape")
+    decision = decision_by(text, rights)
+    rows = None
+    if estimate and decision.outcome != "forbidden" and not decision.unfollowed:
+        rows = estimated(dsn, text)
     if as_json:
-        plain(json.dumps(_as_json(decision)))
+        plain(json.dumps(_as_json(decision) | {"rows_estimate": rows}))
     else:
         out = console()
         if not out.is_terminal:
             out.width = _UNWRAPPED
-        out.print(_tree(decision))
+        tree = _tree(decision)
+        if rows is not None:
+            tree.add(Text(f"about {rows} rows, by the server's planner"))
+        elif estimate:
+            tree.add(Text("no estimate: the server does not plan it", "dim"))
+        out.print(tree)
     raise click.exceptions.Exit(0 if decision.allowed else 1)
+
+
+def _members(groups: str) -> frozenset[str]:
+    return frozenset(filter(None, (name.strip() for name in groups.split(","))))
 
 
 def _tree(decision: Decision) -> Tree:

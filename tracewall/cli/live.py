@@ -88,6 +88,34 @@ def bare(dsn: str) -> str:
 _SECRET = ("password", "sslpassword", "oauth_client_secret")
 
 
+_GENERIC_SINCE = 160_000
+
+
+def estimated(dsn: str, statement: bytes) -> int | None:
+    """Have the server plan a statement, and give how many rows it expects; None: it can't say.
+
+    Planned as the role of `dsn` and on its search path, in a transaction that can't write;
+    nothing is executed but what planning executes. Raises Unanswered.
+    """
+    try:
+        with psycopg.connect(dsn, connect_timeout=TIMEOUT) as conn:
+            conn.read_only = True
+            generic = ", GENERIC_PLAN" * (conn.info.server_version >= _GENERIC_SINCE)
+            conn.execute("SET LOCAL statement_timeout = '10s'")
+            try:
+                # Prepared, the server takes it for one statement or for none.
+                question = f"EXPLAIN (FORMAT JSON{generic}) ".encode() + statement
+                row = conn.execute(question, prepare=True).fetchone()
+            except (psycopg.errors.SyntaxError, psycopg.errors.UndefinedParameter):
+                return None
+    except psycopg.Error as error:
+        raise Unanswered(f"the database can't be asked: {why(error)}") from None
+    plan = row[0][0]["Plan"] if row else {}
+    # What changes rows gives none itself: those beneath it are changed.
+    changed = plan.get("Plans", [plan]) if plan.get("Node Type") == "ModifyTable" else [plan]
+    return sum(int(each.get("Plan Rows", 0)) for each in changed)
+
+
 def with_user(dsn: str, user: str) -> str:
     """Give a connection string that logs in as another role."""
     return make_conninfo(dsn, user=user)
