@@ -124,3 +124,15 @@ def test_a_shell_completes_commands_and_options(shell):
         at = words.split()[-1] if shell == "fish" else at
         told = python("-m", "tracewall", env=asked | {"COMP_WORDS": words, "COMP_CWORD": at})
         assert answer in told.stdout, told.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="arguments are bytes on POSIX only")
+@pytest.mark.parametrize(
+    "line",
+    [["scan", b"host=\xff"], ["init", b"host=\xff", "--yes", "-o", "-"], ["catalog", b"\xff"]],
+)
+def test_arguments_that_are_no_text_are_told(line):
+    """Bytes that are no UTF-8 are asked wrongly: exit code 2, a sentence, no traceback."""
+    result = python("-m", "tracewall", *line)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "no text in UTF-8" in result.stderr and "Traceback" not in result.stderr

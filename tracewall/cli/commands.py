@@ -21,6 +21,7 @@ from tracewall.cli.init import init
 from tracewall.cli.rls import rls
 from tracewall.cli.scan import scan
 from tracewall.cli.schema import schema
+from tracewall.cli.screen import Missing
 from tracewall.cli.sessions import sessions
 from tracewall.cli.shadow import shadow
 from tracewall.cli.trials import test
@@ -56,6 +57,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         tracewall.main(args=None if arguments is None else list(arguments), prog_name="tracewall")
+    except UnicodeEncodeError:
+        # Arguments of bytes that are no UTF-8 (PEP 383), where a server is to understand them.
+        Missing("an argument is no text in UTF-8").show()
+        return Missing.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

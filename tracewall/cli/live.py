@@ -89,6 +89,12 @@ _SECRET = ("password", "sslpassword", "oauth_client_secret")
 
 
 _GENERIC_SINCE = 160_000
+_UNPLANNED = (
+    psycopg.errors.SyntaxError,
+    psycopg.errors.UndefinedParameter,
+    psycopg.errors.IndeterminateDatatype,
+    psycopg.errors.FeatureNotSupported,
+)
 
 
 def estimated(dsn: str, statement: bytes) -> int | None:
@@ -106,7 +112,7 @@ def estimated(dsn: str, statement: bytes) -> int | None:
                 # Prepared, the server takes it for one statement or for none.
                 question = f"EXPLAIN (FORMAT JSON{generic}) ".encode() + statement
                 row = conn.execute(question, prepare=True).fetchone()
-            except (psycopg.errors.SyntaxError, psycopg.errors.UndefinedParameter):
+            except _UNPLANNED:
                 return None
     except psycopg.Error as error:
         raise Unanswered(f"the database can't be asked: {why(error)}") from None
