@@ -262,6 +262,11 @@ MISNAMED = (
     ("pronts", "prints"),
     ("poss", "pass"),
     ("hodden", "hidden"),
+    ("tobles", "tables"),
+    ("colomns", "columns"),
+    ("optiows", "options"),
+    ("mappiwgs", "mappings"),
+    ("featuwes", "features"),
 )
 
 

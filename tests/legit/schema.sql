@@ -33,6 +33,7 @@ CREATE TABLE shop.hosts (id int PRIMARY KEY, addr inet, mac macaddr, uid uuid, s
 CREATE SEQUENCE shop.tickets;
 CREATE VIEW shop.paid AS SELECT id, customer_id, total FROM shop.orders WHERE state = 'paid';
 CREATE VIEW shop.people AS SELECT id, name, email, city FROM shop.customers;
+CREATE VIEW shop.own_tables AS SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = 'shop';
 INSERT INTO shop.customers (id, name, email, card, city, born, created, tags, prefs, vip)
 SELECT g, 'Name ' || g, 'person' || g || '@shop.example', '4111-0000-' || g,
     (ARRAY['Paris', 'Lima', 'Oslo', NULL])[g % 4 + 1], date '1960-01-01' + g * 400,

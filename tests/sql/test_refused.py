@@ -213,6 +213,22 @@ def test_shapes_that_are_not_listed_are_refused(reader: Any, sql: Any) -> None:
     assert isinstance(reader.anyhow(sql), Misunderstood)
 
 
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("SELECT XMLELEMENT(name a)", "XML is"),
+        ("SELECT XMLSERIALIZE(content x AS text) FROM (SELECT 'a') q (x)", "XML is"),
+        ("SELECT * FROM XMLTABLE('/a' PASSING '<a/>' COLUMNS b int)", "XMLTABLE is"),
+        ("UPDATE users SET id = 1 WHERE CURRENT OF c", "which row"),
+    ],
+)
+def test_what_will_not_be_understood_is_told_why(reader: Any, sql: Any, word: Any) -> None:
+    """The reason against XML and WHERE CURRENT OF says what stands against them."""
+    understood = reader.anyhow(sql)
+    assert isinstance(understood, Misunderstood)
+    assert word in understood.reason
+
+
 def test_a_users_function_in_place_of_a_listed_one_is_refused(reader_beside: Any) -> None:
     """Where users defined a function of a listed name, only the qualified one may be called."""
     beside = reader_beside(functions=["lower", "count", "generate_series"])

@@ -9,15 +9,15 @@ from tracewall.masking.messages import CLASSES
 from tracewall.policy.glob import Glob
 from tracewall.policy.model import Grant, Mask, Scan
 from tracewall.sql.catalog import Relation
-from tracewall.sql.system import SCHEMA
+from tracewall.sql.system import OWN
 
 
 def is_on(grant: Grant, relation: Relation) -> bool:
     """Tell whether a grant is about a relation."""
     tables = grant.tables
-    if relation.schema == SCHEMA:
+    if relation.schema in OWN:
         # Who grants everything means what the database holds, not what the server tells of it.
-        tables = tuple(glob for glob in tables if glob.text.startswith(f"{SCHEMA}."))
+        tables = tuple(glob for glob in tables if glob.text.startswith(f"{relation.schema}."))
     return covers(tables, relation.qualified)
 
 

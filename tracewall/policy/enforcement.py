@@ -23,6 +23,7 @@ from tracewall.policy.model import (
 )
 from tracewall.policy.reading import Reading
 from tracewall.policy.sections import Key, Section
+from tracewall.sql.system import OWN
 
 _MODES = get_args(EnforcementMode)
 _SHADOWS = ("denials", "masks", "scans", "approvals")
@@ -93,7 +94,7 @@ def observed(policy: Policy, *, grants: bool = True) -> Policy:
         OBSERVED,
         (Glob("*", dots=True),),
         frozenset(ACTIONS),
-        tables=(Glob("*.*"), Glob("pg_catalog.*")),
+        tables=(Glob("*.*"), *(Glob(f"{schema}.*") for schema in sorted(OWN))),
         channels=(Glob("*", dots=True),),
     )
     kept = policy.grants if grants else ()

@@ -11,7 +11,7 @@ from tracewall.policy.model import Denial, Grant
 from tracewall.policy.rows import covers
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
-from tracewall.sql.system import SCHEMA
+from tracewall.sql.system import OWN
 
 Rule: TypeAlias = Grant | Denial
 
@@ -55,7 +55,7 @@ class Extents:
     _tables: dict[int, tuple[Relation, ...]] = field(default_factory=dict)
 
     def tables(self, rule: Rule) -> tuple[Relation, ...]:
-        """Give the relations that a rule is about, of a grant without those of pg_catalog."""
+        """Give the relations that a rule is about, of a grant without PostgreSQL's own."""
         if id(rule) not in self._tables:
             self._tables[id(rule)] = tuple(self._reached(rule))
         return self._tables[id(rule)]
@@ -77,7 +77,7 @@ class Extents:
 
     def _reached(self, rule: Rule) -> Iterator[Relation]:
         for relation in self.catalog.relations.values():
-            if relation.schema == SCHEMA:
+            if relation.schema in OWN:
                 continue
             if isinstance(rule, Grant):
                 if covers(rule.tables, relation.qualified):

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 from tracewall.policy.model import Glob, Grant, Policy
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.rowfilter import Condition
-from tracewall.sql.system import SCHEMA
+from tracewall.sql.system import OWN
 
 Filters: TypeAlias = frozenset[Condition | None]
 """The conditions of several grants; None is that of one that is about all rows."""
@@ -67,7 +67,7 @@ def covers(globs: Iterable[Glob], name: str) -> bool:
 
 def is_about(grant: Grant, relation: Relation) -> bool:
     """Tell whether a grant is about a table of the database."""
-    return relation.schema != SCHEMA and covers(grant.tables, relation.qualified)
+    return relation.schema not in OWN and covers(grant.tables, relation.qualified)
 
 
 def is_filtered(policy: Policy, relation: Relation) -> bool:

@@ -325,7 +325,11 @@ def _grouping(body: Node, scope: Scope, log: Reading) -> Flow:
 
 
 def _current_of(body: Node, scope: Scope, log: Reading) -> Flow:
-    raise Unknowable("WHERE CURRENT OF a cursor is not understood")
+    raise Unknowable("WHERE CURRENT OF does not say which row it is about")
+
+
+def _xml(body: Node, scope: Scope, log: Reading) -> Flow:
+    raise Unknowable("XML is not understood: XPath could take a value apart past any mask")
 
 
 def _sql_json(kind: str) -> Callable[[Any, Scope, Reading], Flow]:
@@ -373,6 +377,8 @@ _READERS: Mapping[str, Callable[[Any, Scope, Reading], Flow]] = {
     "GroupingFunc": _grouping,
     "MergeSupportFunc": _constant,
     "CurrentOfExpr": _current_of,
+    "XmlExpr": _xml,
+    "XmlSerialize": _xml,
     "JsonArrayQueryConstructor": _json_array_of_query,
     **{kind: _sql_json(kind) for kind in sqljson.KINDS},
 }

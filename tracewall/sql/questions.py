@@ -8,7 +8,7 @@ its own. Whoever may log in may ask them.
 from __future__ import annotations
 
 from tracewall.sql import rowsecurity
-from tracewall.sql.system import SYSTEM_RELATIONS
+from tracewall.sql.system import STANDARD_RELATIONS, SYSTEM_RELATIONS
 
 # The sum of the rows' transaction ids differs after any change, an update by a transaction
 # that began long ago included; objects below 16384 (FirstNormalObjectId) are PostgreSQL's own.
@@ -111,6 +111,9 @@ _RELATIONS = (
     and (n.nspname <> 'information_schema' and n.nspname::text !~ '^pg_'
         or n.nspname = 'pg_catalog' and c.relname = any('{"""
     + ",".join(SYSTEM_RELATIONS).encode()
+    + b"""}')
+        or n.nspname = 'information_schema' and c.relname = any('{"""
+    + ",".join(STANDARD_RELATIONS).encode()
     + b"""}'))"""
 )
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 SCHEMA = "pg_catalog"
 
+STANDARD = "information_schema"
+"""The schema of the views by which the SQL standard has a catalog told."""
+
+OWN = frozenset({SCHEMA, STANDARD})
+"""The schemas of PostgreSQL's own relations: a grant has to spell them."""
+
 SYSTEM_RELATIONS: tuple[str, ...] = tuple(
     """
     pg_am pg_attrdef pg_attribute pg_auth_members pg_available_extensions pg_cast pg_class
@@ -18,6 +24,26 @@ SYSTEM_RELATIONS: tuple[str, ...] = tuple(
 They tell what there is, and hold no values of rows: statistics (``pg_stats``), other
 sessions' statements (``pg_stat_activity``), settings, passwords, positions of sequences and
 large objects are not among them. ``pg_locks`` may be locked (advisory locks) but not read.
+"""
+
+STANDARD_RELATIONS: tuple[str, ...] = tuple(
+    """
+    applicable_roles character_sets check_constraint_routine_usage check_constraints
+    collation_character_set_applicability collations column_column_usage column_domain_usage
+    column_privileges column_udt_usage columns constraint_column_usage constraint_table_usage
+    domain_constraints domain_udt_usage domains element_types enabled_roles
+    information_schema_catalog_name key_column_usage parameters referential_constraints
+    role_column_grants role_routine_grants role_table_grants role_usage_grants
+    routine_column_usage routine_privileges routine_routine_usage routine_sequence_usage
+    routine_table_usage routines schemata sequences table_constraints table_privileges tables
+    transforms triggered_update_columns triggers udt_privileges usage_privileges
+    user_defined_types view_column_usage view_routine_usage view_table_usage views
+    """.split()
+)
+"""Relations of information_schema that a policy can grant.
+
+They show a role what it may use, and the definitions of views and checks to their owners
+only. Foreign servers and user mappings, whose options hold passwords, are not among them.
 """
 
 UNREADABLE = frozenset({"pg_locks"})

@@ -23,7 +23,7 @@ from tracewall.sql.grammar import Node
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Named, Scope, Unknowable
 from tracewall.sql.survey import survey
-from tracewall.sql.system import SCHEMA
+from tracewall.sql.system import OWN
 
 _KINDS = frozenset({"v", "m"})
 _BITS = {"update": 4, "insert": 8, "delete": 16}
@@ -55,7 +55,7 @@ class Followed:
 
 def is_view(relation: Relation) -> bool:
     """Tell whether a relation is a view to follow; the server's own are taken as they are."""
-    return relation.kind in _KINDS and relation.schema != SCHEMA
+    return relation.kind in _KINDS and relation.schema not in OWN
 
 
 def follow(view: Relation, log: Reading) -> Followed:

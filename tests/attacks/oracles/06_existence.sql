@@ -35,3 +35,7 @@ SELECT pg_sleep(0) FROM lab.vault;
 SELECT pg_sleep(0) FROM lab.voult;
 SELECT vault FROM lab.vault;
 SELECT voult FROM lab.voult;
+SELECT table_name FROM information_schema.tables;
+SELECT table_name FROM information_schema.tobles;
+SELECT * FROM information_schema.columns;
+SELECT * FROM information_schema.colomns;

@@ -1,0 +1,13 @@
+SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'shop' ORDER BY 1;
+SELECT * FROM information_schema.tables WHERE table_schema = 'shop' ORDER BY table_name;
+SELECT column_name, data_type, is_nullable, column_default, is_generated FROM information_schema.columns WHERE table_schema = 'shop' AND table_name = 'orders' ORDER BY ordinal_position;
+SELECT table_name, view_definition IS NOT NULL, is_updatable FROM information_schema.views WHERE table_schema = 'shop' ORDER BY 1;
+SELECT tc.constraint_name, tc.constraint_type, kcu.column_name, ccu.table_name AS referenced FROM information_schema.table_constraints AS tc JOIN information_schema.key_column_usage AS kcu ON tc.constraint_name = kcu.constraint_name AND tc.table_schema = kcu.table_schema LEFT JOIN information_schema.constraint_column_usage AS ccu ON ccu.constraint_name = tc.constraint_name WHERE tc.table_schema = 'shop' ORDER BY 1, 3, 4;
+SELECT rc.constraint_name, rc.update_rule, rc.delete_rule FROM information_schema.referential_constraints rc WHERE rc.constraint_schema = 'shop' ORDER BY 1;
+SELECT schema_name FROM information_schema.schemata WHERE schema_name IN ('shop', 'pg_catalog') ORDER BY 1;
+SELECT count(*) FROM information_schema.sequences WHERE sequence_schema = 'shop';
+SELECT EXISTS (SELECT FROM information_schema.tables WHERE table_schema = 'shop' AND table_name = 'orders');
+SELECT routine_name FROM information_schema.routines WHERE routine_schema = 'shop' ORDER BY 1;
+SELECT catalog_name = current_database() FROM information_schema.information_schema_catalog_name;
+SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position) FROM information_schema.columns WHERE table_schema = 'shop' GROUP BY table_name ORDER BY 1;
+SELECT name FROM shop.own_tables ORDER BY 1;
