@@ -256,6 +256,26 @@ def test_rules_that_ask_weakly_are_told(run, tmp_path, rule, how):
     assert not how or (how in told[0] and "line 10: approvals.rule" in told[0])
 
 
+def test_a_console_for_everybody_is_told(run, tmp_path):
+    """Who shows sessions or the record to any group, and the console's key to all, is told so."""
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'version = 1\n[console]\nviewers = ["*"]\nauditors = ["a", "*"]\nkey_file = "key"\n'
+        '[[issuers]]\nname = "i"\nissuer = "https://i.test"\naudience = "a"\n'
+        '[[console.logins]]\nissuer = "i"\nclient_id = "c"\nclient_secret_file = "secret"\n'
+    )
+    for name in ("key", "secret"):
+        (tmp_path / name).touch(mode=0o644)
+    path.chmod(0o600)
+    told = [line for line in run("check", path).stdout.splitlines() if line.startswith("weak ")]
+    assert told == [
+        "weak line 0: console shows the sessions to anybody who has a token",
+        "weak line 0: console shows the record to anybody who has a token",
+        "weak line 0: files everybody may read the key that signs decisions: key",
+        "weak line 10: files everybody may read the client's secret: secret",
+    ]
+
+
 def test_files_that_everybody_may_change_or_read_are_told(run, tmp_path):
     """Who can write a policy or its keys, or read its secrets, needs no hole in the guard."""
     path = tmp_path / "p.toml"

@@ -22,6 +22,14 @@ def exposed(policy: Policy) -> list[Weakness]:
         (policy.database.password_file, "the password", 0),
         (policy.audit.signing_key_file, "the signing key", 0),
         *((key.file, f"the key {key.id}", key.line) for key in policy.keys),
+        (policy.audit.password_file, "the password of the record", 0),
+        (policy.approval.password_file, "the password of the requests", 0),
+        (policy.approval.webhook_secret_file, "the secret of the webhook", 0),
+        (policy.console.key_file, "the key that signs decisions", 0),
+        *(
+            (way.client_secret_file, "the client's secret", way.line)
+            for way in policy.console.logins
+        ),
     ]
     found = [
         Weakness("files", line, f"everybody may change {what}: {name}")

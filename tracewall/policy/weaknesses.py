@@ -11,6 +11,7 @@ from tracewall.policy.model import (
     FREE_ACTIONS,
     TABLE_ACTIONS,
     Approval,
+    Console,
     Grant,
     Issuer,
     Mask,
@@ -33,6 +34,7 @@ def weaknesses(policy: Policy) -> list[Weakness]:
     """Return what weakens the guard of `policy`, in the order of the file."""
     found = [*_of_issuers(policy.issuers), *_of_grants(policy.grants)]
     found += [*_of_masks(policy.masks), *_of_scans(policy.scans), *_of_approvals(policy)]
+    found += [*_of_console(policy.console)]
     found += [
         Weakness(f"functions.{rule.name}", rule.line, "vouches for functions nobody looks into")
         for rule in policy.functions
@@ -93,6 +95,12 @@ def _of_approvals(policy: Policy) -> Iterator[Weakness]:
     for rule in policy.approvals:
         for how in _weakly_asking(rule, policy):
             yield Weakness(f"approvals.{rule.name}", rule.line, how)
+
+
+def _of_console(console: Console) -> Iterator[Weakness]:
+    for what, globs in (("sessions", console.viewers), ("record", console.auditors)):
+        if any(glob.text == "*" for glob in globs):
+            yield Weakness("console", 0, f"shows the {what} to anybody who has a token")
 
 
 def _weakly_asking(rule: Approval, policy: Policy) -> Iterator[str]:
