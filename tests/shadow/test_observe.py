@@ -15,6 +15,7 @@ import pytest
 import tracewall
 from tracewall.errors import Forbidden, PolicyError, TokenRejected, Withheld
 from tracewall.shadow import ObservedOnly
+from tracewall.signing import Signer
 
 REFUSED = [
     "select secret from orders",
@@ -250,3 +251,51 @@ def test_nothing_is_changed_by_observing_for_those_who_may(house: Any, section: 
     assert given[0] == given[1]
     with psycopg.connect(house.admin) as plain:
         assert given[0] != plain.execute("select id, card, note from orders order by id").fetchall()
+
+
+REVEAL = (
+    '[approval]\nkeys = ["{key}"]\n[[approvals]]\nname = "look"\nreveal = ["cards"]\n'
+    'approvers = ["leads"]\n'
+)
+
+
+def test_nobody_reveals_without_being_asked(house: Any, section: Any) -> None:
+    """Lifting a mask once is for people to decide: while observing, or in shadow, nobody does."""
+    rule = REVEAL.format(key=Signer.make("desk").public)
+    for more in (rule + section(house.clock), rule + "shadow = true\n"):
+        with house.wall(more) as wall, connected(wall, house.token("staff")) as conn:
+            with pytest.raises(Forbidden, match="no rule lets anybody reveal") as refused:
+                conn.execute(CARD, reveal=["cards"], reason="to look")
+            assert not isinstance(refused.value, tracewall.ApprovalRequired)
+            assert conn.execute(CARD).fetchone() == ("[redacted]",)
+
+
+def test_who_acts_for_another_is_observed_too(house: Any, section: Any) -> None:
+    """An actor without groups is let through as all are; masks are those of both."""
+    lift = (
+        '[[actors]]\nsubjects = ["bot"]\ngroups = ["bots"]\n[[grants]]\ngroups = ["leads"]\n'
+        'actions = ["select"]\ntables = ["public.orders"]\nlifts = ["cards"]\n'
+    )
+    token = house.token("leads", claims={"act": {"sub": "bot"}})
+    with house.wall(lift + section(house.clock)) as wall, connected(wall, token) as conn:
+        assert conn.execute("select secret from orders where id = 1").fetchone() == ("CANARY-7c1",)
+        assert conn.execute(CARD).fetchone() == ("[redacted]",)
+
+
+def test_a_connection_that_changes_hands_is_observed_for_each(house: Any, section: Any) -> None:
+    """Each principal's statements are judged and recorded as theirs."""
+    with house.wall(section(house.clock, masks="observe")) as wall:
+        with tracewall.connect(wall=wall, autocommit=True) as conn:
+            for name in ("ann", "bob"):
+                token = house.issuer.mint(name, ["staff"], audience="shop")
+                with wall.acting_as(token):
+                    conn.execute("set application_name = 'left behind'")
+                    conn.execute("select secret from orders")
+            with pytest.raises(TokenRejected):
+                conn.execute("select 1")
+    told = [r for r in house.records() if r["kind"] == "intent" and "secret" in r["what"]["text"]]
+    assert [record["who"]["subject"] for record in told] == ["ann", "bob"]
+    changed = [
+        r for r in house.records() if r.get("incident", {}).get("kind") == "principal_changed"
+    ]
+    assert len(changed) == 1
