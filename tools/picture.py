@@ -19,7 +19,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "assets" / "demo.svg"
-SCENES = ("The same query by each", "What ana may not do")
+SCENES = ("The same query by each", "What ana may not do", "An export waits for a person")
 WIDTH = 110
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 

@@ -10,7 +10,7 @@ from tracewall.admission import Admission
 from tracewall.asked import Pending
 from tracewall.audit.people import Person, pseudonymous
 from tracewall.commands import ENDS, Transactions, commits, judgement, verb
-from tracewall.errors import AuditUnavailable, Forbidden, Withheld, known_sqlstate
+from tracewall.errors import ApprovalRequired, AuditUnavailable, Forbidden, Withheld, known_sqlstate
 from tracewall.events import Ended, Incident, Moment, What, Who
 from tracewall.holder import Holder
 from tracewall.identity.principal import Principal
@@ -178,7 +178,7 @@ class Ledger:
 
     def refuse(self, admission: Admission, error: Forbidden) -> Forbidden:
         """Record that an admitted statement is not sent after all, and give the error."""
-        self._end(admission, "refused", error_type=type(error).__name__)
+        self._end(admission, "refused", error_type=_named(error))
         return error
 
     def fail(self, admission: Admission, error: BaseException) -> None:
@@ -187,7 +187,7 @@ class Ledger:
         withheld = isinstance(error, Withheld | Pending)
         status = "withheld" if withheld else "error" if sqlstate else "unknown"
         status = "cancelled" if sqlstate == _CANCELLED else status
-        self._end(admission, status, sqlstate, type(error).__name__)
+        self._end(admission, status, sqlstate, _named(error))
         if sqlstate in _MISFITS:
             self.known.doubt()
 
@@ -249,3 +249,8 @@ class Ledger:
         )
         if admission.take is not None:
             admission.take.outcome(status, error=error_type, **outcome_told(ended))
+
+
+def _named(error: BaseException) -> str:
+    # Callers know it by the name of what it becomes.
+    return ApprovalRequired.__name__ if isinstance(error, Pending) else type(error).__name__

@@ -35,7 +35,7 @@ def test_a_recording_tells_who_approved(office: Any) -> None:
     with store.open(entry) as stream:
         lines = list(Reading(stream))
     *refused, done = [line["error"] for line in lines if line["kind"] == "outcome"]
-    assert set(refused) == {"Pending"}
+    assert set(refused) == {"ApprovalRequired"}
     assert done == ""
     (approval,) = [line for line in lines if line["kind"] == "approval"]
     assert approval["request"] == id

@@ -75,6 +75,8 @@ def test_the_story_is_told_to_a_good_end(told):
         "What omar may",
         "Strangers",
         "Async, one connection, two people",
+        "An export waits for a person",
+        "The session, played again",
         "The record",
         "The proof",
         "The span",
@@ -237,6 +239,27 @@ def test_what_was_not_read_is_no_success(told):
     assert good.ok
     for change in ({"unread": 1}, {"unguarded": 0}, {"intact": False}, {"caught": 2}):
         assert not replace(good, **change).ok
+
+
+def test_an_export_waits_for_somebody_else(told):
+    """Too many rows wait, who asks can't approve, another person can, and it is done once."""
+    scene = titled(told, "An export waits for a person")
+    asked, own = parts(scene, Refusal)
+    assert (asked.error, asked.rule) == ("ApprovalRequired", "approvals.export")
+    assert (own.error, "nobody decides" in own.reason) == ("NotGranted", True)
+    (decided,) = parts(scene, Document)
+    assert decided.content["approved by"] == "lea"
+    done, again = parts(scene, Note)
+    assert int(re.search(r"([0-9,]+) rows", done.text)[1].replace(",", "")) > 0
+    assert "used already" in again.text
+
+
+def test_the_session_is_played_again_as_it_was_shown(told):
+    """What was recorded is what was shown: each statement, its end, and nothing unmasked."""
+    (grid,) = parts(titled(told, "The session, played again"), Grid)
+    ends = [row[1].text for row in grid.rows]
+    assert ends[0] == "ok" and ends.count("ok") == 2 and "ApprovalRequired" in ends
+    assert "[masked]" in grid.rows[0][2].text
 
 
 def test_nothing_is_left_of_a_stage():

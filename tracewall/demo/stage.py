@@ -194,6 +194,12 @@ def fitted(text: str, conninfo: str, keys: str) -> str:
     return text
 
 
+def shipped(stage: Stage) -> str:
+    """Give the text of the policy that is shipped, fitted to a stage."""
+    conninfo = stage.wall.policy.database.conninfo
+    return fitted(_policy_text(None), conninfo, stage.keys_url)
+
+
 def _policy_text(path: Path | None) -> str:
     """Read a policy; one of somebody's own is looked at before a server is started for it."""
     if path is None:

@@ -15,6 +15,7 @@ from typing import Any, LiteralString
 import psycopg
 
 import tracewall
+from tracewall.demo.approval import approved
 from tracewall.demo.excerpts import excerpt, spelled
 from tracewall.demo.figures import figures
 from tracewall.demo.proof import recorded, spanned, tampered
@@ -64,6 +65,7 @@ def tell(stage: Stage) -> Iterator[Scene | Verdict]:
     yield _mended(stage, cast)
     yield _strangers(stage, cast)
     yield _both_colours(stage, cast)
+    yield from approved(stage)
     yield recorded(stage)
     tampering, proofs = tampered(stage)
     yield tampering
