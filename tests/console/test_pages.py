@@ -261,6 +261,19 @@ def test_it_is_mounted_below_a_path(office: Any, visiting: Any) -> None:
     assert f'action="/admin/console/requests/{id}"' in page.text
 
 
+def test_a_proxy_may_take_the_path_off_or_not(office: Any) -> None:
+    """Served by itself, the console is below its path whichever way a proxy passes it on."""
+    url = "http://127.0.0.1:8731"
+    console = office.console(url=f"{url}/desk")
+    bob = office.visitor(console)
+    for path in ("/login", "/desk/login"):
+        answer = bob.get(path)
+        assert answer.status == 200 and 'action="/desk/login"' in answer.text
+    assert bob.get("/").header("location") == "/desk/login"
+    assert bob.get("/desk/requests").header("location") == "/desk/login?next=/requests"
+    assert bob.get("/desks/login").status == 404
+
+
 @pytest.mark.parametrize("url", ["", "http://console.test", "ftp://x.test", "http://10.0.0.1"])
 def test_it_wants_to_know_where_it_is(office: Any, url: str) -> None:
     """Without a URL of https, or of this machine, there is no console."""

@@ -81,7 +81,7 @@ def console(
             if (tls or behind_proxy) and not place.secure:
                 raise Missing("the policy's console.url is not https", 'write url = "https://..."')
             plain(f"the console is at {place.url}/ (Ctrl-C ends it)")
-            _serve(made, listener, root_path=place.path if behind_proxy else "", **tls)
+            _serve(made, listener, **tls)
 
 
 def _made(

@@ -58,7 +58,18 @@ class Gate:
         if status:
             await _answer(dressed, status, words)
             return
-        await self._app(scope, _counted(receive), dressed)
+        await self._app(self._placed(scope), _counted(receive), dressed)
+
+    def _placed(self, scope: Message) -> Message:
+        """Say what path the console is below, where neither a server nor an application does.
+
+        A proxy before it may have taken the path off, or not.
+        """
+        root, path = self._place.path, str(scope["path"])
+        if not root or scope.get("root_path"):
+            return scope
+        there = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
+        return {**scope, "root_path": root, "path": there, "raw_path": there.encode()}
 
     def _refused(self, scope: Message) -> tuple[int, str]:
         """Give the status and the words that a request is refused with; 0: it may come in."""
