@@ -277,3 +277,9 @@ def wired(shop: EmbeddedServer, tmp_path: Path, in_time: None, wire: Any) -> Ite
     """A wall before the shop, over the wire."""
     with guarded(shop, tmp_path, wire.port) as made, witnessed(made):
         yield made
+
+
+@pytest.fixture
+def shop_opener() -> Any:
+    """What opens and guards a shop, for tests that end a server."""
+    return sys.modules[__name__]
