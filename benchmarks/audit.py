@@ -1,19 +1,25 @@
 """What the record costs: records a second, and the latency it adds to a point lookup.
 
-pgaudit is a server extension in C; the embedded server that this uses has none, so it is
-not among the rows. Every row is the same statement on the same server: plain psycopg, and
-guarded connections that differ in durability only.
+Every row is the same statement on the same server: plain psycopg, guarded connections that
+differ in durability only, and plain psycopg with pgaudit logging every statement.
+
+pgaudit is a server extension in C, which the server from the wheel does not have.
+``TRACEWALL_TEST_DSN`` names a superuser's connection to one that has it in
+``shared_preload_libraries``; without it that row says so. It logs to the server's log, without
+a sync, and neither judges nor masks: it is here as what people have.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,24 +104,51 @@ def _points(found: list[float]) -> tuple[float, float]:
     return cut[49], cut[98]
 
 
+def pgaudit(conninfo: str) -> psycopg.Connection | None:
+    """Give a plain connection of which pgaudit logs every statement; None: there is none."""
+    conn = psycopg.connect(conninfo, autocommit=True)
+    (loaded,) = conn.execute("show shared_preload_libraries").fetchone() or ("",)
+    if "pgaudit" not in loaded:
+        conn.close()
+        return None
+    conn.execute("create extension if not exists pgaudit")
+    conn.execute("set pgaudit.log = 'all'")
+    conn.execute("set pgaudit.log_parameter = on")
+    return conn
+
+
+@contextmanager
+def server_for_tests() -> Iterator[str]:
+    """Give a superuser's connection string, to a server of one's own or of the wheel's."""
+    if outside := os.environ.get("TRACEWALL_TEST_DSN"):
+        yield outside
+    else:
+        with embedded_server() as started:
+            yield started.conninfo
+
+
 def added(times: int) -> dict[str, tuple[float, float]]:
     """Set up a server, and give the latencies by durability; ``plain`` is psycopg's own."""
-    with embedded_server() as server, tempfile.TemporaryDirectory() as name:
+    with server_for_tests() as server, tempfile.TemporaryDirectory() as name:
         folder, issuer = Path(name), TokenIssuer("https://idp.test")
         issuer.write_jwks(folder / "jwks.json")
         token = issuer.mint("ann", ["analysts"], audience="bench")
-        plain = psycopg.connect(server.conninfo, autocommit=True)
+        plain = psycopg.connect(server, autocommit=True)
+        plain.execute("drop table if exists things")
         plain.execute("create table things (id int primary key, name text)")
         plain.execute("insert into things select i, i::text from generate_series(0, 999) i")
         plain.execute("analyze things")
         conns: dict[str, Any] = {"plain": plain}
+        if audited := pgaudit(server):
+            conns["pgaudit"] = audited
         walls = []
         for durability in ("buffered", "written", "synced"):
             path = folder / f"{durability}.toml"
-            path.write_text(POLICY.format(conninfo=server.conninfo, durability=durability))
+            path.write_text(POLICY.format(conninfo=server, durability=durability))
             walls.append(tracewall.Wall.load(path))
             conns[durability] = tracewall.connect(wall=walls[-1], token=token, autocommit=True)
         found = latencies(conns, times)
+        plain.execute("drop table things")
         closes: list[Callable[[], None]] = [conn.close for conn in conns.values()]
         for close in closes + [wall.close for wall in walls]:
             close()
@@ -137,6 +170,8 @@ def main() -> None:
     for name, (half, most) in added(asked.times).items():
         told[f"p50_{name}"], told[f"p99_{name}"] = round(half * 1e6), round(most * 1e6)
         print(f"{name:9} point lookup p50 {half * 1e6:7.0f} us   p99 {most * 1e6:7.0f} us")
+    if "p50_pgaudit" not in told:
+        print("pgaudit   not measured: this server has it not in shared_preload_libraries")
     if asked.statements:
         told["verify"] = round(proof(asked.statements), 2)
         print(f"{asked.statements:,} statements verified in {told['verify']} s (goal: under 30)")

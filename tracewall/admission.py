@@ -8,6 +8,7 @@ import msgspec
 
 from tracewall.approval.request import Act
 from tracewall.asked import NOTHING, Asked, pending, shown_of
+from tracewall.audit.people import Committing
 from tracewall.budgets import Meter
 from tracewall.errors import Forbidden, Unreadable, Withheld
 from tracewall.events import Ended
@@ -55,8 +56,10 @@ class Admission(msgspec.Struct, eq=False):
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
     told), ``bytes`` how many bytes a COPY has moved (-1: it is none); ``transaction`` is
     its number within the session (0: it is one by itself); ``take`` records it, where that
-    is wanted; ``told`` is the outcome, ``ended`` is true when that is recorded, ``queued``
-    when it was sent in a pipeline, where results come later.
+    is wanted; ``sets`` is how many sets of parameters a batch has sent, ``written`` commits
+    to them, or to what a COPY writes, where the record is erasable; ``told`` is the outcome,
+    ``ended`` is true when that is recorded, ``queued`` when it was sent in a pipeline, where
+    results come later.
 
     ``said`` is what the caller says to those who may have to approve; it may leave only
     once it is ``cleared`` of that: then the rules ``over`` ask about its ``act`` where it has
@@ -77,6 +80,8 @@ class Admission(msgspec.Struct, eq=False):
     bytes: int = -1
     transaction: int = 0
     take: Take | None = None
+    sets: int = 0
+    written: Committing | None = None
     told: Ended | None = None
     ended: bool = False
     said: Asked = NOTHING

@@ -82,7 +82,7 @@ class GuardedCopy(BaseCopy[Any]):
 
         def checked(data: Buffer) -> Any:
             nonlocal last
-            admission.bytes = max(admission.bytes, 0) + memoryview(data).nbytes
+            session.writes(admission, data)
             if admission.judged.writes:
                 joined = last + bytes(data)
                 session.check_written(admission, (joined,))

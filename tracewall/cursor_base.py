@@ -238,7 +238,7 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
             self._queued()
 
     def _send_prepare(self, name: bytes, query: PostgresQuery) -> None:
-        self._check_leaving(query)
+        self._check_leaving(query, parsed=True)
         super()._send_prepare(name, query)
         if self._conn._pipeline:
             self._make_sure()
@@ -251,7 +251,7 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         if self._conn._pipeline:
             self._queued()
 
-    def _check_leaving(self, query: PostgresQuery) -> None:
+    def _check_leaving(self, query: PostgresQuery, *, parsed: bool = False) -> None:
         admission, many = self._admission, self._execmany_returning is not None
         if many:
             check_types(query, self._guarded_by())
@@ -262,6 +262,8 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
                 self._check_holder(admission)
             if many:
                 self._guarded_by().check_written(admission, query.params or ())
+                if not parsed:
+                    self._guarded_by().leaves(admission, query.params or ())
             return
         if admission is None or not self._binds_again():
             raise Withheld("the statement that was about to leave is not the one that was judged")

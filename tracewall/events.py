@@ -74,7 +74,9 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``status`` is ``ok``, ``error``, ``cancelled``, ``refused`` (never sent), ``withheld``,
     ``abandoned`` (not sent: the record could not be kept, or an interrupt came) or
     ``unknown``; ``rows`` how many rows the server returned or changed (-1: none told);
-    ``bytes`` how many bytes of rows a COPY moved (-1: it was none); ``masked`` how many of
+    ``bytes`` how many bytes of rows a COPY moved (-1: it was none); ``sets`` how many sets
+    of parameters an executemany sent (0: it was none); ``written`` a salted commitment to all
+    of them, or to what a COPY wrote; ``masked`` how many of
     the columns handed out were masked; ``counts`` how many values each rule was laid on,
     NULLs among them; ``seconds`` from intent to end.
     """
@@ -83,6 +85,8 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     sqlstate: str = ""
     rows: int = -1
     bytes: int = -1
+    sets: int = 0
+    written: str = ""
     masked: int = 0
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     seconds: float = 0.0

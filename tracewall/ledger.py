@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tracewall.admission import Admission
 from tracewall.asked import Pending
-from tracewall.audit.people import Person, pseudonymous
+from tracewall.audit.people import Buffer, Person, pseudonymous
 from tracewall.commands import ENDS, Transactions, commits, judgement, verb
 from tracewall.errors import ApprovalRequired, AuditUnavailable, Forbidden, Withheld, known_sqlstate
 from tracewall.events import Ended, Incident, Moment, What, Who
@@ -152,6 +152,22 @@ class Ledger:
             self._labels.clear()
         self._labels[judged.what] = made
         return made
+
+    def leaves(self, admission: Admission, parameters: Written) -> None:
+        """Take note that a set of a batch's parameters is about to leave."""
+        admission.sets += 1
+        if self._person is not None:
+            admission.written = admission.written or self._person.committing("sets")
+            # How many there are first: two short sets are not one long one.
+            values = list(parameters)
+            admission.written.take((b"%d" % len(values), *values))
+
+    def writes(self, admission: Admission, data: Buffer) -> None:
+        """Take note that a COPY is about to write more."""
+        admission.bytes = max(admission.bytes, 0) + memoryview(data).nbytes
+        if self._person is not None:
+            admission.written = admission.written or self._person.committing("copy")
+            admission.written.stream(data)
 
     def finish(self, admission: Admission) -> None:
         """Record that a statement ended well.

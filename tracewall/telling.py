@@ -60,6 +60,8 @@ def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
         sqlstate=sqlstate,
         rows=rows,
         bytes=admission.bytes,
+        sets=admission.sets,
+        written=admission.written.hexdigest() if admission.written is not None else "",
         masked=len(judged.veils),
         counts=counts,
         seconds=time.perf_counter() - admission.started,

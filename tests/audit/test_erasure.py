@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracewall.audit.people import People, Person
+from tracewall.audit.search import joined
 from tracewall.audit.verify import records, verify
 from tracewall.errors import AuditUnavailable
 from tracewall.testing import Bench
@@ -29,7 +31,7 @@ keys = "jwks.json"
 [[grants]]
 name = "all"
 groups = ["staff"]
-actions = ["select"]
+actions = ["select", "insert"]
 tables = ["public.*"]
 """
 
@@ -148,3 +150,47 @@ def test_no_two_sequences_are_committed_to_alike(first: Any, second: Any) -> Non
     person = Person("i", "s", "p", b"k" * 32)
     same = person.commitment("x", first) == person.commitment("x", second)
     assert same == (first == second)
+
+
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_a_batch_commits_to_every_set(bench: Bench, pipeline: bool) -> None:
+    """The outcome of an executemany commits to all sets that left, in order, and to no others."""
+    sets = [(1, "a"), (2, None), (3, "c")]
+    token = bench.token("staff", subject="ana")
+    with bench.connect(token=token, autocommit=True) as conn, conn.cursor() as cursor:
+        with conn.pipeline() if pipeline else nullcontext():
+            cursor.executemany("insert into people values (%s, %s)", sets)
+    ended = ends(bench)["INSERT public.people"]
+    (person,) = People(bench.audit).all().values()
+
+    def committed(sets: list[Any]) -> str:
+        made = person.committing("sets")
+        for number, name in sets:
+            # As they leave: a smallint in binary, or in text, as psycopg has it.
+            made.take((b"2", b"\0" + bytes([number]), name.encode() if name else None))
+        return made.hexdigest()
+
+    assert ended["sets"] == 3
+    assert ended["written"] == committed(sets)
+    assert ended["written"] != committed(sets[:2]) != committed([sets[1], sets[0]])
+
+
+def test_a_copy_commits_to_what_it_writes(bench: Bench) -> None:
+    """The outcome of a COPY FROM commits to its bytes, however they were cut."""
+    token, found = bench.token("staff", subject="ana"), set()
+    for blocks in (["1\ta\n2\tb\n"], ["1\ta", "\n2\t", "b\n"], ["1\ta\n2\tB\n"]):
+        with bench.connect(token=token, autocommit=True) as conn, conn.cursor() as cursor:
+            with cursor.copy("copy people from stdin") as copy:
+                for block in blocks:
+                    copy.write(block)
+        found.add(ends(bench)["COPY public.people"]["written"])
+    assert len(found) == 2
+
+
+def ends(bench: Bench) -> dict[str, Any]:
+    bench.wall.audit.flush()
+    return {
+        each["what"]["summary"]: each["ended"]
+        for each in joined(records(bench.audit))
+        if "what" in each
+    }

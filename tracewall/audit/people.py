@@ -31,6 +31,31 @@ _SCHEMA: Final = """CREATE TABLE IF NOT EXISTS people (
     salt BLOB NOT NULL, PRIMARY KEY (issuer, subject)) WITHOUT ROWID"""
 
 
+class Committing:
+    """A commitment (HMAC-SHA-256) to what comes piece by piece."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self, salt: bytes, kind: str) -> None:
+        self._made = hmac.new(salt, kind.encode(), hashlib.sha256)
+
+    def take(self, parts: Iterable[Buffer | None]) -> None:
+        """Commit to a sequence of values, some of them NULL, as one of its kind."""
+        for part in parts:
+            # The length before each, so that no two sequences are spelled alike.
+            whole = None if part is None else bytes(part)
+            self._made.update(b"-" if whole is None else b"%d:" % len(whole))
+            self._made.update(whole or b"")
+
+    def stream(self, data: Buffer) -> None:
+        """Commit to bytes, however they are cut into pieces."""
+        self._made.update(data)
+
+    def hexdigest(self) -> str:
+        """Give the commitment to all that came so far, in hexadecimal."""
+        return self._made.hexdigest()
+
+
 class Person(msgspec.Struct, frozen=True):
     """Somebody of the record: ``salt`` is 32 random bytes, ``pseudonym`` says nothing of them."""
 
@@ -41,13 +66,13 @@ class Person(msgspec.Struct, frozen=True):
 
     def commitment(self, kind: str, parts: Iterable[Buffer | None]) -> str:
         """Give the commitment (HMAC-SHA-256, hex) to a sequence of bytes, some of them NULL."""
-        made = hmac.new(self.salt, kind.encode(), hashlib.sha256)
-        for part in parts:
-            # The length before each, so that no two sequences are spelled alike.
-            whole = None if part is None else bytes(part)
-            made.update(b"-" if whole is None else b"%d:" % len(whole))
-            made.update(whole or b"")
+        made = Committing(self.salt, kind)
+        made.take(parts)
         return made.hexdigest()
+
+    def committing(self, kind: str) -> Committing:
+        """Give a commitment to what comes piece by piece."""
+        return Committing(self.salt, kind)
 
     def moment(self, transaction: int, sql: bytes, parameters: Iterable[Buffer | None]) -> Moment:
         """Give what is recorded of one run of a statement, with commitments to all of it."""
