@@ -24,7 +24,7 @@ from tracewall.copy_base import CopyDoor
 from tracewall.errors import Forbidden, Withheld
 from tracewall.handover import turn_over_gen
 from tracewall.holder import HELD
-from tracewall.learning import confirm_gen, learn_gen, refresh_gen
+from tracewall.learning import confirm_gen, learn_gen, may_ask, refresh_gen
 from tracewall.recorded_rows import transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
 from tracewall.sending import check_pins, check_types
@@ -73,10 +73,7 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         if session.known.outdated():
             yield from refresh_gen(conn)
         rendered = self._render(query, params)
-        admission = self._admit_if_known(session, rendered)
-        if admission is None:
-            yield from learn_gen(conn)
-            admission = self._admit(session, rendered)
+        admission = yield from self._admit_gen(session, rendered)
         try:
             if admission.holder is not session.holder:
                 yield from turn_over_gen(conn, admission)
@@ -109,22 +106,22 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         if session.known.outdated():
             yield from refresh_gen(conn)
         rendered = self._render(query, params)
-        admission = self._admit_if_known(session, rendered, door)
-        if admission is None:
-            yield from learn_gen(conn)
-            admission = self._admit(session, rendered, door=door)
-        return rendered, admission
+        return rendered, (yield from self._admit_gen(session, rendered, door))
 
-    def _admit_if_known(
+    def _admit_gen(
         self, session: Session, rendered: PostgresQuery, door: str = ""
-    ) -> Admission | None:
-        """Have a statement judged; None: the catalog may have changed, and is to be looked at."""
+    ) -> PQGen[Admission]:
+        """Have a statement judged; a refusal stands once the catalog is known to be the same."""
         try:
             return self._admit(session, rendered, door=door)
         except Forbidden:
-            if not session.may_learn():
+            known = session.catalog
+            if not (session.may_learn() and may_ask(self._conn)):
                 raise
-        return None
+            yield from learn_gen(self._conn)
+            if session.catalog is known:
+                raise
+        return self._admit(session, rendered, door=door)
 
     def _render(self, query: Query, params: Params | None) -> PostgresQuery:
         """Render a statement, once, and freeze it."""

@@ -30,10 +30,15 @@ MOST_READINGS = 5
 def refresh_gen(conn: Any) -> PQGen[None]:
     """Look whether the catalog has changed, where it is time to and the server can answer."""
     session: Session = conn._session
-    if session.known.outdated() and conn._pipeline is None:
-        status = conn.pgconn.transaction_status
-        if status in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
-            yield from learn_gen(conn)
+    if session.known.outdated() and may_ask(conn):
+        yield from learn_gen(conn)
+
+
+def may_ask(conn: Any) -> bool:
+    """Tell whether the server can answer at once: not in a pipeline or a failed transaction."""
+    status = conn.pgconn.transaction_status
+    able = status in (TransactionStatus.IDLE, TransactionStatus.INTRANS)
+    return able and conn._pipeline is None
 
 
 def learn_gen(conn: Any) -> PQGen[None]:

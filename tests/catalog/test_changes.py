@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
@@ -145,6 +146,57 @@ def test_an_unknown_name_is_looked_for(shop: Any, connect: Any, monkeypatch: Any
     shop.change("CREATE TABLE shop.fresh (id int)", "ALTER TABLE shop.people ADD fresh int")
     assert conn.execute("SELECT id FROM shop.fresh").fetchall() == []
     assert conn.execute("SELECT fresh FROM shop.people WHERE id = 1").fetchall() == [(None,)]
+
+
+REFUSED = (
+    "SELECT {} FROM shop.people",
+    "SELECT id FROM shop.{}",
+    "SELECT pg_sleep(0) FROM shop.{}",
+    "UPDATE shop.people SET {} = NULL",
+    "SELECT kept FROM shop.people, shop.{}",
+)
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+@pytest.mark.parametrize("state", ["idle", "failed", "pipeline"])
+def test_no_look_tells_what_there_is(
+    shop: Any, connect: Any, monkeypatch: Any, sql: str, state: str
+) -> None:
+    """What is forbidden costs as many looks and records as what is not there, in any state."""
+    shop.change("CREATE TABLE shop.kept (id int)", "ALTER TABLE shop.people ADD kept int")
+    more = """[[denials]]
+name = "kept"
+groups = ["readers"]
+actions = ["select", "update"]
+tables = ["shop.*"]
+columns = ["kept"]
+
+[[denials]]
+name = "whole"
+groups = ["readers"]
+actions = ["select"]
+tables = ["shop.kept"]
+"""
+    conn = connect("1h", more=more)
+    monkeypatch.setattr(Knowledge, "is_old", lambda self: True)
+    found = [_looks(conn, sql.format(name), state, monkeypatch) for name in ("kept", "nope")]
+    assert found[0] == found[1]
+    assert found[0] == ("Forbidden", int(state == "idle"))
+
+
+def _looks(conn: Any, sql: str, state: str, monkeypatch: Any) -> tuple[str, int]:
+    asked: list[Any] = []
+    original = Knowledge.take
+    conn.autocommit = state != "failed"
+    if state == "failed":
+        with pytest.raises(psycopg.Error):
+            conn.execute("SELECT id / 0 FROM shop.people")
+    with monkeypatch.context() as patch, conn.pipeline() if state == "pipeline" else nullcontext():
+        patch.setattr(Knowledge, "take", lambda *a, **k: asked.append(1) or original(*a, **k))
+        with pytest.raises(psycopg.Error) as caught:
+            conn.execute(sql)
+    conn.rollback()
+    return type(caught.value).__name__, len(asked)
 
 
 def test_what_was_not_followed_is_looked_at(shop: Any, connect: Any) -> None:

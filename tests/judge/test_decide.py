@@ -651,12 +651,14 @@ def test_a_decision_carries_what_is_recorded(judge: Any, words: Any) -> None:
     }
 
 
-def test_unknown_names_are_told_apart_for_the_catalogs_sake(judge: Any, words: Any) -> None:
-    """What names the unknown says so, that the catalog can be read anew; other refusals don't."""
+def test_refused_names_are_looked_for_anew_whether_known_or_not(judge: Any, words: Any) -> None:
+    """A refusal of what has a name is worth a look at the catalog, which tells no names apart."""
     assert judge("SELECT 1 FROM nowhere", words.grant()).unknown
     assert judge("SELECT nothing FROM people", words.grant()).unknown
     assert judge("SELECT pg_sleep(1) FROM nowhere", words.grant()).unknown
-    assert not judge("SELECT email FROM people", words.grant(columns="id")).unknown
+    assert judge("SELECT email FROM people", words.grant(columns="id")).unknown
+    assert judge("SELECT pg_sleep(1) FROM people", words.grant()).unknown
+    assert not judge("SELECT id FROM people", words.grant()).unknown
     assert not judge("DROP TABLE people", words.grant()).unknown
 
 

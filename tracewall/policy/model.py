@@ -286,8 +286,8 @@ class Decision:
     ``reason`` says why, ``hint`` what to do instead. ``columns`` has one entry for each
     output position; ``relations`` maps each relation touched to the actions done to it.
     ``summary`` is short and ``text`` literal-free, both fit for logs. ``unreadable`` is
-    true where the statement was not understood, ``unknown`` where it names what the
-    catalog does not have (so that a catalog read anew may change the answer). An
+    true where the statement was not understood, ``unknown`` where a refusal is
+    about what it names (so that a catalog read anew may change the answer). An
     ``unfollowed`` statement is allowed though nobody knows what it gives back: it has no
     ``columns``, and nothing of its result is masked. ``approvals`` are the rules that ask,
     or may ask when rows are counted or the clock is looked at, in the order of the file:
