@@ -14,7 +14,7 @@ from psycopg._copy_base import BaseCopy
 from psycopg._cursor_base import BaseCursor
 from psycopg._queries import PostgresClientQuery
 from psycopg.abc import Params, PQGen, Query
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, Format
 from psycopg.rows import Row
 from psycopg.waiting import Wait
 
@@ -24,6 +24,7 @@ from tracewall.copy_rows import Cover, cover
 from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.handover import turn_over_gen
 from tracewall.learning import confirm_gen
+from tracewall.loaders import as_texts
 from tracewall.rows import Transformer
 from tracewall.session import Admission, Session
 
@@ -235,7 +236,9 @@ class CopyDoor(BaseCursor[Any, Row]):
         self._check_results(results)
         session.observe(admission, results[0])
         yield from confirm_gen(conn, admission)
-        oids = [results[0].ftype(at) for at in range(results[0].nfields)]
+        wire = Format.BINARY if spelling.format == "binary" else Format.TEXT
+        found = [results[0].ftype(at) for at in range(results[0].nfields)]
+        oids = as_texts(found, judged.veils, judged.texts, wire)
         return plain._replace(
             cover=cover(spelling, oids, judged.veils, conn, judged.most) if judged.veils else None,
             width=len(oids),

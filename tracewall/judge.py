@@ -40,7 +40,7 @@ class Judged:
     a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``extent``
     is how far it reaches, and ``query`` what a planner can estimate of it, where people may
     be asked; ``rules`` are the rules that mask, each with how many positions it masks;
-    ``right`` remembers origins of results (all table oids, then all attribute numbers) that
+    ``texts`` are the oids of users' types that are spelled as texts are; ``right`` remembers origins of results (all table oids, then all attribute numbers) that
     were found to be among its sources.
     """
 
@@ -57,6 +57,7 @@ class Judged:
     query: str = ""
     rules: tuple[tuple[str, int], ...] = ()
     changes: bool = False
+    texts: frozenset[int] = frozenset()
     right: set[tuple[int, ...]] = field(default_factory=set)
 
     def counts(self, rows: int) -> dict[str, int]:
@@ -129,6 +130,7 @@ class Judge:
             changes=writes(understood),
             most=self._rights.policy.limits.masked_value,
             rules=_counted(rules.values()) if rules else (),
+            texts=self._rights.catalog.texts if masked else frozenset(),
             **self._door(sql, understood, decision),
         )
 

@@ -91,6 +91,19 @@ class Own(NamedTuple):
     connection: Any
 
 
+def as_texts(
+    oids: Sequence[int], veils: Mapping[int, Veil], texts: frozenset[int], wire: Format
+) -> list[int]:
+    """Give text as the type of masked columns whose types are spelled so: psycopg loads them so.
+
+    In the binary format psycopg gives the bytes of a type that it does not know, and what
+    these mean only the type's maker knows.
+    """
+    if wire is not Format.TEXT or not texts:
+        return list(oids)
+    return [_TEXT if oid in texts and at in veils else oid for at, oid in enumerate(oids)]
+
+
 def rewriting(
     veils: Mapping[int, Veil], oids: Sequence[int], wire: Format, most: int
 ) -> tuple[Rewriting, Mapping[int, type[AnyLoader]]] | None:

@@ -107,10 +107,12 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     own = AdaptersMap(cursor.adapters)
     made = RecordedTransformer(rows.Own(own, cursor.connection))
     made.own, made.veils, made.most = own, veils, admission.judged.most
+    made.texts = admission.judged.texts
     made.take = take
     seen = AdaptersMap(PRISTINE)
     made.witness = JoiningTransformer(rows.Own(seen, cursor.connection))
     made.witness.own, made.witness.veils, made.witness.most = seen, veils, admission.judged.most
+    made.witness.texts = admission.judged.texts
     return made
 
 

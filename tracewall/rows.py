@@ -42,7 +42,7 @@ from tracewall.loaders import PRISTINE as PRISTINE
 from tracewall.loaders import TEXT_OIDS as TEXT_OIDS
 from tracewall.loaders import Own as Own
 from tracewall.loaders import Transformer as Transformer
-from tracewall.loaders import loader, rewriting
+from tracewall.loaders import as_texts, loader, rewriting
 from tracewall.rewriting import BATCH, Rewriting
 from tracewall.session import Admission
 from tracewall.shield import Veil
@@ -61,6 +61,7 @@ class GuardedTransformer(Transformer):
         self.veils: Mapping[int, Veil] | None = None
         self.own: AdaptersMap | None = None
         self.most = 0
+        self.texts: frozenset[int] = frozenset()
         self._pseudo: dict[tuple[int, int, Format, bool], int] = {}
         self._rewriting: Rewriting | None = None
         self._exactly: tuple[list[int], Format] = [], Format.TEXT
@@ -143,7 +144,8 @@ class GuardedTransformer(Transformer):
 
     def _mask(self, result: PGresult, wire: Format) -> None:
         assert self.veils is not None
-        oids = [result.ftype(at) for at in range(result.nfields)]
+        found = [result.ftype(at) for at in range(result.nfields)]
+        oids = as_texts(found, self.veils, self.texts, wire)
         way = rewriting(self.veils, oids, wire, self.most)
         self._rewriting, loaders = way or (None, {})
         self._exactly = oids, wire
@@ -218,7 +220,7 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     kind = JoiningTransformer if side_by_side(veils) else GuardedTransformer
     made = kind(Own(own, cursor.connection))
     made.own, made.veils = own, veils
-    made.most = admission.judged.most
+    made.most, made.texts = admission.judged.most, admission.judged.texts
     return made
 
 

@@ -79,12 +79,16 @@ class Overload(msgspec.Struct, frozen=True):
 
 
 class Type(msgspec.Struct, frozen=True):
-    """A type that is not PostgreSQL's own; a cast to a ``plain`` one runs no user's function."""
+    """A type that is not PostgreSQL's own; a cast to a ``plain`` one runs no user's function.
+
+    ``text`` is the oid of one that is spelled as a text is, such as citext (category S).
+    """
 
     schema: str
     name: str
     visible: bool = True
     plain: bool = False
+    text: int | None = None
 
 
 Known = TypeVar("Known", Overload, Type)
@@ -160,6 +164,11 @@ class Catalog:
         known: dict[tuple[str | None, str], Type] = {(t.schema, t.name): t for t in self.types}
         known.update(((None, t.name), t) for t in self.types if t.visible)
         return known
+
+    @cached_property
+    def texts(self) -> frozenset[int]:
+        """Give the oids of users' types that are spelled as texts are."""
+        return frozenset(each.text for each in self.types if each.text)
 
     @cached_property
     def bare(self) -> Catalog:

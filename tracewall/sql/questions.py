@@ -171,7 +171,8 @@ _OPERATORS = f"""with {_APART}
 _TYPES = f"""select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
         'schema', n.nspname, 'name', t.typname, 'visible', pg_catalog.pg_type_is_visible(t.oid),
         'plain', t.typtype = 'e' or {_BROUGHT.format("pg_type", "t")} or (t.typtype = 'd'
-            and b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace::oid))), '[]')
+            and b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace::oid),
+        'text', case when t.typtype = 'b' and t.typcategory = 'S' then t.oid::int8 end)), '[]')
     from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
     left join pg_catalog.pg_type b on b.oid = t.typbasetype
     where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
