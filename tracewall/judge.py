@@ -40,7 +40,8 @@ class Judged:
     a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``extent``
     is how far it reaches, and ``query`` what a planner can estimate of it, where people may
     be asked; ``rules`` are the rules that mask, each with how many positions it masks;
-    ``texts`` are the oids of users' types that are spelled as texts are; ``right`` remembers origins of results (all table oids, then all attribute numbers) that
+    ``texts`` are the oids of users' types that are spelled as texts are; ``right`` remembers
+    origins of results (all table oids, then all attribute numbers) that
     were found to be among its sources.
     """
 
