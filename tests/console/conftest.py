@@ -39,15 +39,14 @@ auditors = ["auditors"]
 [[issuers]]
 name = "corp"
 issuer = "{issuer}"
-audience = "notes"
-keys = "jwks.json"
-algorithms = ["ES256"]
 {issued}
 [[approvals]]
 name = "export"
 rows = 10
 approvers = ["boss"]
 """
+
+TAKEN = 'audience = "notes"\nkeys = "jwks.json"\nalgorithms = ["ES256"]\n'
 
 
 class Clock:
@@ -204,6 +203,7 @@ class Office:
         self.url = url
         self.issuer.write_jwks(self.folder / "jwks.json")
         path = self.folder / "policy.toml"
+        issued = issued if "audience" in issued.partition("[[")[0] else f"{TAKEN}{issued}"
         text = POLICY.format(
             key=self.signer.public, settings=settings, issuer=self.issuer.issuer, issued=issued
         )

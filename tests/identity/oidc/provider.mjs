@@ -38,6 +38,13 @@ function makeProvider(issuer, alg) {
         id_token_signed_response_alg: alg,
         token_endpoint_auth_method: "client_secret_post",
       },
+      {
+        client_id: "console",
+        grant_types: ["authorization_code"],
+        redirect_uris: ["http://127.0.0.1:8731/login/callback"],
+        id_token_signed_response_alg: alg,
+        token_endpoint_auth_method: "none",
+      },
     ],
     interactions: { url: (_, { uid }) => `/login/${uid}` },
     async loadExistingGrant({ oidc }) {
