@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import tracewall
 from tracewall.approval.migration import migration
@@ -69,7 +69,7 @@ class Bench:
         with psycopg.connect(conninfo) as conn:
             conn.execute("create table things (id int primary key, name text)")
             conn.execute("insert into things select i, i::text from generate_series(0, 999) i")
-            conn.execute("create role desk login")
+            conn.execute("create role desk login password 'for-the-benchmark-only'")
             conn.execute(migration("desk", "desk").encode())
         with psycopg.connect(conninfo, autocommit=True) as conn:
             conn.execute("vacuum analyze things")
@@ -136,9 +136,11 @@ def main() -> None:
         for name, spent in statements(bench, options.times).items():
             told[f"lookup, {name}"] = round(spent * 1e6)
             print(f"point lookup, {name:14} {spent * 1e6:7.0f} us")
+        parts = {k: v for k, v in conninfo_to_dict(server.conninfo).items() if k != "password"}
+        desk = make_conninfo(**parts | {"user": "desk"})
         stores = {
             "SQLite": SqliteStore(Path(place) / "bench.db"),
-            "PostgreSQL": PostgresStore(make_conninfo(server.conninfo, user="desk")),
+            "PostgreSQL": PostgresStore(desk, "for-the-benchmark-only"),
         }
         for name, store in stores.items():
             for step, spent in round_trips(bench, store, name, options.trips).items():

@@ -91,12 +91,14 @@ class SqliteStore:
             db.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
-    def _connected(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
+    def _connected(
+        self, *, writing: bool = False, synced: bool = True
+    ) -> Iterator[sqlite3.Connection]:
         try:
             # One connection for each use: it may be another thread, or a child of a fork.
             db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
-                db.execute("PRAGMA synchronous = FULL")
+                db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
                 if writing:
                     db.execute("BEGIN IMMEDIATE")
                 yield db
@@ -194,13 +196,15 @@ class SqliteStore:
 
     def settle(self, id: str, outcome: str) -> None:
         """Keep what became of the last use."""
-        with self._connected(writing=True) as db:
+        # Should the machine die, the outcome is unknown, as it is where nobody tells it.
+        with self._connected(writing=True, synced=False) as db:
             db.execute("UPDATE request SET outcome = ? WHERE id = ?", (outcome, id))
 
     def spend(self, spending: Spending, now: float) -> bool:
         """Count what is had against a budget, atomically; False: it would be passed."""
         by, run = (spending.who, spending.budget), spending.run
-        with self._connected(writing=True) as db:
+        # Counts survive the death of the process; that of the machine may cost the last few.
+        with self._connected(writing=True, synced=False) as db:
             db.execute(
                 "DELETE FROM spent WHERE who = ? AND budget = ? AND at <= ?",
                 (*by, now - spending.per),
