@@ -208,6 +208,14 @@ def test_functions_that_are_not_there_are_errors(checked: Any) -> None:
     assert messages(found, "unknown") == ["'shop.nothing*' matches no function of the database"]
 
 
+def test_recorded_tables_that_are_not_there_are_errors(checked: Any) -> None:
+    """A rule of recordings that would record nothing fails."""
+    found, code = checked('[[recordings]]\ntables = ["shop.people", "shop.nope"]\n')
+    assert (code, messages(found, "unknown")) == (
+        1, ["'shop.nope' matches no table of the database"]
+    )  # fmt: skip
+
+
 def test_every_name_that_matches_nothing_is_told(checked: Any) -> None:
     """Not the first alone, and each with its own place."""
     more = '[[scans]]\nname = "s"\ncolumns = ["shop.people.emial", "shop.popele.x"]\n'

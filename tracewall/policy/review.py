@@ -36,7 +36,7 @@ def review(
     seen = Reviewed(policy, catalog, types, keys, Extents(catalog), rights)
     looks: tuple[Callable[[Reviewed], Iterable[Remark]], ...] = (
         _ineffective, _redundant, _idle_denials, _idle_lifts, _idle_masks, _broad, _functions,
-        _unheld, _meeting, misfits, alike, telling, opaque,
+        _recordings, _unheld, _meeting, misfits, alike, telling, opaque,
     )  # fmt: skip
     found = dict.fromkeys(remark for look in looks for remark in look(seen))
     return sorted(found, key=lambda remark: (remark.line, remark.column, remark.check))
@@ -170,6 +170,17 @@ def _broad(seen: Reviewed) -> Iterator[Remark]:
 def _too_broad(grant: Grant, glob: Glob, what: str) -> Remark:
     message = f"grants.{grant.name}: '{glob.text}' reaches {what}"
     return Remark("broad", "warning", message, "name the schemas", glob.line, glob.column)
+
+
+def _recordings(seen: Reviewed) -> Iterator[Remark]:
+    relations = [(r.schema, r.name) for r in seen.catalog.relations.values()]
+    for rule in seen.policy.recordings:
+        for glob in rule.tables:
+            if not any(glob.reaches(*names) for names in relations):
+                yield Remark(
+                    "unknown", "error", f"'{glob.text}' matches no table of the database",
+                    f"recordings.{rule.name} records nothing of it", glob.line, glob.column,
+                )  # fmt: skip
 
 
 def _functions(seen: Reviewed) -> Iterator[Remark]:
