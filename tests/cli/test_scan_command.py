@@ -201,3 +201,43 @@ def test_no_policy_of_a_tables_owner_runs_as_who_scans(run: Any, shop: str) -> N
     finally:
         with psycopg.connect(shop, autocommit=True) as conn:
             conn.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+PLANNED = """
+    CREATE SCHEMA app;
+    CREATE FUNCTION app.spring(text) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+        RAISE 'sprung by %', current_user; END $$;
+    CREATE TABLE app.safe (mail text);
+    INSERT INTO app.safe VALUES ('canary@example.com');
+"""
+TRAPS = [
+    "CREATE INDEX ON app.trap (mail) WHERE app.spring('x')",
+    "CREATE INDEX ON app.trap ((app.spring('x')))",
+    "CREATE STATISTICS app.s ON (app.spring('x')), mail FROM app.trap",
+    "CREATE TABLE app.heir (CHECK (app.spring('x'))) INHERITS (app.trap)",
+]
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+@pytest.mark.parametrize("parted", [False, True])
+def test_nothing_that_planning_runs_runs_as_who_scans(
+    run: Any, scratch_dsn: str, trap: str, parted: bool
+) -> None:
+    """The planner calls functions of indexes and statistics: such tables are not looked at."""
+    by = " PARTITION BY LIST (mail)" if parted else ""
+    if parted and "INHERITS" in trap:
+        pytest.skip("a partitioned table has no heirs")
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        conn.execute(PLANNED)
+        conn.execute(f"CREATE TABLE app.trap (mail text){by}")
+        if parted:
+            conn.execute("CREATE TABLE app.leaf PARTITION OF app.trap DEFAULT")
+            trap = trap.replace("app.trap", "app.leaf")
+        conn.execute("CREATE OR REPLACE FUNCTION app.spring(text) RETURNS bool IMMUTABLE"
+                     " LANGUAGE sql AS 'SELECT true'")  # fmt: skip
+        conn.execute(trap)
+        conn.execute("CREATE OR REPLACE FUNCTION app.spring(text) RETURNS bool IMMUTABLE LANGUAGE"
+                     " plpgsql AS $$ BEGIN RAISE 'sprung by %', current_user; END $$")  # fmt: skip
+    told = json.loads(run("scan", scratch_dsn, "--json").stdout)
+    assert told["skipped"].get("app.trap") in (None, "FunctionsOfUsers")
+    assert {each["column"] for each in told["found"]} == {"app.safe.mail"}

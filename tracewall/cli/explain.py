@@ -52,9 +52,10 @@ def explain(
     """Say what a policy says of the statement SQL, and why.
 
     The database is asked for its catalog only; the statement is not sent, not even to be
-    planned, unless it is not forbidden and --estimate says so. Bare names are looked up on the
-    search path of --dsn's role. The exit code is 0 where the statement is allowed, 1 where it
-    is not.
+    planned, unless it is not forbidden and --estimate says so. (Planning calls functions that
+    stand in indexes, whoever wrote them: log in as the wall's role for it.) Bare names are
+    looked up on the search path of --dsn's role. The exit code is 0 where the statement is
+    allowed, 1 where it is not.
     """
     found = read(policy)
     known = against(found, dsn)

@@ -20,8 +20,24 @@ from psycopg import sql
 from tracewall.masking.detectors import Detectors
 from tracewall.masking.documents import is_secret
 
-_TABLES = """
-    SELECT n.nspname, c.relname, c.relkind, c.reltuples::float8, c.relpages,
+# Planning calls the functions that stand in indexes, statistics and keys of partitions, as
+# whoever plans: those of a table's owner must not run as whoever scans.
+_LIVELY = """EXISTS (
+        WITH RECURSIVE kin (oid) AS (SELECT c.oid UNION SELECT i.inhrelid
+            FROM kin k JOIN pg_catalog.pg_inherits i ON i.inhparent = k.oid)
+        SELECT FROM kin k CROSS JOIN LATERAL (
+            SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid AS class, k.oid AS oid
+            UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, x.indexrelid
+            FROM pg_catalog.pg_index x WHERE x.indrelid = k.oid
+            UNION ALL SELECT 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass::oid, e.oid
+            FROM pg_catalog.pg_statistic_ext e WHERE e.stxrelid = k.oid) AS part
+        JOIN pg_catalog.pg_depend d ON d.classid = part.class AND d.objid = part.oid
+            AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass::oid,
+                'pg_catalog.pg_operator'::pg_catalog.regclass::oid)
+        WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend b WHERE b.classid = d.refclassid
+            AND b.objid = d.refobjid AND b.deptype = 'e'))"""
+_TABLES = f"""
+    SELECT n.nspname, c.relname, c.relkind, c.reltuples::float8, c.relpages, {_LIVELY},
         array_agg(a.attname::text ORDER BY a.attnum), array_agg(t.typname::text ORDER BY a.attnum)
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -32,7 +48,7 @@ _TABLES = """
     WHERE c.relkind IN ('r', 'p', 'm', 'f') AND NOT c.relispartition
         AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
         AND (t.typcategory = 'S' OR t.typname IN ('json', 'jsonb', 'inet', 'xml', 'hstore'))
-    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2"""
+    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2"""  # noqa: S608  # made of the constants here
 # Not by a cast to text, which the owner of a type can make a function of his own.
 _SPELLED = "CASE WHEN {0} IS DISTINCT FROM NULL THEN left(concat({0}), {1}) END"
 _LONGEST_VALUE = 20_000
@@ -43,7 +59,10 @@ _TELLING = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table to sample: its columns that can hold text, each with its type's name."""
+    """A table to sample: its columns that can hold text, each with its type's name.
+
+    A ``lively`` one can't be read without running functions of its owner's.
+    """
 
     schema: str
     name: str
@@ -51,6 +70,7 @@ class Table:
     rows: float
     pages: int
     columns: tuple[tuple[str, str], ...]
+    lively: bool = False
 
     @property
     def qualified(self) -> str:
@@ -79,8 +99,10 @@ class Column:
 def tables(conn: psycopg.Connection[Any]) -> list[Table]:
     """Give the tables that have columns of text or documents."""
     return [
-        Table(schema, name, kind, rows, pages, tuple(zip(columns, types, strict=True)))
-        for schema, name, kind, rows, pages, columns, types in conn.execute(_TABLES)
+        Table(schema, name, kind, rows, pages, tuple(zip(columns, types, strict=True)), lively)
+        for schema, name, kind, rows, pages, lively, columns, types in conn.execute(
+            _TABLES.encode()
+        )
     ]
 
 
