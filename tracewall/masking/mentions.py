@@ -21,12 +21,12 @@ _FIRST = b"pPsSiI"
 
 _BESIDE = (
     _NAMES
-    + rb"[\"'`*)]{0,3}(?i: to)?(?:[ \t]{1,3}|\()(?:"
+    + rb"[\"'`*)]{0,3}(?i: to)?(?:[ \t]{1,3}|\(|,[ ]?)(?:"
     + _QUOTES
     + rb"|[0-9A-Za-z!@#$%^&*_-]{6})"
 )
 _BESIDE_VALUE = re.compile(
-    rb"(?P<name>" + _NAMES + rb")[\"'`*)]{0,3}(?i: to)?(?P<gap>[ \t]{1,3}|\()"
+    rb"(?P<name>" + _NAMES + rb")[\"'`*)]{0,3}(?i: to)?(?P<gap>[ \t]{1,3}|\(|,[ ]?)"
     rb"(?:(?P<quote>\\?[\"'`])(?P<text>[^\"'`\n\\]{3,128})(?P=quote)|(?P<bare>[^\s\"'`]{6,128}))"
 )
 _SQL_BEFORE = re.compile(rb"(?i:with|encrypted|user|role|set)[ \t]+\Z")
@@ -43,7 +43,7 @@ def _beside(data: bytes, start: int, floor: int) -> Verdict:
         return None
     before = data[max(floor, start - 112) : start]
     if hit["bare"]:
-        good = hit["gap"] != b"(" and bool(_COMMAND_BEFORE.search(before))
+        good = hit["gap"][:1] in b" \t" and bool(_COMMAND_BEFORE.search(before))
         found = hit.span("bare")
     else:
         good, found = _said(hit, before), hit.span("text")
@@ -53,7 +53,7 @@ def _beside(data: bytes, start: int, floor: int) -> Verdict:
 def _said(hit: re.Match[bytes], before: bytes) -> bool:
     """Tell whether a quoted text after a name is its value."""
     text, name = hit["text"], hit["name"]
-    if hit["quote"] == b"'" and hit["gap"] != b"(":
+    if hit["quote"] == b"'" and hit["gap"][:1] in b" \t":
         # As SQL says it.
         told = name.lower().startswith(b"identified") or _SQL_BEFORE.search(before)
         if told or name == b"PASSWORD":
@@ -107,16 +107,17 @@ def _valued(data: bytes, start: int, floor: int) -> Verdict:
 
 # Options of commands
 
-_OPTION = rb"[ \t]-(?:-user|-proxy-user|[uUpP])[ \t=]?[\"']?[^\t-\r \"'-][^\t-\r \"']{3}"
+_OPTION = rb"[ \t]-(?:-user|-proxy-user|[uUpPawk])[ \t=]?[\"']?[^\t-\r \"'-][^\t-\r \"']{3}"
 _OPTION_VALUE = re.compile(
-    rb"[ \t]-(?P<name>-user|-proxy-user|[uUpP])(?P<gap>[ \t=]?)[\"']?"
+    rb"[ \t]-(?P<name>-user|-proxy-user|[uUpPawk])(?P<gap>[ \t=]?)[\"']?"
     rb"(?P<text>[^\s\"'-][^\s\"']{3,256})"
 )
 _USER_AND = re.compile(rb"[^\s:%]{1,64}[:%](?P<text>[^\s/:][^\s]{3,256})")
 _CLIENTS = re.compile(rb"\b(?:curl|wget|https?|xh|lftp|smbclient|ldapsearch)\b[^\n|;]*\Z")
 _GLUED = re.compile(rb"\b(?:mysql\w*|mariadb[\w-]*|sshpass|7z|zip|unzip|rar)\b[^\n|;]*\Z")
 _SPACED = re.compile(
-    rb"\b(?:sshpass|(?:docker|podman|skopeo|helm|npm|az|oc)\b[^\n|;]*\blogin|zip|unzip)\b[^\n|;]*\Z"
+    rb"\b(?:sshpass|(?:docker|podman|skopeo|helm|npm|az|oc)\b[^\n|;]*\blogin|zip|unzip"
+    rb"|redis-cli|ldap(?:search|modify|add|passwd)|openssl)\b[^\n|;]*\Z"
 )
 
 
@@ -126,7 +127,7 @@ def _option(data: bytes, start: int, floor: int) -> Verdict:
         return None
     before = data[max(floor, start - 256) : start]
     found = hit.span("text")
-    if hit["name"] in (b"p", b"P"):
+    if len(hit["name"]) == 1 and hit["name"] not in b"uU":
         command = _GLUED if not hit["gap"] else _SPACED
         good = command.search(before) is not None
     else:
