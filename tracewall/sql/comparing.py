@@ -30,7 +30,7 @@ class Side(NamedTuple):
 
 def comparison(equality: bool, left: Side, right: Side, log: Reading) -> Flow:
     """Record a comparison and give the flow of its result."""
-    both = left.flow | right.flow
+    both = left.flow | right.flow if left.flow and right.flow else left.flow or right.flow
     if not both:
         return both
     how = _how(equality, left, right)
@@ -42,10 +42,10 @@ def comparison(equality: bool, left: Side, right: Side, log: Reading) -> Flow:
 
 
 def _how(equality: bool, left: Side, right: Side) -> str:
-    exact = all(source.how is How.EXACT for source in uncompared(left.flow | right.flow))
-    if not (equality and exact):
+    mine, theirs = uncompared(left.flow), uncompared(right.flow)
+    if not equality or any(how is not How.EXACT for side in (mine, theirs) for _, how in side):
         return "compare"
-    if uncompared(left.flow) and uncompared(right.flow):
+    if mine and theirs:
         return "join"
     return "equality" if right.is_constant() or left.is_constant() else "compare"
 

@@ -54,7 +54,8 @@ def flows(nodes: list[Node] | None, scope: Scope, log: Reading) -> list[Flow]:
 
 def condition(node: Node | None, scope: Scope, log: Reading) -> None:
     """Read a condition: what it uses beyond recorded comparisons is a comparison itself."""
-    log.use("compare", flow_of(node, scope, log))
+    if node:
+        log.use("compare", flow_of(node, scope, log))
 
 
 def compared(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:

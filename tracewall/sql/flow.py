@@ -59,7 +59,9 @@ def through(flow: Flow, step: How) -> Flow:
 
 def merged(flows: Iterable[Flow], step: How) -> Flow:
     """Give the union of flows after each went through `step`."""
-    union: Flow = NOTHING.union(*flows)
+    carrying = [flow for flow in flows if flow]
+    # One alone stays the object that it is, whose hash is known.
+    union = carrying[0] if len(carrying) == 1 else NOTHING.union(*carrying)
     return through(union, step)
 
 

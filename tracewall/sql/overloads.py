@@ -107,7 +107,10 @@ def _may_be_own(
     kinds: frozenset[int],
     log: Reading,
 ) -> bool:
-    found = known.get(names[-1], ())
+    found = known.get(names[-1])
+    if found is None and len(names) == 1:
+        return False
+    found = found or ()
     if len(names) > 1:
         if list(names[:-1]) == ["pg_catalog"]:
             return False
