@@ -173,7 +173,8 @@ def test_a_run_over_the_budget_goes_on_by_approval(office: Any, store: Counted) 
 def test_a_store_that_can_not_count_withholds(office: Any, store: Counted) -> None:
     """Where nobody can count nothing is handed out, and what was changed is undone."""
     with connect(office, store, "rows = 50") as conn:
-        (office.folder / "counted.db").write_bytes(b"no database" * 100)
+        (office.folder / "counted.db").unlink()
+        (office.folder / "counted.db").mkdir()
         for query in ("select id from note", "update note set body = 'two'"):
             with pytest.raises(Forbidden, match="nobody can count"):
                 conn.execute(query)

@@ -207,7 +207,8 @@ if True:  # ASYNC
 async def test_a_store_that_can_not_count_withholds_async(office: Any, store: Counted) -> None:
     """Where nobody can count nothing is handed out, and what was changed is undone."""
     async with await connect_async(office, store, "rows = 50") as conn:
-        (office.folder / "counted.db").write_bytes(b"no database" * 100)
+        (office.folder / "counted.db").unlink()
+        (office.folder / "counted.db").mkdir()
         for query in ("select id from note", "update note set body = 'two'"):
             with pytest.raises(Forbidden, match="nobody can count"):
                 await conn.execute(query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import sqlite3
@@ -226,6 +227,37 @@ def test_racing_processes_have_one_winner(make_store: Callable[[], Any]) -> None
         racer.join(60)
     assert sorted(won) == sorted(ids)
     assert wins.empty()
+
+
+def test_the_file_is_not_written_back_at_each_use(tmp_path: Path) -> None:
+    """SQLite's log stays beside the file while a store is in use, and goes when it is closed."""
+    store, log = SqliteStore(tmp_path / "r.db"), tmp_path / "r.db-wal"
+    spending = Spending("ann", "rows", 60.0, rows=1, bytes=0, most_rows=10)
+    assert store.spend(spending, 1e9) and log.exists()
+    assert store.spend(spending, 1e9) and log.exists()
+    store.close()
+    assert not log.exists()
+    assert store.spend(spending, 1e9), "a store that was closed opens again"
+    store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_store_is_good_on_both_sides_of_a_fork(tmp_path: Path) -> None:
+    """A child of the process uses and closes a connection of its own; the parent's goes on."""
+    store = SqliteStore(tmp_path / "r.db")
+    store.add("a", "act", b"c", 2e9, used=False)
+    child = os.fork()
+    if not child:
+        told = 9
+        with contextlib.suppress(Exception):
+            told = 0 if store.use("a", 1e9, once=True) else 1
+            store.close()
+        os._exit(told)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (tmp_path / "r.db-wal").exists()
+    assert not store.use("a", 1e9, once=True)
+    store.close()
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:

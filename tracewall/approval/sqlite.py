@@ -10,6 +10,7 @@ import os
 import sqlite3
 import stat
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,9 @@ class SqliteStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        # By process, for a connection may be neither used nor closed on the other side of a fork.
+        self._idle: dict[int, sqlite3.Connection] = {}
+        weakref.finalize(self, _let_go, self._idle)
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             mode = self._path.stat().st_mode
@@ -78,6 +82,8 @@ class SqliteStore:
                 raise StoreUnavailable("the file of requests was made by a later version")
             if not version:
                 db.execute("PRAGMA journal_mode = WAL")
+                # What was opened before does not count as open in this mode.
+                _let_go(self._idle)
         if version < _VERSION:
             self._renew()
 
@@ -95,6 +101,7 @@ class SqliteStore:
         self, *, writing: bool = False, synced: bool = True
     ) -> Iterator[sqlite3.Connection]:
         try:
+            self._stay()
             # One connection for each use: it may be another thread, or a child of a fork.
             db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
@@ -109,6 +116,21 @@ class SqliteStore:
         except sqlite3.Error as ex:
             name = getattr(ex, "sqlite_errorname", type(ex).__name__)
             raise StoreUnavailable(f"the file of requests can't be used ({name})") from None
+
+    def _stay(self) -> None:
+        """Keep one connection that does nothing, so that no other is the last.
+
+        When the last one is closed, SQLite writes its log back and waits for the disk twice.
+        """
+        if os.getpid() in self._idle:
+            return
+        made = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        # Only one that has read counts as open.
+        made.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        if self._idle.setdefault(os.getpid(), made) is not made:
+            made.close()
 
     def add(
         self,
@@ -257,4 +279,10 @@ class SqliteStore:
         time.sleep(max(0.0, min(seconds, _LOOK_SECONDS)))
 
     def close(self) -> None:
-        """Let go of what is held: nothing."""
+        """Let go of the connection that is held."""
+        _let_go(self._idle)
+
+
+def _let_go(idle: dict[int, sqlite3.Connection]) -> None:
+    if kept := idle.pop(os.getpid(), None):
+        kept.close()
