@@ -18,9 +18,9 @@ ada [redacted] UTC
 bob [redacted] UTC
 ['ada', 'bob']
 1 group
-Forbidden - public.auth_user.email is protected and may not be compared this way \
+Forbidden - public.auth_user.email is protected: it may be compared for equality only \
 (rule masks.addresses)
-HINT:  compare it by = or IN to a parameter, or join it to a column under the same mask
+HINT:  compare it with parameters by = or IN, or join it to a column under the same mask
 1 group
 """
 VARIED = """

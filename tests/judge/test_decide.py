@@ -686,3 +686,29 @@ def test_the_policys_limit_of_time_can_only_be_tightened(judge: Any, words: Any)
     ):
         assert judge(statement, limited).rule == "limits.statement_timeout", statement
         assert judge(statement, words.grant()).allowed, statement
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason", "hint"),
+    [
+        ("SELECT id FROM people WHERE email > 'a'", "compared for equality only", "by = or IN"),
+        ("SELECT id FROM people ORDER BY email", "rows may not be ordered by it", "sort the rows"),
+        ("SELECT rank() OVER (ORDER BY email) FROM people", "ordered by it", "sort the rows"),
+        ("SELECT max(email) FROM people", "least or greatest", "another column"),
+        ("SELECT count(*) FROM people GROUP BY email", "grouped or told apart", "another column"),
+        ("SELECT DISTINCT email FROM people", "grouped or told apart", "DISTINCT"),
+        (
+            "SELECT 1 FROM people p JOIN people q ON p.email = q.name",
+            "joined only to a column under the same mask",
+            "join by another column",
+        ),
+    ],
+)
+def test_a_refused_comparison_says_what_was_done_and_what_to_do(
+    judge: Any, words: Any, sql: str, reason: str, hint: str
+) -> None:
+    """Ordering, grouping, joining and comparing are told apart in a refusal, with a way out."""
+    decision = judge(sql, words.grant(), words.mask("shop.people.email"))
+    assert decision.outcome == "forbidden" and decision.rule == "masks.mask"
+    assert decision.reason.startswith("shop.people.email is protected: ")
+    assert reason in decision.reason and hint in decision.hint

@@ -171,7 +171,7 @@ def test_what_decides_how_many_rows_there_are_is_charged_always(known: Catalog) 
     for sql in ("SELECT id FROM sets", "SELECT id FROM united", "SELECT id FROM nulls"):
         assert "select users.secret" in charged(sql, known)[0], sql
     assert "compute users.secret" in charged("SELECT id FROM sets", known)[1]
-    assert "compare users.secret" in charged("SELECT id FROM united", known)[1]
+    assert "group users.secret" in charged("SELECT id FROM united", known)[1]
 
 
 def test_a_view_that_cannot_be_followed_is_refused(known: Catalog) -> None:

@@ -25,20 +25,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import product
 
 from tracewall.masking.config import Method
 from tracewall.policy.askings import asked
-from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Predicates, Scan
-from tracewall.policy.refused import Refused, named
+from tracewall.policy.model import Decision, Denial, Grant, Mask, OutputColumn, Scan
+from tracewall.policy.refused import Refused, named, shows_more
 from tracewall.policy.rights import Rights
 from tracewall.policy.storing import check_moves, check_write
-from tracewall.sql.flow import Access, Column, Flow, How, Source, Use
+from tracewall.policy.uses import check_use
+from tracewall.sql.flow import Access, Flow, How, Source
 from tracewall.sql.statement import Misunderstood, Statement, Understanding
-
-_STRICTNESS: dict[Predicates, int] = {"any": 0, "equality": 1, "none": 2}
 
 
 def decide(understood: Understanding, rights: Rights) -> Decision:
@@ -105,7 +103,7 @@ def _allowed(statement: Statement, rights: Rights) -> Decision:
     grants = [_check_access(access, statement, rights) for access in statement.accesses]
     grants += [_check_channel(action, name, rights) for action, name in statement.channels]
     for use in statement.uses:
-        _check_use(use, rights)
+        check_use(use, rights)
     for name, value in statement.settings:
         _check_setting(name, value, rights)
     for access in statement.accesses:
@@ -217,44 +215,6 @@ def _hint(statement: Understanding, rights: Rights) -> str:
     return "; ".join(told)
 
 
-def _check_use(use: Use, rights: Rights) -> None:
-    if rights.clear(use.flow) and rights.clear(use.other):
-        return
-    for column in sorted({source.column for source in use.flow | use.other}):
-        for rule in _rules(column, rights):
-            if not _may_use(use, column, rule, rights):
-                if use.how == "compute":
-                    raise _shows_more(rule, column, rights)
-                raise Refused(
-                    named(rule),
-                    f"{rights.spelled(column)} is protected and may not be compared this way",
-                    _USE_HINTS[rule.predicates],
-                )
-
-
-_USE_HINTS: dict[Predicates, str] = {
-    "none": "select it without filtering, sorting, grouping or joining by it",
-    "equality": "compare it by = or IN to a parameter, or join it to a column under the same mask",
-    "any": "",
-}
-
-
-def _may_use(use: Use, column: Column, rule: Mask | Scan, rights: Rights) -> bool:
-    strictness = _STRICTNESS[rule.predicates]
-    if strictness == 0:
-        return True
-    if use.how == "compute":
-        # A measure of scanned text is clear, and so is what is computed from it.
-        hows = {source.how for source in use.flow if source.column == column}
-        return isinstance(rule, Scan) and hows == {How.MEASURED}
-    if strictness == 2 or use.how == "compare":
-        return False
-    if use.how == "equality":
-        return True
-    # A join tells which values are equal: the other side must be as protected.
-    return all(rule.name in rights.shown(source.column).names for source in (*use.flow, *use.other))
-
-
 _MILLISECONDS = {"": 1, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -298,7 +258,7 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
     for source in ordered:
         protection = rights.shown(source.column)
         if protection.masks and row:
-            raise _shows_more(protection.masks[0], source.column, rights)
+            raise shows_more(protection.masks[0], rights.spelled(source.column))
         shown = (_shown_mask(mask, source, flow, rights) for mask in protection.masks)
         masks += [mask for mask in shown if mask is not None and mask not in masks]
         if not protection.scans or any(not mask.inside for mask in protection.masks):
@@ -333,7 +293,7 @@ def _shown_mask(mask: Mask, source: Source, flow: Flow, rights: Rights) -> Mask 
         return mask
     if source.how is How.INHERITED or mask.expressions == "mask":
         return _constant(mask.name)
-    raise _shows_more(mask, source.column, rights)
+    raise shows_more(mask, rights.spelled(source.column))
 
 
 _TIMESTAMPTZ = 1184
@@ -354,30 +314,9 @@ def _converted(mask: Mask, flow: Flow, rights: Rights) -> bool:
 
 def _check_scanned(source: Source, scan: Scan, rights: Rights) -> None:
     if source.how is How.DERIVED or (source.how is How.SLICED and scan.slices == "refuse"):
-        raise _shows_more(scan, source.column, rights)
-
-
-def _shows_more(rule: Mask | Scan, column: Column, rights: Rights) -> Refused:
-    spelled = rights.spelled(column)
-    if isinstance(rule, Mask):
-        return Refused(
-            named(rule),
-            f"{spelled} is masked, and an expression over it would show more",
-            "select the column itself"
-            + (", or a part that the mask leaves clear" if rule.inside else "")
-            + ": it comes back masked",
-        )
-    return Refused(
-        named(rule),
-        f"{spelled} is scanned, and what is computed from it could defeat the detectors",
-        "select the column itself, or a whole part of a document (->, ->>)",
-    )
+        raise shows_more(scan, rights.spelled(source.column))
 
 
 @lru_cache(maxsize=1_000)
 def _constant(name: str) -> Mask:
     return Mask(name, (), Method("redact"))
-
-
-def _rules(column: Column, rights: Rights) -> Iterable[Mask | Scan]:
-    return rights.shown(column).rules

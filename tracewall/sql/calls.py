@@ -82,7 +82,7 @@ def result(
     if name == "count":
         return _counted(arguments, log)
     if name in ORDERING_AGGREGATES:
-        log.use("compare", merged(arguments, How.EXACT))
+        log.use("sort", merged(arguments, How.EXACT))
         return merged(arguments, How.PART)
     if name in PATHS:
         part = taken(merged(arguments[:1], How.EXACT), nodes[1:], log.hides)

@@ -58,10 +58,15 @@ def condition(node: Node | None, scope: Scope, log: Reading) -> None:
         log.use("compare", flow_of(node, scope, log))
 
 
-def compared(nodes: list[Node] | None, scope: Scope, log: Reading) -> None:
+def compared(nodes: list[Node] | None, scope: Scope, log: Reading, how: str = "compare") -> None:
     """Read expressions that rows are ordered, grouped or told apart by."""
     for flow in flows(nodes, scope, log):
-        log.use("compare", flow)
+        log.use(how, flow)
+
+
+def sorted_by(entries: list[Node] | None, scope: Scope, log: Reading) -> None:
+    """Read the expressions of an ORDER BY that can name no output column."""
+    compared([entry["SortBy"]["node"] for entry in entries or []], scope, log, "sort")
 
 
 def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
@@ -194,9 +199,9 @@ def _function(body: Node, scope: Scope, log: Reading) -> Flow:
     order = [entry["SortBy"]["node"] for entry in body.get("agg_order", [])]
     within = flows(order, scope, log)
     for flow in within:
-        log.use("compare", flow)
+        log.use("sort", flow)
     if body.get("agg_distinct"):
-        log.use("compare", merged(arguments, How.EXACT))
+        log.use("group", merged(arguments, How.EXACT))
     window(body.get("over"), scope, log)
     ordered_set = within if body.get("agg_within_group") else []
     if own:
@@ -219,8 +224,8 @@ def window(body: Node | None, scope: Scope, log: Reading) -> None:
     """Read a window's definition: it compares what it partitions and orders by."""
     if not body:
         return
-    compared(body.get("partitionClause"), scope, log)
-    compared([entry["SortBy"]["node"] for entry in body.get("orderClause", [])], scope, log)
+    compared(body.get("partitionClause"), scope, log, "group")
+    sorted_by(body.get("orderClause"), scope, log)
     compared([body[edge] for edge in ("startOffset", "endOffset") if edge in body], scope, log)
 
 
@@ -234,7 +239,7 @@ def _chosen(body: Node, scope: Scope, log: Reading) -> Flow:
 
 def _extreme(body: Node, scope: Scope, log: Reading) -> Flow:
     flow = merged(flows(body["args"], scope, log), How.EXACT)
-    log.use("compare", flow)
+    log.use("sort", flow)
     return through(flow, How.PART)
 
 
@@ -340,7 +345,7 @@ def _sql_json(kind: str) -> Callable[[Any, Scope, Reading], Flow]:
         found = flows(sqljson.parts(kind, body), scope, log)
         aggregate = body.get("constructor", {})
         condition(aggregate.get("agg_filter"), scope, log)
-        compared([entry["SortBy"]["node"] for entry in aggregate.get("agg_order", [])], scope, log)
+        sorted_by(aggregate.get("agg_order"), scope, log)
         window(aggregate.get("over"), scope, log)
         return computed(found, log)
 

@@ -106,10 +106,10 @@ _AFTER = tuple(tuple(_after(how, step) for step in How) for how in How)
 class Use(NamedTuple):
     """What a statement does with values besides giving them out.
 
-    ``how`` is ``equality`` (with a constant), ``join`` (equality of two columns),
-    ``compare`` (any other comparison, ordering or grouping) or ``compute`` (an expression
-    whose errors or number of rows can tell of the value); ``flow`` is what is used,
-    ``other`` a join's other side.
+    ``how`` is ``equality`` (with a constant), ``join`` (equality of two columns), ``sort``
+    (ordering), ``group`` (grouping, telling apart), ``compare`` (any other comparison) or
+    ``compute`` (an expression whose errors or number of rows can tell of the value);
+    ``flow`` is what is used, ``other`` a join's other side.
     """
 
     how: str

@@ -118,7 +118,7 @@ def _grouping(
             # GROUP BY prefers an input column's name to an output's, on its own level.
             bare = _bare_name(node)
             known = bare is not None and bool(scope.own_columns_named(bare))
-            log.use("compare", _output_or_flow(node, () if known else columns, columns, scope, log))
+            log.use("group", _output_or_flow(node, () if known else columns, columns, scope, log))
 
 
 def _order_by_output(
@@ -128,7 +128,7 @@ def _order_by_output(
         by = node["SortBy"]
         if by.get("useOp"):
             raise Unknowable("ORDER BY USING is not understood")
-        log.use("compare", _output_or_flow(by["node"], columns, columns, scope, log))
+        log.use("sort", _output_or_flow(by["node"], columns, columns, scope, log))
 
 
 def _output_or_flow(
@@ -159,10 +159,10 @@ def _distinct(
 ) -> None:
     for node in nodes or []:
         if node:
-            log.use("compare", _output_or_flow(node, columns, columns, scope, log))
+            log.use("group", _output_or_flow(node, columns, columns, scope, log))
         else:
             # A plain DISTINCT is a list of one empty node: it compares every output.
-            log.use("compare", NOTHING.union(*(column.flow for column in columns)))
+            log.use("group", NOTHING.union(*(column.flow for column in columns)))
 
 
 def _limits(body: Node, scope: Scope, log: Reading) -> None:
@@ -216,7 +216,7 @@ def _set_operation(body: Node, scope: Scope, log: Reading) -> tuple[Named, ...]:
         Named(a.name, among((a.flow, b.flow))) for a, b in zip(left, right, strict=True)
     )
     if body["op"] != "SETOP_UNION" or not body.get("all"):
-        log.use("compare", NOTHING.union(*(column.flow for column in columns)))
+        log.use("group", NOTHING.union(*(column.flow for column in columns)))
     return columns
 
 
