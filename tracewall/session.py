@@ -169,7 +169,7 @@ class Session(Ledger):
             self.wall.audit.incident(Incident(kind="policy_misfit", detail=misfit))
             raise Forbidden(
                 "the database has changed and the policy does not fit it any more, "
-                "so nothing can be judged"
+                "so nothing can be judged; tracewall check --dsn says where it does not fit"
             )
         if self.catalog is not before:
             self._who = self._judge = None
@@ -267,7 +267,10 @@ class Session(Ledger):
         elif (self.caller.bearer()) is self._bearer:
             principal = self._principal
         if self.catalog is None:
-            raise Forbidden("the connection's catalog is not known; nothing can be judged")
+            raise Forbidden(
+                "the server's catalog has to be read again before anything can be judged: end "
+                "the pipeline, or roll the failed transaction back"
+            )
         groups = principal.groups if principal else _NOBODY
         actors = principal.actor_groups if principal else ()
         judge = self.wall.judge_for(self.catalog, groups, actors)
@@ -314,9 +317,11 @@ class Session(Ledger):
         """
         self.principal()
         if self._acting != admission.holder:
-            raise Forbidden("the result belongs to somebody who acted before")
+            raise Forbidden(
+                "the result belongs to who acted before: execute the statement as who acts now"
+            )
         if admission.ended:
-            raise Forbidden("the result has ended")
+            raise Forbidden("the result has ended: declare the cursor anew")
 
     def mismatch(self, admission: Admission, how: str) -> Withheld:
         """Give, and record, why a result is withheld: its catalog has to be read again."""
@@ -325,5 +330,7 @@ class Session(Ledger):
         detail, policy = f"the result is not what was judged: {how}", admission.judged.what.policy
         self.wall.audit.incident(Incident(kind="mismatch", detail=detail, policy=policy))
         return Withheld(
-            f"{detail}; nothing of it is handed out", decision=admission.judged.decision
+            f"{detail}; nothing of it is handed out\n"
+            "HINT:  the schema has probably changed; it is read anew before the next statement",
+            decision=admission.judged.decision,
         )

@@ -445,6 +445,25 @@ def test_a_reason_holds_nothing_of_the_statement(reader: Any) -> None:
         assert "4242" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("SET bytea_output = 'hush'", "the parameter bytea_output"),
+        ("RESET role", "the parameter role"),
+        ("SHOW data_directory", "the parameter data_directory"),
+        ("SELECT set_config('hush', 'hush', false)", "a parameter"),
+        ("SELECT pg_sleep(1)", "the function pg_sleep()"),
+        ("SELECT 1 @#@ 2", "the operator @#@"),
+        ("SELECT ''::xml", "the type xml"),
+        ("SELECT ''::no_such.kind", "the type kind"),
+    ],
+)
+def test_a_reason_names_what_is_not_on_a_list(reader: Any, sql: str, named: str) -> None:
+    """What is not on a list is named where the statement has it as a name, not as a literal."""
+    reason = reader.anyhow(sql).reason
+    assert named in reason and "hush" not in reason
+
+
 def test_strict_refuses_what_only_one_parser_reads(reader: Any) -> None:
     """With strict, what the second parser can't read is refused; without it, it is read."""
     from tracewall.sql.statement import understand

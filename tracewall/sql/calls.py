@@ -48,7 +48,10 @@ def function_name(parts: list[Node]) -> str:
     """Give the name of a built-in function, refusing any that is not listed."""
     name = [string(part) for part in parts][-1]
     if name not in CALLED:
-        raise Unknowable(f"the function {name}() is not on the list of those that may be called")
+        raise Unknowable(
+            f"the function {name}() is not on the list of those that may be called; one of your "
+            "own that reads nothing but its arguments can be put there by [[functions]]"
+        )
     return name
 
 

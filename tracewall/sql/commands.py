@@ -56,15 +56,16 @@ def _transaction(body: Node, log: Reading) -> Command:
 
 def _set(body: Node, log: Reading) -> Command:
     kind, name = body["kind"], body.get("name", "")
+    called = f"the parameter {name}"
     if kind == "VAR_SET_MULTI" and name in MULTIPLE:
         return Command("set")
     if kind == "VAR_SET_VALUE":
         for value in body.get("args", []):
             log.see(next(iter(value.values())))
-        log.settings.append(setting(name, body.get("args", [])))
+        log.settings.append(setting(name, body.get("args", []), called))
         return Command("set")
     if kind in ("VAR_SET_DEFAULT", "VAR_RESET"):
-        log.settings.append(setting(name, None))
+        log.settings.append(setting(name, None, called))
         return Command("set" if kind == "VAR_SET_DEFAULT" else "reset")
     raise Unknowable("this form of SET or RESET is not understood")
 
@@ -77,7 +78,9 @@ def _set_constraints(body: Node, log: Reading) -> Command:
 
 def _show(body: Node, log: Reading) -> Command:
     if not may_be_shown(body["name"]):
-        raise Unknowable("a parameter is not on the list of those that may be shown")
+        raise Unknowable(
+            f"the parameter {body['name']} is not on the list of those that may be shown"
+        )
     return Command("show", (Named(spelled(body["name"]), NOTHING),))
 
 

@@ -70,6 +70,7 @@ def check_function(names: Sequence[str], sides: Sequence[Side] | None, log: Read
 
 
 _UNUSED_TYPES = frozenset({"regconfig", "regdictionary", "xml"})
+_NO_CAST = "a cast to the type {} is not allowed"
 
 
 def type_names(body: Node, log: Reading) -> list[str]:
@@ -84,7 +85,7 @@ def type_names(body: Node, log: Reading) -> list[str]:
     if _of_user(names, log):
         return [""]
     if names[-1] in _UNUSED_TYPES:
-        raise Unknowable("a cast to this type is not allowed")
+        raise Unknowable(_NO_CAST.format(names[-1]))
     if names[-1] in LOOKING:
         look(names[-1], log)
     return names
@@ -95,7 +96,7 @@ def _of_user(names: list[str], log: Reading) -> bool:
     found = log.catalog.type_named(schema, names[-1]) if len(names) < 3 else None
     foreign = found is None and len(names) > 1 and names[:-1] != ["pg_catalog"]
     if foreign or (found and not found.plain) or names[-1] in log.catalog.casts:
-        raise Unknowable("a cast to this type is not allowed")
+        raise Unknowable(_NO_CAST.format(names[-1]))
     log.foreign = log.foreign or found is not None
     return found is not None
 

@@ -66,28 +66,31 @@ def spelled(name: str) -> str:
     return _SPELLED.get(name.lower(), name.lower())
 
 
-def setting(name: str, values: list[Node] | None) -> tuple[str, str | None]:
+def setting(
+    name: str, values: list[Node] | None, called: str = "a parameter"
+) -> tuple[str, str | None]:
     """Give a parameter that is set, and its value: None where it is not known.
 
     Args:
         name: the parameter, in any spelling.
         values: the literals of its value; None where it becomes its default.
+        called: what a refusal calls it; a name that is a literal is not repeated.
 
     Raises:
         Unknowable: it may not be set, not in this way, or not to this value.
     """
     known = name.lower()
     if known not in SETTABLE and not _PLANNER.fullmatch(known):
-        raise Unknowable("a parameter is not on the list of those that may be set")
+        raise Unknowable(f"{called} is not on the list of those that may be set")
     if values is None:
         return known, None
     if not all(is_constant(value) for value in values):
-        raise Unknowable("a parameter is set to what is no literal")
+        raise Unknowable(f"{called} is set to what is no literal")
     texts = [literal(value) for value in values]
     value = None if None in texts else ", ".join(text or "" for text in texts)
     pattern = SETTABLE.get(known, _ANY)
     if pattern and not (value and re.fullmatch(pattern, value.strip().lower())):
-        raise Unknowable("a parameter is set to a value that is not on the list")
+        raise Unknowable(f"{called} is set to a value that is not on the list")
     return known, value
 
 
