@@ -57,6 +57,14 @@ def test_a_missing_library_is_told_with_its_remedy(missing):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("absent", ["pytest", "starlette", "jinja2", "re2", "pyrage", "fsspec"])
+def test_a_command_needs_no_library_of_another_extra(absent):
+    """With the extra `cli` alone, and nothing that tests or other extras bring, help is there."""
+    code = f"import sys; sys.modules[{absent!r}] = None; from tracewall.cli import main; "
+    result = python("-c", f"{code}sys.exit(main(['--help']))")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_missing_library_of_another_kind_is_an_error():
     """Only what the extra brings is told that way; a broken installation is not hidden."""
     code = "import sys; sys.modules['msgspec'] = None; from tracewall.cli import main; main([])"

@@ -61,7 +61,7 @@ KEYS = [
     Broken(V + '«"odd key" = 1', "no key 'odd key'"),
     Broken(V + "limits.«row = 1", "limits has no key 'row'", "did you mean 'rows'?"),
     Broken(V + "limits = { rows = 1, «row = 1 }", "limits has no key 'row'"),
-    Broken(V + "[audit.«more]\nx = 1", "audit has no key 'more'", "directory, durability"),
+    Broken(V + "[audit.«what]\nx = 1", "audit has no key 'what'", "directory, durability"),
     Broken(GRANT + '«table = ["s.t"]', "grants[0] has no key 'table'", "did you mean 'tables'?"),
     Broken(RULE + "«line = 3", "grants[0] has no key 'line'"),
     Broken(V + '«hash = "x"', "a policy has no key 'hash'"),

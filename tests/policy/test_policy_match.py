@@ -139,6 +139,7 @@ def test_ten_thousand_tables() -> None:
     )
     masks = '[[masks]]\nname = "m"\nmethod = "null"\ncolumns = ["*.*.api_key"]\n'
     policy = loads(HEAD + rules + masks)
-    started = time.perf_counter()
+    # This thread's own time: another program on the machine must not turn it red.
+    started = time.thread_time()
     assert unmatched(policy, relations) is None
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5

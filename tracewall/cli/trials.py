@@ -11,9 +11,9 @@ from rich.text import Text
 
 from tracewall.cli.screen import Missing, Unanswered, console, plain, safe
 from tracewall.errors import PolicyError
+from tracewall.trials import SUFFIX
 from tracewall.trials.catalogs import CatalogMissing, ServerSilent
 from tracewall.trials.load import load
-from tracewall.trials.plugin import SUFFIX
 from tracewall.trials.run import Result, Trying
 from tracewall.trials.shown import as_json, junit, lines
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tracewall.trials import SUFFIX
+
 # Imported when there is a file of tests: whoever has none pays nothing.
 if TYPE_CHECKING:
     from tracewall.trials.format import Party
     from tracewall.trials.run import Result, Trying
-
-SUFFIX = ".tracewall.toml"
-"""How the names of files of policy tests end."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
