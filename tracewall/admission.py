@@ -40,6 +40,10 @@ class Result(Protocol):
         """How many rows the command changed."""
         ...
 
+    def get_value(self, row_number: int, column_number: int) -> bytes | memoryview | None:
+        """Give a value as the server sent it; None: it is NULL."""
+        ...
+
     def ftable(self, column_number: int) -> int:
         """Give the oid of the table that a column comes from, 0 where the server tells none."""
         ...
@@ -54,7 +58,7 @@ class Admission(msgspec.Struct, eq=False):
 
     ``sql`` is what was judged, and all that may leave; ``holder`` whose state must be on
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
-    told), ``bytes`` how many bytes a COPY has moved (-1: it is none); ``transaction`` is
+    told), ``bytes`` how many bytes were seen (-1: they are not counted); ``transaction`` is
     its number within the session (0: it is one by itself); ``take`` records it, where that
     is wanted; ``sets`` is how many sets of parameters a batch has sent, ``written`` commits
     to them, or to what a COPY writes, where the record is erasable; ``told`` is the outcome,
@@ -106,6 +110,21 @@ def refusal(decision: Decision) -> Forbidden:
     return kind(f"{reason} (rule {decision.rule}){hint}", decision=decision)
 
 
+def size_of(result: Result) -> tuple[int, int]:
+    """Give how many rows and bytes a result counts for in a budget."""
+    rows, columns = range(result.ntuples), range(result.nfields)
+    size = sum(len(result.get_value(row, at) or b"") for row in rows for at in columns)
+    return result.ntuples or result.command_tuples or 0, size
+
+
+def too_big(admission: Admission) -> Withheld | None:
+    """Give the error for more bytes than may be handed out; None: they may."""
+    limit = admission.judged.decision.byte_limit
+    if not 0 < limit < admission.bytes:
+        return None
+    return _over(admission, limit, "which is the policy's limit", "limits.bytes", "bytes")
+
+
 def too_many(admission: Admission, rows: int, *, returned: bool) -> Forbidden | None:
     """Give the error for more rows than may be handed out or changed; None: they may."""
     limit, wanted = admission.judged.decision.row_limit, admission.said.rows
@@ -121,9 +140,9 @@ def too_many(admission: Admission, rows: int, *, returned: bool) -> Forbidden | 
     return None
 
 
-def _over(admission: Admission, limit: int, what: str, rule: str) -> Withheld:
+def _over(admission: Admission, limit: int, what: str, rule: str, unit: str = "rows") -> Withheld:
     return Withheld(
-        f"the result has more than {limit} rows, {what}; "
+        f"the result has more than {limit} {unit}, {what}; "
         f"nothing more of it is handed out (rule {rule})",
         decision=admission.judged.decision,
     )

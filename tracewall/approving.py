@@ -20,6 +20,7 @@ from psycopg._connection_base import BaseConnection
 from psycopg._cursor_base import BaseCursor
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 
+from tracewall.admission import size_of
 from tracewall.approval.request import Parameter
 from tracewall.asked import Place
 from tracewall.budgets import count_gen
@@ -28,7 +29,6 @@ from tracewall.clearance import Clearance
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
     from psycopg.abc import PQGen
-    from psycopg.pq.abc import PGresult
 
     from tracewall.admission import Admission
 
@@ -171,10 +171,3 @@ def metered_gen(cursor: Any, admission: Admission, sending: PQGen[None]) -> PQGe
     except BaseException as ex:
         cursor._drop(admission, ex)
         raise
-
-
-def size_of(result: PGresult) -> tuple[int, int]:
-    """Give how many rows and bytes a result counts for in a budget."""
-    rows, columns = range(result.ntuples), range(result.nfields)
-    size = sum(len(result.get_value(row, at) or b"") for row in rows for at in columns)
-    return result.ntuples or result.command_tuples or 0, size

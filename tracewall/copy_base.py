@@ -18,6 +18,7 @@ from psycopg.pq import ExecStatus, Format
 from psycopg.rows import Row
 from psycopg.waiting import Wait
 
+from tracewall.admission import too_big
 from tracewall.approving import clear_gen
 from tracewall.budgets import count_gen
 from tracewall.copy_rows import Cover, cover
@@ -152,6 +153,8 @@ class GuardedCopy(BaseCopy[Any]):
         copying.admission.bytes = max(copying.admission.bytes, 0) + len(row)
         if self._is_row(row, copying):
             copying.session.count(copying.admission, 1)
+            if (excess := too_big(copying.admission)) is not None:
+                raise excess
         if at % _LOOK_EVERY == 0:
             copying.session.go_on(copying.admission)
         return row if copying.cover is None else copying.cover(row)

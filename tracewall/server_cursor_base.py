@@ -18,7 +18,8 @@ from psycopg._cursor_base import BaseCursor
 from psycopg.abc import Params, PQGen, Query
 from psycopg.rows import Row
 
-from tracewall.approving import clear_gen, size_of
+from tracewall.admission import size_of
+from tracewall.approving import clear_gen
 from tracewall.budgets import count_gen
 from tracewall.cursor_base import GuardedCursor
 from tracewall.errors import Forbidden

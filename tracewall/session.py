@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
-from tracewall.admission import Result, differs, refusal, too_many
+from tracewall.admission import Result, differs, refusal, size_of, too_big, too_many
 from tracewall.asked import asked
 from tracewall.bearer import Bearer
 from tracewall.caller import Caller
@@ -297,6 +297,8 @@ class Session(Ledger):
         else:
             rows = result.command_tuples or 0
         self.count(admission, rows, returned=fields > 0)
+        if fields:
+            self.weigh(admission, result)
 
     def count(self, admission: Admission, rows: int, *, returned: bool = True) -> None:
         """Count rows, of which those that are `returned` are about to be handed out.
@@ -306,6 +308,18 @@ class Session(Ledger):
         """
         admission.rows = seen = max(admission.rows, 0) + rows
         if (excess := too_many(admission, seen, returned=returned)) is not None:
+            raise excess
+
+    def weigh(self, admission: Admission, result: Result) -> None:
+        """Count the bytes of a result that is about to be handed out, where they are limited.
+
+        Raises:
+            Withheld: they are more than allowed.
+        """
+        if not admission.judged.decision.byte_limit:
+            return
+        admission.bytes = max(admission.bytes, 0) + size_of(result)[1]
+        if (excess := too_big(admission)) is not None:
             raise excess
 
     def go_on(self, admission: Admission) -> None:

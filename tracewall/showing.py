@@ -15,7 +15,7 @@ from psycopg._cursor_base import BaseCursor
 from psycopg.client_cursor import ClientCursorMixin
 from psycopg.rows import Row, RowMaker
 
-from tracewall.approving import size_of
+from tracewall.admission import size_of
 from tracewall.budgets import count_gen
 from tracewall.errors import AuditUnavailable, Forbidden, TokenRejected
 from tracewall.facade import ShownResult
@@ -119,6 +119,7 @@ class Showing(Queueing, BaseCursor[Any, Row]):
                 else:
                     # Each result of a stream has the columns that its first one had.
                     session.count(admission, result.ntuples)
+                    session.weigh(admission, result)
                 if admission is not None and admission.meter is not None:
                     yield from count_gen(admission.meter, *size_of(result), ahead=True)
             except (Forbidden, TokenRejected) as ex:

@@ -100,6 +100,8 @@ def _tree(decision: Decision) -> Tree:
         tree.add(_branch(at, column))
     if decision.row_limit:
         tree.add(Text(f"at most {decision.row_limit} rows"))
+    if decision.byte_limit:
+        tree.add(Text(f"at most {decision.byte_limit} bytes"))
     return tree
 
 
@@ -133,6 +135,7 @@ def _as_json(decision: Decision) -> dict[str, object]:
         ],
         "approvals": [f"approvals.{rule.name}" for rule in decision.approvals],
         "row_limit": decision.row_limit,
+        "byte_limit": decision.byte_limit,
         "unreadable": decision.unreadable,
         "unfollowed": decision.unfollowed,
     }

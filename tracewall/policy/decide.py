@@ -91,6 +91,7 @@ def _unfollowed(told: Understanding, grant: Grant, rights: Rights) -> Decision:
         text=told.text,
         relations=_relations(told, rights),
         row_limit=rights.policy.limits.rows,
+        byte_limit=rights.policy.limits.bytes,
         unfollowed=True,
     )
 
@@ -122,6 +123,7 @@ def _allowed(statement: Statement, rights: Rights) -> Decision:
         columns=columns,
         relations=_relations(statement, rights),
         row_limit=rights.policy.limits.rows,
+        byte_limit=rights.policy.limits.bytes,
     )
 
 

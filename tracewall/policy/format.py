@@ -137,6 +137,7 @@ LIMITS = Section(
     "What one statement may return, and how long it may take.",
     {
         "rows": Key(Whole(_MANY_ROWS), "The most rows; 0: no limit."),
+        "bytes": Key(Size(), "The most bytes, as the server sends the values; 0: no limit."),
         "statement_timeout": Key(Duration(), "The longest time; 0: the server's own setting."),
         "masked_value": Key(
             Whole(LONG_TEXT),

@@ -304,6 +304,7 @@ class Decision:
     columns: tuple[OutputColumn, ...] = ()
     relations: tuple[tuple[str, tuple[str, ...]], ...] = ()
     row_limit: int = 0
+    byte_limit: int = 0
     unreadable: bool = False
     unknown: bool = False
     unfollowed: bool = False
@@ -351,6 +352,7 @@ class Decision:
                 yield name, ", ".join(actions)
             yield "not followed", "nothing of the result is checked or masked" * self.unfollowed
             yield "rows", f"at most {self.row_limit}" if self.row_limit else ""
+            yield "bytes", f"at most {self.byte_limit}" if self.byte_limit else ""
 
 
 def _origin(column: OutputColumn) -> str:

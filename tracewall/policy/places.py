@@ -25,7 +25,7 @@ class Enforcement:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one statement may return: ``rows`` (0: no limit), and how long it may take.
+    """What one statement may return: ``rows`` and ``bytes`` (0: no limit), and for how long.
 
     ``statement_timeout`` is in seconds (0: the server's own setting). ``masked_value`` is
     the most bytes of a value that has to be read to be masked (0: no limit).
@@ -34,6 +34,7 @@ class Limits:
     rows: int = 0
     statement_timeout: float = 0.0
     masked_value: int = 16 << 20
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
