@@ -101,7 +101,9 @@ def claim(session: Session, id: str, act: Act, rules: tuple[Approval, ...]) -> P
     """
     why, state, permit = "", "", None
     try:
-        permit = desk_of(session).claim(id, act)
+        # Who can write to the store could have asked by rules of their own.
+        known = requirements(session.wall.policy.approvals)
+        permit = desk_of(session).claim(id, act, known)
     except NotGranted as ex:
         why, state = str(ex), ex.state
     except StoreUnavailable as ex:

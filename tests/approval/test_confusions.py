@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from psycopg.types.numeric import Int4, Int8
 
 import tracewall
 from tracewall.approval.desk import Desk, NotGranted
-from tracewall.approval.request import Person
-from tracewall.asked import asking
+from tracewall.approval.request import Parameter, Person
+from tracewall.asked import asking, requirements
 from tracewall.counter import matches
 from tracewall.errors import ApprovalRequired, Forbidden
 from tracewall.signing import Signer
@@ -206,7 +208,7 @@ def test_clocks_may_differ_by_a_minute(
     assert case is not None and case.state == state
     if state != "approved":
         with pytest.raises(NotGranted):
-            desk(user).claim(id, case.request.act)
+            desk(user).claim(id, case.request.act, requirements(wall.policy.approvals))
 
 
 def test_the_store_tells_nobody_whose_request_it_is(office: Any, make_store: Any) -> None:
@@ -221,3 +223,57 @@ def test_the_store_tells_nobody_whose_request_it_is(office: Any, make_store: Any
                 conn.execute(QUERY, (Int4(0), Int4(99)), approval=other)
             assert "note" not in str(refused.value)
     assert wall.desk.case(id).state == "approved"
+
+
+FORGED: dict[str, Callable[[Any], Any]] = {
+    "nobody has to agree": lambda r: replace(
+        r, requirements=tuple(replace(rule, people=0) for rule in r.requirements)
+    ),
+    "no rule asks": lambda r: replace(r, requirements=()),
+    "others may agree": lambda r: replace(
+        r, requirements=tuple(replace(rule, approvers=("staff",)) for rule in r.requirements)
+    ),
+    "it is valid for long": lambda r: replace(
+        r, requirements=tuple(replace(rule, valid=1e9) for rule in r.requirements)
+    ),
+    "another statement is shown": lambda r: replace(r, statement="select 1"),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_who_writes_to_the_store_approves_nothing(office: Any, make_store: Any, forged: Any) -> None:
+    """A request that is written into the store by hand asks by the policy's rules, or not at all."""
+    store = make_store()
+    wall = office.wall(RULE, approvals=store)
+    with office.connect(wall) as conn:
+        real = wall.desk.case(ask(conn))
+        made = replace(forged(real.request), id="apr_forged")
+        store.add(made.id, made.id, made.encoded(), made.expires_at, used=False)
+        # A colleague who is no approver by the policy, and an approver who is shown a lie.
+        for who, group in (("eve", "staff"), ("bob", "boss")):
+            with suppress(NotGranted):
+                office.decide(wall, made.id, who, "approve", group)
+        with pytest.raises(Forbidden) as refused:
+            conn.execute(QUERY, VALUES, approval=made.id)
+        assert not isinstance(refused.value, ApprovalRequired)
+    assert store.get(made.id).uses == 0
+
+
+def test_a_request_that_is_none_hides_no_other(office: Any) -> None:
+    """What somebody has put into the store by hand does not keep approvers from the rest."""
+    wall = office.wall(RULE)
+    with office.connect(wall) as conn:
+        real = wall.desk.case(ask(conn)).request
+    act = replace(real.act, parameters=(Parameter(25, 0, "!"),))
+    odd = [
+        replace(real, requirements=()),
+        replace(real, expires_at=2**62),
+        replace(real, asked_at=-(2**62)),
+        replace(real, act=act),
+    ]
+    for at, each in enumerate(odd):
+        made = replace(each, id=f"apr_odd{at}")
+        wall.desk.store.add(made.id, made.id, made.encoded(), 2e9, used=False)
+        with pytest.raises(NotGranted):
+            office.decide(wall, made.id)
+    assert [case.request.id for case in wall.desk.cases()] == [real.id]

@@ -213,8 +213,13 @@ class Desk:
             glass_broken=broken,
         )
 
-    def claim(self, id: str, act: Act) -> Permit:
+    def claim(self, id: str, act: Act, known: Sequence[Requirement]) -> Permit:
         """Use what was granted for an act; whoever calls must do it now, and settle after.
+
+        Args:
+            id: the request's.
+            act: what is to be done.
+            known: what the policy's rules want: what others want, nobody has to satisfy.
 
         Raises:
             NotGranted: it was not granted, not for this, or was used already.
@@ -226,6 +231,8 @@ class Desk:
             raise NotGranted(state, "the request waits for approval")
         if request.act != act:
             raise NotGranted("other", _difference(request.act, act))
+        if not set(request.requirements) <= set(known):
+            raise NotGranted("other", "the approval was asked for by other rules than the policy's")
         if state != "approved":
             raise NotGranted(state, _WHY.get(state, "the approval was used already"))
         if (request.once and id in self._used) or not self.store.use(

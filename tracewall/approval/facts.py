@@ -27,6 +27,7 @@ def facts(case: Case) -> dict[str, str]:
         "touches": "; ".join(f"{n}: {', '.join(a)}" for n, a in request.shown.relations),
         "masked": ", ".join(f"{name} ({rule})" for name, rule in request.shown.masked),
         "reveals": ", ".join(act.reveal),
+        "shape": act.text if act.shape else "",
         "rows at most": str(act.rows) if act.rows else "",
         "where": f"{act.database} as {act.role}, search_path {act.search_path}",
         "until": moment(case.standing.until),

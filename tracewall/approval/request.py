@@ -13,6 +13,8 @@ import msgspec
 
 VERSION = "tracewall.approval/v1"
 _ID = "apr_"
+_LATEST = 253_402_300_800
+"""The end (seconds since the epoch) of the year 9999, the last one that has a spelling."""
 
 
 class NotEncodable(ValueError):
@@ -194,11 +196,30 @@ def decoded(content: bytes) -> Request:
         version, kind, plain = msgspec.json.decode(content, type=tuple[str, str, Any])
         if (version, kind) == (VERSION, "Request"):
             made = msgspec.convert(plain, Request, strict=True)
-            if made.encoded() == content:
+            if made.encoded() == content and _is_sound(made):
                 return made
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, ValueError):
         pass
     raise NotEncodable("what is kept is no request of this version")
+
+
+def _is_sound(made: Request) -> bool:
+    """Tell whether a desk can have kept this: whoever writes to the store may write anything.
+
+    Raises:
+        ValueError: a parameter is no base64.
+    """
+    act = made.act
+    for parameter in act.parameters:
+        base64.b64decode(parameter.value or "", validate=True)
+    # What is shown to people is what is bound.
+    shown = act.shape or made.statement == act.text
+    timely = 0 <= made.asked_at < made.expires_at < _LATEST
+    return shown and timely and bool(made.requirements) and all(map(_is_asking, made.requirements))
+
+
+def _is_asking(rule: Requirement) -> bool:
+    return rule.people > 0 and 0 < rule.expires < _LATEST and 0 < rule.valid < _LATEST
 
 
 def new_id() -> str:

@@ -45,8 +45,8 @@ _WORDS: Final[dict[Kind, str]] = {
     "review": "Close the review",
 }
 _FIRST: Final = (
-    *("asked by", "reason", "ticket", "purpose", "why asked", "reveals", "touches", "masked"),
-    *("estimate", "rows at most", "approved by", "lacking"),
+    *("asked by", "reason", "ticket", "purpose", "why asked", "reveals", "shape", "touches"),
+    *("masked", "estimate", "rows at most", "approved by", "lacking"),
 )
 _THEN: Final = ("asked at", "rules", "where", "binding")
 _DONE: Final = {
