@@ -24,7 +24,7 @@ from tracewall.policy.askings import outright
 from tracewall.policy.hours import within
 from tracewall.policy.model import Approval, Decision
 from tracewall.sql.extent import Extent
-from tracewall.sql.keys import Keyed, elements
+from tracewall.sql.keys import WHOLE, Keyed, elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class Asked:
     rows: int = 0
     break_glass: bool = False
 
+
+LONGEST_TICKET = 200
+"""How long (characters) a ticket's name may be."""
 
 NOTHING = Asked()
 _ASKED: ContextVar[Asked] = ContextVar("tracewall_asked", default=NOTHING)
@@ -201,11 +204,12 @@ def by_keys(keyed: Keyed | None, parameters: Sequence[Parameter]) -> int:
 def _limited(extent: Extent, parameters: Sequence[Parameter]) -> int:
     if not 0 < extent.parameter <= len(parameters):
         return extent.most
-    value = parameters[extent.parameter - 1].bytes
-    if value is None:
+    sent = parameters[extent.parameter - 1]
+    value = sent.bytes
+    if value is None or sent.type not in extent.typed:
         return -1
-    if parameters[extent.parameter - 1].format:
-        return int.from_bytes(value, signed=True) if len(value) in (2, 4, 8) else -1
+    if sent.format:
+        return int.from_bytes(value, signed=True) if sent.type in WHOLE else -1
     return int(value) if re.fullmatch(rb"[0-9]{1,18}", bytes(value)) else -1
 
 
@@ -275,12 +279,14 @@ def check_words(rules: Iterable[Approval], said: Asked) -> None:
     """Return where the caller says what the rules that ask want to be told.
 
     Raises:
-        Forbidden: a reason or a ticket is missing.
+        Forbidden: a reason or a ticket is missing, or no ticket is called so.
     """
+    if len(said.ticket) > LONGEST_TICKET:
+        raise Forbidden(f"a ticket has at most {LONGEST_TICKET} characters")
     for rule in rules:
         if rule.reason == "required" and not said.reason.strip():
             raise Forbidden(f"a reason is needed: pass reason= (rule approvals.{rule.name})")
-        if rule.ticket and re.fullmatch(rule.ticket, said.ticket[:200]) is None:
+        if rule.ticket and re.fullmatch(rule.ticket, said.ticket) is None:
             raise Forbidden(f"a ticket is needed: pass ticket= (rule approvals.{rule.name})")
 
 

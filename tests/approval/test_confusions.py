@@ -241,8 +241,8 @@ FORGED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_who_writes_to_the_store_approves_nothing(office: Any, make_store: Any, forged: Any) -> None:
-    """A request that is written into the store by hand asks by the policy's rules, or not at all."""
+def test_a_request_written_by_hand_is_none(office: Any, make_store: Any, forged: Any) -> None:
+    """What is written into the store asks by the policy's own rules, or not at all."""
     store = make_store()
     wall = office.wall(RULE, approvals=store)
     with office.connect(wall) as conn:

@@ -271,6 +271,40 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
         SqliteStore(path)
 
 
+SQUAT = """
+create schema tracewall;
+create table tracewall.approval_version (version int not null);
+create function tracewall.more() returns trigger language plpgsql as
+    'begin create table public.taken (); return new; end';
+create trigger more before insert on tracewall.approval_version
+    for each row execute function tracewall.more();
+"""
+
+
+@pytest.mark.parametrize("given", ["", "alter schema tracewall owner to current_user"])
+def test_the_migration_takes_nothing_of_anothers(scratch_dsn: str, given: str) -> None:
+    """Who was there before has nothing done by whoever runs the migration."""
+    eve = conninfo_to_dict(scratch_dsn)["dbname"] + "_Eve"
+    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
+        conn.execute(f'create role "{eve}"')
+        conn.execute(f'grant create on database {conn.info.dbname} to "{eve}"')
+        conn.execute(f'set role "{eve}"')
+        conn.execute(SQUAT)
+        conn.execute("reset role")
+        conn.execute(given)
+        with pytest.raises(psycopg.errors.RaiseException, match="another role's"):
+            conn.execute(migration(eve))
+        conn.execute("rollback")
+        assert conn.execute("select to_regclass('public.taken')").fetchone() == (None,)
+        conn.execute("drop schema tracewall cascade")
+        conn.execute(f'set role "{eve}"')
+        for _ in range(2):
+            conn.execute(migration(eve))
+        conn.execute("reset role")
+        conn.execute(f'drop owned by "{eve}"')
+        conn.execute(f'drop role "{eve}"')
+
+
 def test_the_asking_role_can_not_decide(scratch_dsn: str) -> None:
     """In PostgreSQL who asks reaches no table and can't decide; who decides can't use."""
     names = [conninfo_to_dict(scratch_dsn)["dbname"] + suffix for suffix in ("_ask", "_decide")]

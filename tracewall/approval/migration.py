@@ -4,6 +4,7 @@
    own, and are granted one by one.
 2. Who asks may ask, look at one request, use and settle, and count; not list, nor decide.
 3. Who decides may list, look and decide; not ask, nor use.
+4. Whoever was there before gets nothing done as the owner: what is another's is not taken.
 """
 
 from __future__ import annotations
@@ -12,6 +13,20 @@ SCHEMA = "tracewall"
 CHANNEL = "tracewall_approval"
 VERSION = 2
 
+_START = """
+BEGIN;
+-- Nothing here may mean an operator or a function of somebody else's.
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- Whoever owns a table has what they like done by whoever writes to it.
+DO $$ DECLARE own CONSTANT oid := (SELECT oid FROM pg_roles WHERE rolname = current_user);
+BEGIN
+    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'tracewall' AND (n.nspowner <> own
+        OR EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relowner <> own)
+        OR EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid AND p.proowner <> own)))
+    THEN RAISE 'the schema tracewall, or something in it, is another role''s';
+    END IF;
+END $$;
+"""
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS tracewall;
 REVOKE ALL ON SCHEMA tracewall FROM PUBLIC;
@@ -201,7 +216,7 @@ def migration(asking: str, deciding: str = "") -> str:
         to = _quoted(deciding)
         grants.append(f"GRANT USAGE ON SCHEMA tracewall TO {to};")
         grants += [f"GRANT EXECUTE ON FUNCTION tracewall.{f} TO {to};" for f in _DECIDING]
-    parts = ("BEGIN;", _TABLES.strip(), _FUNCTIONS.strip(), *grants, "COMMIT;", "")
+    parts = (_START.strip(), _TABLES.strip(), _FUNCTIONS.strip(), *grants, "COMMIT;", "")
     return "\n".join(parts)
 
 

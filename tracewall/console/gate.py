@@ -81,7 +81,7 @@ class Gate:
         if len(scope.get("query_string", b"")) > LONGEST_QUERY:
             return 414, "This address is too long."
         sizes = _values(scope, b"content-length")
-        if any(not size.isdigit() or int(size[:12]) > LARGEST_BODY for size in sizes):
+        if any(not size.isdecimal() or int(size[:12]) > LARGEST_BODY for size in sizes):
             return 413, "This request is too large."
         if not self._own(scope):
             return 403, "This request came from another site."

@@ -9,34 +9,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.conditions import Changed, conditional
+from tracewall.sql.gathering import gathers
 from tracewall.sql.grammar import Node, Text
-from tracewall.sql.keys import Keyed, keyed, named
+from tracewall.sql.keys import NUMBERS, SENT_AS_TEXT, Keyed, keyed, named
 
-_GATHERING = frozenset(
-    "array_agg string_agg json_agg json_agg_strict jsonb_agg jsonb_agg_strict json_object_agg "
-    "json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict "
-    "jsonb_object_agg jsonb_object_agg_strict jsonb_object_agg_unique "
-    "jsonb_object_agg_unique_strict xmlagg range_agg range_intersect_agg any_value "
-    "percentile_cont percentile_disc mode".split()
-)
 _SINGLE = frozenset("count sum avg min max bool_and bool_or every stddev variance".split())
 _CHANGING = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete"}
-_GATHERED = frozenset({"JsonArrayAgg", "JsonObjectAgg", "JsonArrayQueryConstructor"})
+_MERGED = {"CMD_UPDATE": "update", "CMD_DELETE": "delete"}
+_SYSTEM = frozenset({"ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
+# Casts to these leave a whole number as it is.
+_PLAIN = frozenset({"int2", "int4", "int8", "numeric"})
 
 
 class Extent(NamedTuple):
     """How far a statement reaches.
 
     ``most`` rows at most come back or are changed (-1: nobody knows); where ``parameter``
-    is a number from 1, so many as this parameter says; ``keyed`` is a bound by unique keys
-    (None: there is none). ``unconditional`` are the actions
-    that are done to every row of a relation; ``uncounted`` tells that its result does not
-    tell how many rows it is about.
+    is a number from 1, so many as this parameter says, where it is sent as one of the types
+    ``typed`` (oids); ``keyed`` is a bound by unique keys (None: there is none).
+    ``unconditional`` are the actions that are done to every row of a relation; ``uncounted``
+    tells that its result does not tell how many rows it is about.
     """
 
     most: int = -1
@@ -44,6 +41,7 @@ class Extent(NamedTuple):
     unconditional: frozenset[str] = frozenset()
     uncounted: bool = False
     keyed: Keyed | None = None
+    typed: frozenset[int] = frozenset()
 
 
 UNKNOWN_EXTENT = Extent()
@@ -66,16 +64,18 @@ def extent(tree: Node, catalog: Catalog, views: Iterable[int] = ()) -> Extent:
         return extent(inner, catalog, views)
     nodes = list(named(tree))
     unconditional = frozenset(
-        _CHANGING[name]
-        for name, node in nodes
-        if name in ("UpdateStmt", "DeleteStmt") and not _bounded(node, catalog)
+        action for name, node in nodes for action in _unconditional(name, node, catalog)
     )
     hidden = sum(name in _CHANGING or name == "MergeStmt" for name, _ in nodes)
     hidden -= kind in _CHANGING or kind == "MergeStmt"
-    uncounted = hidden > 0 or any(_gathers(name, node) for name, node in nodes)
+    uncounted = hidden > 0 or any(gathers(name, node) for name, node in nodes)
     uncounted = uncounted or any(_view_gathers(oid, catalog) for oid in views)
-    most, parameter = _bound(kind, body)
-    return Extent(most, parameter, unconditional, uncounted, _by_keys(kind, body, tree, catalog))
+    most, parameter = _bound(kind, body, catalog)
+    # Used elsewhere too, the server may take it for something else than a number.
+    alone = sum(name == "ParamRef" and node.get("number") == parameter for name, node in nodes) == 1
+    keys = _by_keys(kind, body, tree, catalog)
+    typed = NUMBERS | SENT_AS_TEXT if alone else NUMBERS
+    return Extent(most, parameter, unconditional, uncounted, keys, typed)
 
 
 def _by_keys(kind: str, body: Node, tree: Node, catalog: Catalog) -> Keyed | None:
@@ -85,16 +85,28 @@ def _by_keys(kind: str, body: Node, tree: Node, catalog: Catalog) -> Keyed | Non
     return keyed(kind, body, tree, catalog)
 
 
-def _bounded(node: Node, catalog: Catalog) -> bool:
-    """Tell whether an UPDATE or DELETE has a condition on the rows that it changes."""
-    target = node["relation"]
+def _unconditional(name: str, node: Any, catalog: Catalog) -> Iterator[str]:
+    """Yield what a part of a statement does to rows without a condition on them."""
+    if name in ("UpdateStmt", "DeleteStmt"):
+        if not conditional(node.get("whereClause"), _changed(node["relation"], catalog)):
+            yield _CHANGING[name]
+    elif name == "MergeStmt":
+        target, join = _changed(node["relation"], catalog), node["joinCondition"]
+        for clause in (each["MergeWhenClause"] for each in node["mergeWhenClauses"]):
+            # What no row of the source matches was not chosen by how they are joined.
+            joined = clause["matchKind"] == "MERGE_WHEN_MATCHED" and conditional(join, target)
+            if not (joined or conditional(clause.get("condition"), target)):
+                yield from (_MERGED[each] for each in (clause["commandType"],) if each in _MERGED)
+
+
+def _changed(target: Node, catalog: Catalog) -> Changed:
     found = catalog.find(target.get("schemaname"), target["relname"])
     keys = {attnum for key in found.keys for attnum in key} if found else set()
+    columns = {column.name: column.attnum for column in found.columns} if found else {}
     # Whether a column of a key may be NULL is not known; of a primary key's none may.
-    filled = {column.name for column in found.columns if column.attnum in keys} if found else set()
+    filled = {name for name, attnum in columns.items() if attnum in keys} | _SYSTEM
     name = target.get("alias", {}).get("aliasname") or target["relname"]
-    changed = Changed(name, target["relname"], frozenset(filled))
-    return conditional(node.get("whereClause"), changed)
+    return Changed(name, target["relname"], frozenset(filled), frozenset(columns) | _SYSTEM)
 
 
 def _view_gathers(oid: int, catalog: Catalog) -> bool:
@@ -110,7 +122,7 @@ def _looks_gathering(oid: int, catalog: Catalog) -> bool:
     if definition is None:
         return False
     nodes = list(named(Text((definition.text or "").encode()).parse()))
-    if any(_gathers(name, node) for name, node in nodes):
+    if any(gathers(name, node) for name, node in nodes):
         return True
     beneath = (
         catalog.find(node.get("schemaname"), node["relname"])
@@ -122,21 +134,36 @@ def _looks_gathering(oid: int, catalog: Catalog) -> bool:
     )
 
 
-def _bound(kind: str, body: Node) -> tuple[int, int]:
+def _bound(kind: str, body: Node, catalog: Catalog) -> tuple[int, int]:
     if kind == "InsertStmt":
         source = body.get("selectStmt")
-        return _bound("SelectStmt", source["SelectStmt"]) if source else (1, 0)
+        rows = source["SelectStmt"].get("valuesLists", ()) if source else ()
+        if len(rows) == 1 and _multiplies(rows, catalog):
+            # PostgreSQL takes one row of VALUES for the targets of a SELECT.
+            return -1, 0
+        return _bound("SelectStmt", source["SelectStmt"], catalog) if source else (1, 0)
     if kind != "SelectStmt":
         return -1, 0
     if "valuesLists" in body:
         return len(body["valuesLists"]), 0
     if body.get("limitOption") == "LIMIT_OPTION_COUNT" and "limitCount" in body:
-        return _limit(body["limitCount"])
-    return (1, 0) if _is_single(body) else (-1, 0)
+        return _limit(body["limitCount"], catalog)
+    return (1, 0) if _is_single(body, catalog) else (-1, 0)
 
 
-def _limit(node: Node) -> tuple[int, int]:
+def _multiplies(part: Any, catalog: Catalog) -> bool:
+    """Tell whether a function in a part may give several rows."""
+    return any(
+        (name == "FuncCall" and node["funcname"][-1]["String"]["sval"] in catalog.sets)
+        or (name == "A_Expr" and node["name"][-1]["String"]["sval"] in catalog.operators)
+        for name, node in named(part)
+    )
+
+
+def _limit(node: Node, catalog: Catalog) -> tuple[int, int]:
     while "TypeCast" in node:
+        if not _is_plain(node["TypeCast"]["typeName"], catalog):
+            return -1, 0
         node = node["TypeCast"]["arg"]
     if "ParamRef" in node:
         return -1, int(node["ParamRef"].get("number", 0))
@@ -146,12 +173,21 @@ def _limit(node: Node) -> tuple[int, int]:
     return -1, 0
 
 
-def _is_single(body: Node) -> bool:
+def _is_plain(type: Node, catalog: Catalog) -> bool:
+    """Tell whether a cast leads to a type of PostgreSQL's in which a number stays the same."""
+    names = [each["String"]["sval"] for each in type.get("names", ())]
+    own = names[:-1] == ["pg_catalog"] or (
+        len(names) == 1 and catalog.type_named(None, names[0]) is None
+    )
+    return own and names[-1] in _PLAIN and not (type.get("typmods") or type.get("arrayBounds"))
+
+
+def _is_single(body: Node, catalog: Catalog) -> bool:
     """Tell whether a SELECT gives one row: an aggregate over everything, and nothing else."""
     targets = [entry["ResTarget"].get("val", {}) for entry in body.get("targetList", [])]
     if body.get("groupClause") or body.get("op", "SETOP_NONE") != "SETOP_NONE" or not targets:
         return False
-    return all(_is_aggregate(target) for target in targets)
+    return all(map(_is_aggregate, targets)) and not _multiplies(targets, catalog)
 
 
 def _is_aggregate(target: Node) -> bool:
@@ -160,9 +196,3 @@ def _is_aggregate(target: Node) -> bool:
         return False
     # A function that gives rows can't stand among an aggregate's arguments.
     return len(call["funcname"]) == 1 or call["funcname"][0]["String"]["sval"] == "pg_catalog"
-
-
-def _gathers(name: str, node: Any) -> bool:
-    if name == "FuncCall":
-        return node["funcname"][-1]["String"]["sval"] in _GATHERING
-    return name in _GATHERED or (name == "SubLink" and node.get("subLinkType") == "ARRAY_SUBLINK")

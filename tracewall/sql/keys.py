@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.grammar import Node
 
-_WHOLE = frozenset({20, 21, 23})
+WHOLE = frozenset({20, 21, 23})
 _TEXTS = frozenset({25, 1043})
 # By the type of a column (oid): the types of operands by which it is compared as it is.
 _OPERANDS = {
-    **dict.fromkeys(_WHOLE, _WHOLE),
+    **dict.fromkeys(WHOLE, WHOLE),
     **dict.fromkeys(_TEXTS, _TEXTS),
-    1700: frozenset({1700, *_WHOLE}),
+    1700: frozenset({1700, *WHOLE}),
     **{oid: frozenset({oid}) for oid in (16, 17, 1042, 1082, 1083, 1114, 1184, 2950)},
 }
 _ARRAYS = {
@@ -36,9 +36,9 @@ _NAMED = {
     "varchar": 1043, "date": 1082, "time": 1083, "timestamp": 1114, "timestamptz": 1184,
     "numeric": 1700, "uuid": 2950,
 }  # fmt: skip
-_NUMBERS = frozenset({1700, *_WHOLE})
+NUMBERS = frozenset({1700, *WHOLE})
 _LONG = re.compile(r"-?[0-9]{1,18}")
-_SENT_AS_TEXT = frozenset({0, 25, 1043})
+SENT_AS_TEXT = frozenset({0, 25, 1043})
 _MOST = 2**62
 
 
@@ -305,7 +305,7 @@ class _Reader:
         if "sval" in constant:
             return Keyed(1)
         whole = "ival" in constant or _LONG.fullmatch(constant.get("fval", {}).get("fval", ""))
-        return Keyed(1) if whole and type in _NUMBERS else None
+        return Keyed(1) if whole and type in NUMBERS else None
 
     def _allowed(self, number: int, types: frozenset[int]) -> frozenset[int]:
         # Used once only, the server takes it for what it is compared with.
@@ -328,9 +328,9 @@ class _Reader:
 
 def elements(value: bytes, type: int, format: int) -> int:
     """Give how many elements an array has at most that is sent as a parameter; -1: not known."""
-    if not format and type in (_SENT_AS_TEXT | _ARRAYS.keys()):
+    if not format and type in (SENT_AS_TEXT | _ARRAYS.keys()):
         return value.count(b",") + 1
-    if type in _SENT_AS_TEXT:
+    if type in SENT_AS_TEXT:
         return value.count(b",") + 1 if type else -1
     if type not in _ARRAYS or len(value) < 12:
         return -1
