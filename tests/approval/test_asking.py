@@ -356,7 +356,7 @@ def test_reasons_and_tickets_are_wanted(office: Any) -> None:
             {"reason": "why", "ticket": "OPS-1 or so"},
             {"reason": "why", "ticket": "OPS-" + "1" * 196 + "\nharmless, says the boss"},
         ):
-            with pytest.raises(Forbidden, match="is needed|at most") as refused:
+            with pytest.raises(Forbidden, match=r"is needed|at most") as refused:
                 conn.execute(EVERYTHING, **words)
             assert not isinstance(refused.value, ApprovalRequired)
         assert wall.desk.cases() == []
