@@ -55,6 +55,15 @@ def test_no_file_is_too_long(module: Path) -> None:
     assert len(module.read_text("utf-8").splitlines()) <= 400
 
 
+def test_contributing_names_every_room() -> None:
+    """The table of storeys in CONTRIBUTING.md has each room that the import contracts have."""
+    storeys = next(c for c in PROJECT["tool"]["importlinter"]["contracts"] if c["id"] == "storeys")
+    rooms = set(re.findall(r"\w+", " ".join(storeys["layers"]))) - {"__main__"}
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("## Twins")[0]
+    told = set(re.findall(r"`(\w+)`", table))
+    assert {room.removesuffix("_async").removesuffix("_base") for room in rooms - told} <= told
+
+
 def test_twins_are_up_to_date() -> None:
     """Every sync twin is what tools/unasync.py makes of its async source."""
     assert unasync.complaints(ROOT) == []
