@@ -73,6 +73,13 @@ def test_the_proposal_loads_checks_clean_and_tells_no_value(run: Any, shop: str,
     assert checked["weaknesses"] == []
 
 
+def test_nothing_of_postgresqls_own_is_proposed(run: Any, shop: str, out: Path) -> None:
+    """No grant reaches the catalog's schemas: who needs them is for the policy's author to say."""
+    assert run("init", shop, "--out", out).exit_code == 0
+    tables = [glob.text for grant in load(out).grants for glob in grant.tables]
+    assert tables and not [text for text in tables if text.startswith(("pg_", "information_"))]
+
+
 def test_masks_come_from_names_types_finds_and_likeness(run: Any, shop: str, out: Path) -> None:
     """Each column with a method that suits its type, and its reason beside it."""
     told = json.loads(run("init", shop, "--out", out, "--json").stdout)

@@ -14,7 +14,7 @@ from tracewall.masking.config import Method
 from tracewall.policy.fitting import ColumnType
 from tracewall.policy.glob import Glob
 from tracewall.sql.catalog import Attribute, Catalog, Relation
-from tracewall.sql.system import SCHEMA
+from tracewall.sql.system import OWN
 
 _TELLING = 0.5
 _CLAIM_CASTS = {"int2": "::int4", "int4": "::int4", "int8": "::int8", "uuid": "::uuid"}
@@ -77,7 +77,7 @@ def propose(
     """Choose what to hide in some schemas: by names, types, what was found, and likeness."""
     by_name = {f"{each.table}.{each.name}": each for each in surveyed}
     choice = _Choice(catalog, facts, by_name)
-    chosen = [r for r in catalog.relations.values() if r.schema in schemas and r.schema != SCHEMA]
+    chosen = [r for r in catalog.relations.values() if r.schema in schemas - OWN]
     for relation in sorted(chosen, key=lambda r: r.qualified):
         for column in relation.columns:
             _choose(relation, column, choice)
@@ -202,5 +202,5 @@ def is_plain(name: str) -> bool:
 
 def schemas_of(catalog: Catalog) -> dict[str, int]:
     """Give the schemas that hold tables, each with how many tables and views it has."""
-    relations = (r for r in catalog.relations.values() if r.schema != SCHEMA and r.kind != "S")
+    relations = (r for r in catalog.relations.values() if r.schema not in OWN and r.kind != "S")
     return dict(sorted(Counter(relation.schema for relation in relations).items()))
