@@ -26,6 +26,7 @@ from psycopg.adapt import AdaptersMap, Loader, PyFormat
 from psycopg.pq import Format
 from psycopg.types import TypesRegistry, json
 from psycopg.types.array import register_all_arrays
+from psycopg.types.range import Range
 
 from tracewall.errors import Withheld
 from tracewall.joining import withheld
@@ -80,6 +81,11 @@ _SHORT = frozenset(
 
 _SHORTEST = 1 << 18
 """More bytes than any value of them is long, numeric included (table 8.2 of the manual)."""
+
+_BITS: Mapping[int, int] = MappingProxyType(
+    dict.fromkeys((21, 1005), 16) | dict.fromkeys((23, 1007, 3904, 3905), 32)
+)
+"""The room of int2 and int4, of their arrays and ranges; psycopg's C dumpers cut what has none."""
 
 _ENDLESS = 1 << 62
 
@@ -264,16 +270,17 @@ def value_mask(
     speller = Transformer(own)
     speller.set_dumper_types([spelled_as or _TEXT], wire)
     formats = [PyFormat.from_pq(wire)]
+    bits = _BITS.get(oid, 0) if wire is Format.BINARY else 0
 
     def mask(value: bytes) -> bytes | None:
         shown = load(value)
         if shown is None:
             return None
         spelled = None
-        if spelled_as is not None:
+        if spelled_as is not None and _fits(shown, bits):
             with suppress(Exception):
                 spelled = speller.dump_sequence([shown], formats)[0]
-        elif isinstance(shown, bytes):
+        elif spelled_as is None and isinstance(shown, bytes):
             # A constant for a type that psycopg does not know: its author knows it.
             spelled = shown
         if spelled is not None:
@@ -285,6 +292,20 @@ def value_mask(
         )
 
     return mask
+
+
+def _fits(shown: object, bits: int) -> bool:
+    """Tell whether the integers of a masked value have so many bits at the most (0: any)."""
+    if not bits or shown is None:
+        return True
+    if isinstance(shown, int):
+        return -1 << bits - 1 <= shown < 1 << bits - 1
+    inner = shown if isinstance(shown, list) else _edges(shown)
+    return all(_fits(each, bits) for each in inner)
+
+
+def _edges(shown: object) -> Sequence[object]:
+    return (shown.lower, shown.upper) if isinstance(shown, Range) else ()
 
 
 def _dumped_as(oid: int, wire: Format) -> int | None:

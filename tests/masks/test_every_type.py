@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tracewall.errors import PolicyError
+from tracewall.errors import PolicyError, Withheld
 
 SAMPLES = {
     "bool": "true", "bytea": r"\x5a5a514b4a5851515a", "char": "Z", "name": "zqkjxvwname",
@@ -241,3 +241,26 @@ def test_a_function_of_the_policys_own_masks_values(zoo: Any, columns: Any) -> N
     conn = zoo.guarded(rule + 'callable = "zookeeper:shout"\n')
     rows = conn.execute(f"SELECT {column} FROM zoo.every ORDER BY id").fetchall()
     assert rows == [("Z!",), (None,)]
+
+
+@pytest.mark.parametrize("kind", ["int2", "int4", "int4[]", "int4range"])
+def test_a_masked_number_is_never_cut_to_its_columns_width(zoo: Any, kind: str) -> None:
+    """Copied in binary, a pseudonym or a bound that has no room is withheld, not wrapped."""
+    value = {"int4[]": "{-2147483648}", "int4range": "[-2147483648,1)", "int2": "-32768"}
+    table = f"zoo.narrow_{kind.strip('[]')}{len(kind)}"
+    zoo.plain.execute(f"CREATE TABLE {table} (hashed {kind}, cut {kind})")
+    literal = value.get(kind, "-2147483648")
+    zoo.plain.execute(f"INSERT INTO {table} VALUES (%s, %s)", (literal, literal))
+    rules = (
+        f'\n[[masks]]\nname = "h"\ncolumns = ["{table}.hashed"]\nmethod = "hash"\n'
+        f'\n[[masks]]\nname = "c"\ncolumns = ["{table}.cut"]\nmethod = "number"\nbucket = 1000\n'
+    )
+    conn = zoo.guarded(rules, mask_key=b"k" * 32)
+    for column in ("cut",) if kind == "int4range" else ("hashed", "cut"):
+        with conn.cursor().copy(f"COPY (SELECT {column} FROM {table}) TO STDOUT") as copy:
+            assert b"".join(copy)
+        with (
+            pytest.raises(Withheld, match="can't be spelled"),
+            conn.cursor().copy(f"COPY (SELECT {column} FROM {table}) TO STDOUT BINARY") as copy,
+        ):
+            list(copy)

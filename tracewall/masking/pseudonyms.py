@@ -112,8 +112,10 @@ def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[
         bytes: lambda value: digest(b"b" + value)[:16],
         IPv4Address: ipv4,
         IPv6Address: ipv6,
-        IPv4Interface: lambda value: IPv4Interface(ipv4(value.ip)),
-        IPv6Interface: lambda value: IPv6Interface(ipv6(value.ip)),
+        # With a netmask, which /32 and /128 would not be: the server drops these, and what
+        # was an interface would come back as an address.
+        IPv4Interface: lambda value: IPv4Interface((ipv4(value.ip), 4)),
+        IPv6Interface: lambda value: IPv6Interface((ipv6(value.ip), 32)),
         IPv4Network: lambda value: IPv4Network(ipv4(value.network_address)),
         IPv6Network: lambda value: IPv6Network(ipv6(value.network_address)),
     }
