@@ -18,6 +18,7 @@ from psycopg import errors as e
 from psycopg import generators
 from psycopg._connection_base import BaseConnection
 from psycopg._cursor_base import BaseCursor
+from psycopg.client_cursor import ClientCursorMixin
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 
 from tracewall.admission import size_of
@@ -77,7 +78,9 @@ def clear_gen(
         clearance.settle(act, permit)
         if clearance.estimable and permit is None:
             query = clearance.estimable.encode()
-            clearance.weigh(act, (yield from _estimate_gen(conn, query, rendered)))
+            bound = isinstance(cursor, ClientCursorMixin)
+            sent = None if bound else rendered
+            clearance.weigh(act, (yield from _estimate_gen(conn, query, sent)))
         yield from clearance.run_gen()
     except BaseException as ex:
         session.fail(admission, ex)
@@ -93,13 +96,14 @@ def place_gen(conn: Any) -> PQGen[Place]:
     return Place(*(bytes(value or b"").decode() for value in values))
 
 
-def _estimate_gen(conn: Any, query: bytes, rendered: PostgresQuery) -> PQGen[int]:
+def _estimate_gen(conn: Any, query: bytes, sent: PostgresQuery | None) -> PQGen[int]:
+    """Ask the planner about a query with its parameters (None: the client has bound them)."""
     conn._check_connection_ok()
     conn._wire.send_query_params(
         b"EXPLAIN (FORMAT JSON) " + query,
-        rendered.params or None,
-        param_types=rendered.types or None,
-        param_formats=rendered.formats or None,
+        (sent and sent.params) or None,
+        param_types=(sent and sent.types) or None,
+        param_formats=(sent and sent.formats) or None,
     )
     (result,) = yield from generators.execute(conn._wire)
     if result.status != ExecStatus.TUPLES_OK:

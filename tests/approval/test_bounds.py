@@ -9,6 +9,7 @@ import pytest
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+import tracewall
 from tracewall.asked import asking
 from tracewall.errors import ApprovalRequired
 
@@ -142,6 +143,16 @@ def test_a_limit_is_what_the_server_takes_it_for(office: Any, dumper: Any, query
         with asking(reason="a number is one"):
             assert len(conn.execute("select id from note limit %s::int", (3,)).fetchall()) == 3
             assert len(conn.execute("select id from note limit %s", ("4",)).fetchall()) == 4
+
+
+def test_what_the_client_binds_is_estimated_too(office: Any) -> None:
+    """The planner is asked about what the client has bound as it will be sent."""
+    wall = office.wall(ROWS)
+    with office.connect(wall) as conn:
+        cursor = tracewall.ClientCursor(conn)
+        with pytest.raises(ApprovalRequired):
+            cursor.execute("select id from note where id > %s", (2,))
+        assert cursor.execute("select id from note where id < %s", (4,)).rowcount == 3
 
 
 def test_what_changes_all_rows_has_no_condition(office: Any) -> None:

@@ -110,7 +110,9 @@ def suggested(groups: Iterable[Watched]) -> Iterator[str]:
             named |= columns
             who.update(group.who)
     for (relation, done), (named, who) in sorted(wanted.items(), key=lambda item: item[0]):
-        if relation.count(".") == 1 and '"' not in relation:
+        # Whoever names a table with a star would be suggested the rights to others.
+        exact = "*" not in "".join((relation, *named))
+        if relation.count(".") == 1 and '"' not in relation and exact:
             yield _grant(relation, done, named, who)
 
 
