@@ -87,7 +87,7 @@ def test_no_record_steers_a_terminal(tmp_path: Any) -> None:
         who = Who(issuer="i", subject=evil, session="s", database="d", role="r")
         what = What(
             summary=evil, text=evil, decision="allowed", rule="r", policy="p", would=would,
-            relations=dict.fromkeys((f"a.{evil}", "a.b", "a.*", "a.c"), ["select"]),
+            relations={name: ["select"] for name in (f"a.{evil}", "a.b", "a.*", "a.c")},
             columns={"a.b": [evil], "a.c": ["*"]},
         )  # fmt: skip
         log.outcome(log.intent(who, what), Ended(status="ok"))
