@@ -23,13 +23,25 @@ KNOWN = {
     "query_to_xml": (Overload("query_to_xml", "app", shared=True),),
     "far": (Overload("far", "app", visible=False, shared=False),),
 }
+OPERATORS = {
+    "<=>": (Overload("<=>", "app", least=2, most=2, shared=False),),
+    "<#>": (
+        Overload("<#>", "app", least=2, most=2, shared=False),
+        Overload("<#>", "lib", least=2, most=2, shared=False),
+    ),
+    # PostgreSQL has these too.
+    "<->": (Overload("<->", "app", least=2, most=2),),
+    "=": (Overload("=", "app", visible=False, least=2, most=2),),
+    "<": (Overload("<", "app", least=2, most=2),),
+    "->": (Overload("->", "app", least=2, most=2),),
+}
 HELPERS = Trust("helpers", (Glob("app.*"),), (Glob("people", dots=True),))
 
 
 @pytest.fixture
 def called(catalog: Catalog, words: Any) -> Callable[..., Decision]:
     """Give the decision on a statement where users made some functions."""
-    beside = dataclasses.replace(catalog, functions=KNOWN)
+    beside = dataclasses.replace(catalog, functions=KNOWN, operators=OPERATORS)
 
     def decided(sql: str, *rules: Any, trust: tuple[Trust, ...] = (HELPERS,)) -> Decision:
         policy = dataclasses.replace(words.policy(words.grant(), *rules), functions=trust)
@@ -87,3 +99,64 @@ def test_its_result_is_computed_from_its_arguments(called: Any, words: Any) -> N
     ):
         assert called(sql, mask).outcome == "forbidden", sql
     assert called("SELECT slug(name), token FROM people", mask).allowed
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM people ORDER BY name <=> $1 LIMIT 5",
+        "SELECT name OPERATOR(app.<=>) $1 FROM people",
+        "SELECT id FROM people WHERE name <=> ANY($1)",
+        "SELECT name <-> $1 FROM people",
+        "SELECT name OPERATOR(app.=) $1 FROM people",
+    ],
+)
+def test_an_operator_is_vouched_for_as_a_function_is(called: Any, sql: str) -> None:
+    """It computes from its operands; without a rule it is refused."""
+    assert called(sql).allowed
+    assert not called(sql, trust=()).allowed
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT name <#> $1 FROM people",
+        "SELECT name OPERATOR(lib.<#>) $1 FROM people",
+        "SELECT name OPERATOR(pg_catalog.<=>) $1 FROM people",
+        "SELECT id FROM people WHERE name < $1",
+        "SELECT (name::json) -> $1 FROM people",
+        "SELECT name <~> $1 FROM people",
+    ],
+)
+def test_another_operator_that_could_be_meant_is_refused(called: Any, sql: str) -> None:
+    """An overload that nobody vouches for, PostgreSQL's own of that name, none at all."""
+    assert called(sql).outcome == "forbidden"
+
+
+def test_an_operators_result_is_computed(called: Any, words: Any) -> None:
+    """A protected operand is refused as in any expression, wherever it stands."""
+    mask = words.mask("shop.people.token", expressions="mask")
+    for sql in (
+        "SELECT token <=> $1 FROM people",
+        "SELECT id FROM people ORDER BY token <=> $1",
+        "SELECT id FROM people WHERE (token OPERATOR(app.<=>) $1) < 1",
+        "SELECT id FROM people WHERE token OPERATOR(app.=) $1",
+        "SELECT id FROM people WHERE (people OPERATOR(app.<=>) $1) < 1",
+    ):
+        assert called(sql, mask).outcome == "forbidden", sql
+    assert called("SELECT token FROM people ORDER BY name <=> $1", mask).allowed
+
+
+def test_a_value_of_a_users_type_may_be_anything(catalog: Catalog, words: Any) -> None:
+    """What a function vouched for returns may be of a type that a user's operator takes."""
+    made = {"mk": (Overload("mk", "app", result=20_000, shared=False),)}
+    taken = {"<": (Overload("<", "lib", least=2, most=2, apart=(True, False)),)}
+    beside = dataclasses.replace(catalog, functions=made, operators=taken)
+    policy = dataclasses.replace(words.policy(words.grant()), functions=(HELPERS,))
+    rights = Rights(policy, beside, frozenset({"people"}))
+    for sql, allowed in (
+        ("SELECT id FROM people WHERE id < 3", True),
+        ("SELECT id FROM people WHERE mk(1) < 3", False),
+    ):
+        found = decide(understand(sql.encode(), beside, calls=rights.calls), rights)
+        assert found.allowed is allowed, sql

@@ -210,7 +210,7 @@ FUNCTION = Section(
         "name": Key(RULE_NAME, "What you call this rule."),
         "functions": Key(
             Many(DottedName("function", "schema.function")),
-            "Which functions, as schema.function; * stands for anything but a dot.",
+            "Which functions and operators, as schema.name; * stands for anything but a dot.",
             required=True,
         ),
         "groups": Key(_GROUPS, "Who may call them; * stands for any text.", default=["*"]),

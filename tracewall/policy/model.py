@@ -176,7 +176,7 @@ class MaskKey:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Lets ``groups`` call ``functions`` of users' own (``schema.function``).
+    """Lets ``groups`` use functions and operators of users' own (``schema.name``).
 
     Whoever writes it vouches that they read nothing but their arguments.
     """

@@ -184,7 +184,8 @@ def _recordings(seen: Reviewed) -> Iterator[Remark]:
 
 
 def _functions(seen: Reviewed) -> Iterator[Remark]:
-    known = {f"{f.schema}.{f.name}" for found in seen.catalog.functions.values() for f in found}
+    kinds = (seen.catalog.functions, seen.catalog.operators)
+    known = {f"{f.schema}.{f.name}" for own in kinds for found in own.values() for f in found}
     for rule in seen.policy.functions:
         for glob in rule.functions:
             if not any(glob.matches(name) for name in known):

@@ -153,7 +153,7 @@ class Rights:
         return tuple(denial for denial in self.policy.denials if self._concerns(denial))
 
     def calls(self, name: str) -> bool:
-        """Tell whether these groups may call a function of a user's own (``schema.function``)."""
+        """Tell whether these groups may use a function or operator of a user's own."""
         rules = (rule for rule in self.policy.functions if self._concerns(rule))
         own = any(covers(rule.functions, name) for rule in rules)
         return own and all(other.calls(name) for other in self._others)

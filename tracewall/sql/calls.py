@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from tracewall.sql.catalog import FIRST_OTHER_TYPE, Overload
 from tracewall.sql.comparing import is_constant
 from tracewall.sql.flow import NOTHING, Flow, How, Write, merged, through
 from tracewall.sql.functions import (
@@ -55,17 +56,26 @@ def function_name(parts: list[Node]) -> str:
     return name
 
 
-def is_granted(parts: list[Node], log: Reading) -> bool:
-    """Tell whether a call can only mean functions of users' own that the policy lets be called."""
+def is_granted(parts: list[Node], own: Mapping[str, tuple[Overload, ...]], log: Reading) -> bool:
+    """Tell whether a name can only mean users' own that the policy lets be called.
+
+    Args:
+        parts: the name of a function or an operator.
+        own: those of the kind that users have made.
+        log: what was read so far.
+    """
     *schema, name = [string(part) for part in parts]
-    known = log.catalog.functions.get(name, ())
+    known = own.get(name, ())
     if schema:
-        meant = [own for own in known if [own.schema] == schema]
+        meant = [each for each in known if [each.schema] == schema]
     else:
-        # Where PostgreSQL has a function of that name, it may be that one.
-        meant = [own for own in known if own.visible]
-        meant = [] if any(own.shared for own in meant) else meant
-    return bool(meant) and all(log.calls(f"{own.schema}.{own.name}") for own in meant)
+        # Where PostgreSQL has one of that name, it may be that one.
+        meant = [each for each in known if each.visible]
+        meant = [] if any(each.shared for each in meant) else meant
+    granted = bool(meant) and all(log.calls(f"{each.schema}.{each.name}") for each in meant)
+    if granted and any(each.result >= FIRST_OTHER_TYPE for each in meant):
+        log.foreign = True
+    return granted
 
 
 def result(

@@ -58,6 +58,10 @@ class Relation(msgspec.Struct, frozen=True):
         return next((column for column in self.columns if column.name == name), None)
 
 
+FIRST_OTHER_TYPE = 10_000
+"""The first oid of a type that pg_type.dat does not list (FirstGenbkiObjectId)."""
+
+
 class Overload(msgspec.Struct, frozen=True):
     """A user's function or operator; a bare name can mean it if it is ``visible``.
 

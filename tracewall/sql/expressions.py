@@ -74,7 +74,11 @@ def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
 
 
 def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
-    kind, names = body["kind"], _operator_names(body)
+    kind = body["kind"]
+    if kind in _PLAIN and is_granted(body["name"], log.catalog.operators, log):
+        given = [flow_of(body[side], scope, log) for side in ("lexpr", "rexpr") if side in body]
+        return computed(given, log)
+    names = _operator_names(body)
     name = names[-1]
     if kind == "AEXPR_OP" and name in EQUALITIES and is_setting(body.get("rexpr"), log):
         return _access_method(body, scope, log)
@@ -188,7 +192,7 @@ def _is_configuration(body: Node) -> bool:
 
 
 def _function(body: Node, scope: Scope, log: Reading) -> Flow:
-    own = is_granted(body["funcname"], log)
+    own = is_granted(body["funcname"], log.catalog.functions, log)
     name = "" if own else function_name(body["funcname"])
     arguments = _arguments(name, body.get("args", []), scope, log)
     disordered = body.get("agg_within_group") or body.get("func_variadic")

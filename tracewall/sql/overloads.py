@@ -19,17 +19,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tracewall.sql.calls import look
-from tracewall.sql.catalog import Overload
+from tracewall.sql.catalog import FIRST_OTHER_TYPE, Overload
 from tracewall.sql.comparing import Side
 from tracewall.sql.flow import Flow, How
-from tracewall.sql.functions import COMPARISONS, FUNCTIONS
+from tracewall.sql.functions import COMPARISONS, EXTRACTIONS, FUNCTIONS
 from tracewall.sql.grammar import Node
 from tracewall.sql.reading import Reading
 from tracewall.sql.scope import Unknowable
 from tracewall.sql.system import LOOKING
-
-FIRST_OTHER_TYPE = 10_000
-"""The first oid of a type that pg_type.dat does not list (FirstGenbkiObjectId)."""
 
 _BOOLEAN = frozenset({16})
 _NUMBERS = frozenset({20, 21, 23})
@@ -47,7 +44,8 @@ def check_operator(names: Sequence[str], sides: Sequence[Side], log: Reading) ->
         Unknowable: it may be.
     """
     kinds = _BOOLEAN if names[-1] in COMPARISONS else frozenset[int]()
-    if _may_be_own(names, log.catalog.operators, sides, kinds, log):
+    vouched = names[-1] not in COMPARISONS | EXTRACTIONS
+    if _may_be_own(names, log.catalog.operators, sides, kinds, log, vouched=vouched):
         raise Unknowable("an operator of a user's own is used or may be meant")
 
 
@@ -107,7 +105,14 @@ def _may_be_own(
     sides: Sequence[Side] | None,
     kinds: frozenset[int],
     log: Reading,
+    *,
+    vouched: bool = False,
 ) -> bool:
+    def trusted(overload: Overload) -> bool:
+        # What the policy vouches for counts as a computation, as PostgreSQL's own does.
+        named = vouched and log.calls(f"{overload.schema}.{overload.name}")
+        return named or _is_trusted(overload, kinds)
+
     found = known.get(names[-1])
     if found is None and len(names) == 1:
         return False
@@ -116,10 +121,10 @@ def _may_be_own(
         if list(names[:-1]) == ["pg_catalog"]:
             return False
         there = [overload for overload in found if [overload.schema] == list(names[:-1])]
-        return not there or not all(_is_trusted(overload, kinds) for overload in there)
+        return not there or not all(map(trusted, there))
     return any(
         overload.visible
-        and not _is_trusted(overload, kinds)
+        and not trusted(overload)
         and (sides is None or _fits(overload, sides, log))
         for overload in found
     )

@@ -159,6 +159,8 @@ _OPERATORS = f"""with {_APART}
         'least', case o.oprleft when 0::oid then 1 else 2 end,
         'most', case o.oprleft when 0::oid then 1 else 2 end,
         'result', o.oprresult::int8, 'brought', {_BROUGHT.format("pg_operator", "o")},
+        'shared', exists (select from pg_catalog.pg_operator s where s.oprname = o.oprname
+            and s.oprnamespace = 'pg_catalog'::pg_catalog.regnamespace::oid),
         'apart', case o.oprleft
             when 0::oid then pg_catalog.json_build_array(o.oprright in (select oid from apart))
             else pg_catalog.json_build_array(o.oprleft in (select oid from apart),

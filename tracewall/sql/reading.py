@@ -28,7 +28,7 @@ class Reading:
 
     ``query`` reads a nested query, ``hides`` tells which keys hide members of documents,
     ``opaque`` which columns of views that can't be followed may be read all the same,
-    ``calls`` which functions of users' own (``schema.function``) may be called.
+    ``calls`` which functions and operators of users' own (``schema.name``) may be called.
     ``seen`` has the identity of each node of the tree that was read, ``titles`` the name of
     each subquery's first column by the identity of its node. ``foreign`` is true once a value
     of a type that is not PostgreSQL's own was made.
