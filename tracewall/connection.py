@@ -223,6 +223,9 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         except BaseException as ex:
             broken_off(self, gen, ex)
             raise
+        finally:
+            if session is not None and session.fresh is not None:
+                session.forsake()
         if isinstance(failure, Pending) and failure.late:
             failure = required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.

@@ -236,6 +236,9 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         except BaseException as ex:
             broken_off(self, gen, ex)
             raise
+        finally:
+            if session is not None and session.fresh is not None:
+                session.forsake()
         if isinstance(failure, Pending) and failure.late:
             failure = await required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.

@@ -220,6 +220,8 @@ class GuardedConnection(BaseConnection[Row]):
             yield from welcome_gen(self)
         admission = yield from self._intend_gen(command)
         try:
+            if admission is not None:
+                self._told().fresh = None
             result = yield from super()._exec_command(command, result_format)
             if admission is not None:
                 self._settled(admission, result)

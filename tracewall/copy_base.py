@@ -201,10 +201,10 @@ class CopyDoor(BaseCursor[Any, Row]):
             bound.convert(statement, params)
             statement = bound.query
         rendered, admission = yield from cursor._judge_gen(statement, None, door="copy")
-        conn._flowing = admission
-        # Rows come masked already.
-        cursor._shown = self._tx = Transformer(self)
         try:
+            conn._session.fresh, conn._flowing = None, admission
+            # Rows come masked already.
+            cursor._shown = self._tx = Transformer(self)
             yield from turn_over_gen(conn, admission)
             yield from clear_gen(cursor, rendered, admission, "copy")
             if not conn._autocommit:

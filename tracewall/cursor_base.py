@@ -75,6 +75,7 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         rendered = self._render(query, params)
         admission = yield from self._admit_gen(session, rendered)
         try:
+            session.fresh = None
             if admission.holder is not session.holder:
                 yield from turn_over_gen(conn, admission)
             if not admission.cleared:
@@ -170,7 +171,9 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         """Render a statement and have it judged; what psycopg converts next is that."""
         self._rendered = None
         rendered = self._render(query, params)
-        admission = self._admit(self._guarded_by(), rendered, batch)
+        session = self._guarded_by()
+        admission = self._admit(session, rendered, batch)
+        session.fresh = None
         yield from turn_over_gen(self._conn, admission)
         yield from clear_gen(self, rendered, admission, door, batch)
         self._rendered = rendered
@@ -238,7 +241,7 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         self._check_leaving(query, parsed=True)
         super()._send_prepare(name, query)
         if self._conn._pipeline:
-            self._make_sure()
+            self._make_sure(self._conn._pipeline)
 
     def _send_query_prepared(
         self, name: bytes, pgq: PostgresQuery, *, binary: bool | None = None
@@ -250,23 +253,28 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
 
     def _check_leaving(self, query: PostgresQuery, *, parsed: bool = False) -> None:
         admission, many = self._admission, self._execmany_returning is not None
-        if many:
-            check_types(query, self._guarded_by())
+        session = self._conn._session
+        if many and query.types:
+            check_types(query, session)
         if admission is not None and query.query == admission.sql:
             if not admission.cleared:
                 raise Withheld("the statement that was about to leave waits for approval")
-            if admission.holder is not self._conn._session.holder:
+            if admission.holder is not session.holder:
                 self._check_holder(admission)
             if many:
-                self._guarded_by().check_written(admission, query.params or ())
+                written = query.params or ()
+                if admission.judged.writes:
+                    session.check_written(admission, written)
                 if not parsed:
-                    self._guarded_by().leaves(admission, query.params or ())
+                    session.leaves(admission, written)
             return
         if admission is None or not self._binds_again():
             raise Withheld("the statement that was about to leave is not the one that was judged")
         if not self._conn._pipeline:
             self._finish(admission)
-        fresh = self._admit(self._guarded_by(), query)
+        session = self._guarded_by()
+        fresh = self._admit(session, query)
+        session.fresh = None
         if not fresh.cleared:
             raise self._guarded_by().refuse(fresh, Forbidden(UNASKABLE))
         self._check_holder(fresh)

@@ -30,7 +30,10 @@ _MISFITS = frozenset({"0A000", "42P01", "42703", "42883", "42804", "3F000"})
 
 
 class Ledger:
-    """The record's side of a guarded connection; `tracewall.session.Session` is the judge's."""
+    """The record's side of a guarded connection; `tracewall.session.Session` is the judge's.
+
+    ``fresh`` is what was admitted last until a door takes it, which then sees to its end.
+    """
 
     def __init__(self, wall: Wall) -> None:
         self.wall = wall
@@ -45,6 +48,7 @@ class Ledger:
         self._where = ("", 0)
         self._labels: dict[What, Labels] = {}
         self._open: set[Admission] = set()
+        self.fresh: Admission | None = None
         self._process = wall._underway.process
         wall._underway.add(self)
         self.taping = Taping(wall.recorder, wall.policy, self.named) if wall.recorder else None
@@ -130,21 +134,37 @@ class Ledger:
         started: float,
         batch: int = 0,
     ) -> Admission:
+        if self.fresh is not None:
+            self.forsake()
         shown = self._labels.get(judged.what) or self._label(judged)
         intent = self.wall.audit.intent(who, judged.what, moment)
+        span = None
         try:
             span = self.wall.telemetry.start(shown, batch=batch)
             holder = self._acting if self._who is not None else self.holder
             admission = Admission(sql, judged, intent, shown, span, started, holder)
+            self.fresh = admission
             self._open.add(admission)
-        except BaseException:
-            self.wall.audit.outcome(intent, Ended(status="abandoned"))
+        except BaseException as ex:
+            if self.fresh is None:
+                self.wall.audit.outcome(intent, Ended(status="abandoned"))
+                self.wall.telemetry.finish(
+                    span, shown, started=started, error_type=type(ex).__name__
+                )
+            else:
+                self.forsake()
             raise
         if moment is not None:
             admission.transaction = moment.transaction
             if judged.what.kept:
                 self.transactions.keep(judged.what.kept)
         return admission
+
+    def forsake(self) -> None:
+        """Record that what was admitted last was never sent: no door got to take it."""
+        if self.fresh is not None:
+            self._end(self.fresh, "abandoned", error_type="abandoned")
+            self.fresh = None
 
     def _label(self, judged: Judged) -> Labels:
         made = labels_told(judged, self.catalog, self._where, self.id)
@@ -250,19 +270,22 @@ class Ledger:
         ended = admission.told = admission.told or ended_told(admission, status, sqlstate)
         self.wall.audit.outcome(admission.intent, ended)
         admission.ended = True
-        self._open.discard(admission)
-        if admission.judged.decision.unfollowed:
-            self.known.doubt()
-        self.wall.telemetry.finish(
-            admission.span,
-            admission.labels,
-            started=admission.started,
-            sqlstate=sqlstate,
-            error_type=error_type,
-            rows=admission.rows,
-            masked=len(admission.judged.veils),
-            counts=ended.counts,
-        )
+        try:
+            self._open.discard(admission)
+            if admission.judged.decision.unfollowed:
+                self.known.doubt()
+        finally:
+            # Nobody ends a span later that an interrupt has kept from ending here.
+            self.wall.telemetry.finish(
+                admission.span,
+                admission.labels,
+                started=admission.started,
+                sqlstate=sqlstate,
+                error_type=error_type,
+                rows=admission.rows,
+                masked=ended.masked,
+                counts=ended.counts,
+            )
         if admission.take is not None:
             admission.take.outcome(status, error=error_type, **outcome_told(ended))
 

@@ -21,16 +21,17 @@ class Queueing:
 
     def _queued(self) -> None:
         """Note which judgement the statement just queued in the pipeline belongs to."""
-        self._make_sure()
+        pipeline, admission = self._conn._pipeline, self._admission
+        self._make_sure(pipeline)
         if self._waiting is None:
             self._waiting = deque()
-        assert self._admission is not None
-        self._admission.queued = True
-        self._waiting.append((self._conn._pipeline, self._admission, self._shown))
+        assert admission is not None
+        admission.queued = True
+        self._waiting.append((pipeline, admission, self._shown))
 
-    def _make_sure(self) -> None:
+    def _make_sure(self, pipeline: Any) -> None:
         # A command that fails to leave would shift every later result to another cursor.
-        queue = self._conn._pipeline.command_queue
+        queue = pipeline.command_queue
         queue.append(partial(send_or_break, self._pgconn, queue.pop()))
 
     def _next_waiting(self) -> Admission | None:

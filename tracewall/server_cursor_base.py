@@ -55,6 +55,7 @@ class GuardedServerCursor(GuardedCursor[Row], ServerCursorMixin[Any, Row]):
             self._make_declare_statement(query), params, door="declare"
         )
         try:
+            self._guarded_by().fresh = None
             yield from turn_over_gen(self._conn, admission)
             yield from clear_gen(self, rendered, admission, "declare")
             # From here on the name may mean this portal: whoever had it before fetches no more.

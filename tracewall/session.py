@@ -306,7 +306,8 @@ class Session(Ledger):
         Raises:
             Withheld: they are more than allowed.
         """
-        admission.rows = seen = max(admission.rows, 0) + rows
+        before = admission.rows
+        admission.rows = seen = rows if before < 0 else before + rows
         if (excess := too_many(admission, seen, returned=returned)) is not None:
             raise excess
 

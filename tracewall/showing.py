@@ -56,7 +56,8 @@ class Showing(Queueing, BaseCursor[Any, Row]):
             raise
 
     def _set_results(self, results: list[PGresult]) -> None:
-        session, admission = self._conn._session, self._admission
+        conn, admission, many = self._conn, self._admission, self._execmany_returning
+        session, pipeline = conn._session, conn._pipeline
         try:
             for result in results:
                 session.observe(admission, result)
@@ -64,7 +65,7 @@ class Showing(Queueing, BaseCursor[Any, Row]):
                 # Counted before they are set, by whoever sends.
                 self._uncounted = results
                 return
-            if self._conn._pipeline:
+            if pipeline and many is not False:
                 # Results of several statements may gather here, each shown in its own way.
                 self._owners = self._owners or []
                 assert admission is not None
@@ -73,11 +74,8 @@ class Showing(Queueing, BaseCursor[Any, Row]):
         except BaseException as ex:
             self._drop(admission, ex)
             raise
-        if self._conn._pipeline and admission is not None:
-            self._result_taken(admission)
-
-    def _result_taken(self, admission: Admission) -> None:
-        if self._execmany_returning is None or self._binds_again():
+        # A batch ends with its last set, unless each of them was judged by itself.
+        if pipeline and admission is not None and (many is None or self._binds_again()):
             self._finish(admission)
 
     def _select_current_result(self, i: int, format: Any = None) -> None:

@@ -35,8 +35,10 @@ class Run:
 
     def __init__(self, report: Path, folder: Path, *arguments: str, paths: tuple[Path, ...] = ()):
         installed = Path(str(tracewall.__file__)).parents[1]
+        # What stands there already may be another version of what the suite is of.
+        given = filter(None, [os.environ.get("PYTHONPATH")])
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(map(str, (installed, HERE, *paths)))
+            "PYTHONPATH": os.pathsep.join([*given, *map(str, (installed, HERE, *paths))])
         }
         # The suites' modules are found beside them.
         environment.pop("PYTHONSAFEPATH", None)

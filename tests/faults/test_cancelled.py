@@ -20,16 +20,21 @@ import psycopg
 import pytest
 from faults_doors import DOORS as SYNC_DOORS
 from faults_doors_async import DOORS
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from psycopg.transaction import OutOfOrderTransactionNesting as Disorder
 
 import tracewall
-from tracewall import AsyncConnection, Connection
+from tracewall import AsyncConnection, Connection, Wall
+from tracewall.telemetry import Telemetry
 
 PLACES = 6
 """How many places of each door are interrupted."""
 
 TELLING = ("_end", "ended_told", "outcome", "_due")
 """The functions of tracewall that are at work when an outcome is recorded."""
+
+TAKING = ("_intend", "start", "admit", "_admit", "_admit_gen", "_admit_now", "transformer")
+"""The functions of tracewall that are at work between an intent and the door it is for."""
 
 SIGNALS = 3
 """How many signals come in each door."""
@@ -272,6 +277,48 @@ def test_an_interrupt_while_the_end_is_told_loses_no_outcome(ground: Any, name: 
         with Interruption(place), suppress(KeyboardInterrupt, Disorder):
             SYNC_DOORS[name](conn)
         conn.close()
+
+
+class Spans(SpanProcessor):
+    """The spans that were started and not ended."""
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+        self.seen = 0
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        self.open.add(span.context.span_id)
+        self.seen += 1
+
+    def on_end(self, span: Any) -> None:
+        self.open.remove(span.context.span_id)
+
+
+@HALF_MADE[0]
+@HALF_MADE[1]
+@pytest.mark.parametrize("name", SYNC_DOORS)
+def test_an_interrupt_on_the_way_to_the_door_ends_at_once(ground: Any, name: str) -> None:
+    """Ctrl-C between an intent and its door: outcome and span end then, not with the connection."""
+    provider, spans = TracerProvider(shutdown_on_exit=False), Spans()
+    provider.add_span_processor(spans)
+    file, telemetry = ground.folder / "tracewall.toml", Telemetry(provider)
+    with Wall.load(file, telemetry=telemetry) as wall:
+        ground.wall = wall
+        with Connection.connect(wall=wall, token=ground.token()) as conn:
+            SYNC_DOORS[name](conn)
+            with Interruption(sys.maxsize) as counted:
+                SYNC_DOORS[name](conn)
+        found = [at for at, code in enumerate(counted.places) if code in TAKING]
+        if not found and sys.version_info >= (3, 12):
+            pytest.skip("this Python's tracing does not reach the way to this door")
+        for place in random.Random(name).sample(found, min(2 * PLACES, len(found))):
+            conn = Connection.connect(wall=wall, token=ground.token())
+            with Interruption(place) as interruption, suppress(KeyboardInterrupt, Disorder):
+                SYNC_DOORS[name](conn)
+            assert ground.open_intents() == [], interruption.where
+            assert spans.open == set(), interruption.where
+            conn.close()
+    assert spans.seen > 0
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal to a thread here")

@@ -201,23 +201,22 @@ class Telemetry:
             masked: how many columns handed out were masked.
             counts: how many values each rule was laid on.
         """
-        seconds = time.perf_counter() - started
-        if not error_type and sqlstate and not sqlstate.startswith(_SUCCESS_CLASSES):
-            error_type = sqlstate
         try:
+            seconds = time.perf_counter() - started
+            if not error_type and sqlstate and not sqlstate.startswith(_SUCCESS_CLASSES):
+                error_type = sqlstate
+            told = labels.metric
             if error_type:
-                failure = _failure(sqlstate, error_type)
-                self._duration.record(seconds, {**labels.metric, **failure})
-            else:
-                failure = None
-                self._duration.record(seconds, labels.metric)
+                told = {**told, **_failure(sqlstate, error_type)}
+            self._duration.record(seconds, told)
         except Exception as error:
             self._complain(error)
-        if span is not None:
-            try:
-                _end(span, sqlstate, error_type, rows, masked, counts or {})
-            except Exception as error:
-                self._complain(error)
+        finally:
+            if span is not None:
+                try:
+                    _end(span, sqlstate, error_type, rows, masked, counts)
+                except Exception as error:
+                    self._complain(error)
 
     def connecting(self, address: str, port: int, namespace: str) -> Span | None:
         """Start the span of a log-in; None when nobody would record it. For `connected`.
@@ -260,7 +259,7 @@ class Telemetry:
         try:
             if session:
                 span.set_attribute("tracewall.session", session)
-            _end(span, sqlstate, error_type, -1, 0, {})
+            _end(span, sqlstate, error_type, -1, 0, None)
         except Exception as error:
             self._complain(error)
 
@@ -334,7 +333,7 @@ def _end(
     error_type: str,
     rows: int,
     masked: int,
-    counts: Mapping[str, int],
+    counts: Mapping[str, int] | None,
 ) -> None:
     try:
         if error_type:
