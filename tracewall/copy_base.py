@@ -24,6 +24,7 @@ from tracewall.budgets import count_gen
 from tracewall.copy_rows import Cover, cover
 from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.handover import turn_over_gen
+from tracewall.joining import bare
 from tracewall.learning import confirm_gen
 from tracewall.loaders import as_texts
 from tracewall.rows import Transformer
@@ -100,7 +101,14 @@ class GuardedCopy(BaseCopy[Any]):
         if not self._ahead and not self._finished:
             if self._withheld is not None:
                 raise self._withheld
-            yield from self._fill_gen(copying)
+            stopped: BaseException | None = None
+            try:
+                yield from self._fill_gen(copying)
+            except BaseException as ex:
+                stopped = ex if copying.cover is None else bare(ex)
+            if stopped is not None:
+                # Out here, so that neither context nor traceback of it holds a row.
+                raise stopped
         return self._ahead.popleft() if self._ahead else b""
 
     def _fill_gen(self, copying: Copying) -> PQGen[None]:
@@ -114,7 +122,7 @@ class GuardedCopy(BaseCopy[Any]):
                 self._ahead.append(row)
             except (Withheld, Forbidden, TokenRejected) as ex:
                 # What came before it may be handed out still.
-                self._withheld = ex
+                self._withheld = bare(ex)
                 break
             found = self._message() if len(self._ahead) < _MOST_AHEAD else b""
         take = copying.admission.take

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from tracewall.errors import Withheld
 from tracewall.masking.joined import crossing, without
 from tracewall.shield import Veil
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 def joined(
@@ -48,3 +51,9 @@ def withheld(veil: Veil, most: int, too_large: bool) -> Withheld:
         what = f"a value has more than {most} bytes, which is the policy's limit for masking"
         rule += "; limits.masked_value"
     return Withheld(f"{what}, so the rows are withheld (rule {rule})")
+
+
+def bare(error: _Error) -> _Error:
+    """Take from an error the frames that it went through, where values may be; give it."""
+    error.__context__ = None
+    return error.with_traceback(None)

@@ -10,6 +10,7 @@ the raw value. Clear columns keep psycopg's loaders; NULL reaches no loader at a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ from psycopg.rows import tuple_row as tuple_row
 
 from tracewall.errors import Withheld
 from tracewall.facade import ShownResult
-from tracewall.joining import joined, side_by_side
+from tracewall.joining import bare, joined, side_by_side
 from tracewall.loaders import PRISTINE as PRISTINE
 from tracewall.loaders import TEXT_OIDS as TEXT_OIDS
 from tracewall.loaders import Own as Own
@@ -47,8 +48,17 @@ from tracewall.rewriting import BATCH, Rewriting
 from tracewall.session import Admission
 from tracewall.shield import Veil
 
+_EXCHANGED = "the result was exchanged for another while its rows were loaded"
 _NO_LOADERS: Mapping[int, type[AnyLoader]] = MappingProxyType({})
 _FIRST_PSEUDO_OID = 0xF000_0000
+
+
+class Way(NamedTuple):
+    """One way of loading: the columns' types, and what rewrites the rows that these give."""
+
+    types: list[int]
+    wire: Format
+    rewriting: Rewriting | None
 
 
 class GuardedTransformer(Transformer):
@@ -63,9 +73,10 @@ class GuardedTransformer(Transformer):
         self.most = 0
         self.texts: frozenset[int] = frozenset()
         self._pseudo: dict[tuple[int, int, Format, bool], int] = {}
-        self._rewriting: Rewriting | None = None
-        self._exactly: tuple[list[int], Format] = [], Format.TEXT
-        self._quickly: list[int] = []
+        self._turning = RLock()
+        self._way: Way | None = None
+        self._quick = Way([], Format.TEXT, None)
+        self._exact = self._quick
 
     @property
     def pgresult(self) -> Any:
@@ -86,16 +97,20 @@ class GuardedTransformer(Transformer):
             super().set_pgresult(None)
             raise Withheld("a result came that belongs to no judged statement")
         masks = shows_values and set_loaders
+        if masks:
+            # What is being loaded meanwhile, by a loader's doing or a thread's, is not shown.
+            self._way = None
         super().set_pgresult(result, set_loaders=set_loaders and not masks, format=format)
         if result is not None and masks:
             self._mask(result, Format(result.fformat(0) if format is None else format))
 
     def load_row(self, row: int, make_row: Any) -> Any:
         """Load one row, or None."""
+        way = self._way
         try:
-            found = self._rewritten_row(super().load_row(row, tuple))
-        except Exception as ex:
-            reason = self._told(ex)
+            found = self._rewritten_row(way, super().load_row(row, tuple))
+        except BaseException as ex:
+            reason = _told(ex, way)
         else:
             return make_row(found) if found else found
         # Out here, so that neither context nor traceback of the error holds a value.
@@ -106,51 +121,57 @@ class GuardedTransformer(Transformer):
         made = list[Any]()
         for first in range(row0, row1, BATCH):
             last = min(first + BATCH, row1)
+            way = self._way
             try:
-                made += self._rewritten(super().load_rows(first, last, tuple))
-            except Exception as ex:
-                reason = self._told(ex)
+                made += self._rewritten(way, super().load_rows(first, last, tuple))
+            except BaseException as ex:
+                reason = _told(ex, way)
             else:
                 continue
             # Out here, so that neither context nor traceback of the error holds a value.
             made += self._loaded_exactly(first, last, reason)
         return made if make_row is tuple else list(map(make_row, made))
 
-    def _rewritten_row(self, values: Any) -> Any:
-        return self._rewriting.row(values) if values and self._rewriting is not None else values
+    def _rewritten_row(self, way: Way | None, values: Any) -> Any:
+        if way is None or way is not self._way:
+            raise Withheld(_EXCHANGED)
+        return way.rewriting.row(values) if values and way.rewriting is not None else values
 
-    def _rewritten(self, rows: list[Any]) -> list[Any]:
-        return self._rewriting.rows(rows) if self._rewriting is not None else rows
+    def _rewritten(self, way: Way | None, rows: list[Any]) -> list[Any]:
+        if way is None or way is not self._way:
+            raise Withheld(_EXCHANGED)
+        return way.rewriting.rows(rows) if way.rewriting is not None else rows
 
-    def _told(self, error: Exception) -> Exception | None:
-        """Give an error that is to be raised; None: load by the way that tells why."""
-        if isinstance(error, Withheld):
-            return error.with_traceback(None)
-        return error if self._rewriting is None or isinstance(error, e.InterfaceError) else None
-
-    def _loaded_exactly(self, first: int, last: int, reason: Exception | None) -> list[Any]:
+    def _loaded_exactly(self, first: int, last: int, reason: BaseException | None) -> list[Any]:
         """Load rows value by value."""
         if reason is not None:
             raise reason
-        oids, wire = self._exactly
-        self.set_loader_types(self._types(oids, wire), wire)
+        way = self._turn(self._exact)
         try:
-            return super().load_rows(first, last, tuple)
-        except Withheld as ex:
-            refused = ex.with_traceback(None)
+            return self._rewritten(way, super().load_rows(first, last, tuple))
+        except BaseException as ex:
+            refused = bare(ex) if _is_silent(ex) else ex
         finally:
-            self.set_loader_types(self._quickly, wire)
+            self._turn(self._quick)
         raise refused
 
     def _mask(self, result: PGresult, wire: Format) -> None:
         assert self.veils is not None
         found = [result.ftype(at) for at in range(result.nfields)]
         oids = as_texts(found, self.veils, self.texts, wire)
-        way = rewriting(self.veils, oids, wire, self.most)
-        self._rewriting, loaders = way or (None, {})
-        self._exactly = oids, wire
-        self._quickly = self._types(oids, wire, loaders)
-        self.set_loader_types(self._quickly, wire)
+        rewrites, loaders = rewriting(self.veils, oids, wire, self.most) or (None, {})
+        self._exact = Way(oids, wire, None)
+        self._quick = Way(self._types(oids, wire, loaders), wire, rewrites)
+        self._turn(self._quick)
+
+    def _turn(self, to: Way) -> Way:
+        """Load by a way from now on; what was begun by another is not shown."""
+        with self._turning:
+            self._way = None
+            types = to.types if to is not self._exact else self._types(to.types, to.wire)
+            self.set_loader_types(types, to.wire)
+            self._way = way = to._replace()
+        return way
 
     def _types(
         self, oids: list[int], wire: Format, loaders: Mapping[int, type[AnyLoader]] = _NO_LOADERS
@@ -168,6 +189,18 @@ class GuardedTransformer(Transformer):
                 self.own.register_loader(pseudo, loads)
             types[at] = pseudo
         return types
+
+
+def _told(error: BaseException, way: Way | None) -> BaseException | None:
+    """Give an error that is to be raised; None: load by the way that tells why."""
+    if _is_silent(error):
+        return bare(error)
+    return error if way is None or way.rewriting is None else None
+
+
+def _is_silent(error: BaseException) -> bool:
+    """Tell whether an error is to be raised as it is, but may have values in its frames."""
+    return isinstance(error, Withheld | e.InterfaceError) or not isinstance(error, Exception)
 
 
 class JoiningTransformer(GuardedTransformer):
@@ -195,12 +228,19 @@ class JoiningTransformer(GuardedTransformer):
     def load_row(self, row: int, make_row: Any) -> Any:
         """Load one row, or None."""
         found = super().load_row(row, tuple)
-        return make_row(self._joined(row, found)) if found else found
+        return make_row(self._all_joined(row, [found])[0]) if found else found
 
     def load_rows(self, row0: int, row1: int, make_row: Any) -> list[Any]:
         """Load the rows from `row0` up to `row1`."""
-        found = super().load_rows(row0, row1, tuple)
-        return [make_row(self._joined(row0 + at, values)) for at, values in enumerate(found)]
+        found = self._all_joined(row0, super().load_rows(row0, row1, tuple))
+        return found if make_row is tuple else list(map(make_row, found))
+
+    def _all_joined(self, first: int, rows: list[Any]) -> list[Any]:
+        try:
+            return [self._joined(first + at, values) for at, values in enumerate(rows)]
+        except BaseException as ex:
+            refused = bare(ex)
+        raise refused
 
     def _joined(self, row: int, values: Any) -> Any:
         shown, veils = list(values), self.veils or {}

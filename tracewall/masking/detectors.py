@@ -8,7 +8,7 @@
    policy's own pattern, then what says most of whom it belongs to.
 4. What a mask left is never found again: masking a masked text changes nothing.
 5. Only so many places of one value are judged. Where a text has more, made to take long or
-   not, it is hidden from there on, and what follows it in the same document from its first hit.
+   not, it is hidden from its last find on, and so are further texts of its document with a hit.
 6. Without google-re2 there are no detectors: `DetectorsUnavailable`, unless ``builtin`` was
    chosen. Nothing is ever weaker by itself.
 """
@@ -156,7 +156,11 @@ class Detectors:
         found = self._read(text, patience)
         if self._allowed is None:
             return found
-        return [each for each in found if not self._is_allowed(text[each[0] : each[1]])]
+        return [
+            each
+            for each in found
+            if each[2] == OVERSIZED or not self._is_allowed(text[each[0] : each[1]])
+        ]
 
     def _is_allowed(self, found: str) -> bool:
         """Tell whether a find is no secret: a name before an at-sign may still be one."""
@@ -226,7 +230,8 @@ class Detectors:
         while (hit := following(position, end)) >= 0:
             left -= 1
             if left < 0:
-                found.append((hit, end, OVERSIZED))
+                # From the last find on: a judge may find what begins before its place.
+                found.append((floor, end, OVERSIZED))
                 return 0
             verdict = judged(judges, data, hit, floor)
             if isinstance(verdict, int):
