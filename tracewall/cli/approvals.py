@@ -18,6 +18,7 @@ from tracewall.approval.facts import facts, value
 from tracewall.approval.migration import migration
 from tracewall.approval.store import StoreUnavailable
 from tracewall.approval.verdict import Kind
+from tracewall.cli.options import CONFIG, FILE, json_option
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 from tracewall.counter import desk_of
 from tracewall.deciding import decide
@@ -37,17 +38,7 @@ KEY_VARIABLE = "TRACEWALL_APPROVAL_KEY"
 _STYLES = {"pending": "bold yellow", "approved": "green", "done": "green", "unknown": "bold red"}
 _LOOK_SECONDS = 1.0
 
-_CONFIG = click.option(
-    "--config",
-    "policy",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="TRACEWALL_CONFIG",
-    show_envvar=True,
-    help="The policy file.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_JSON = json_option("Print JSON.")
 
 
 @click.group()
@@ -56,7 +47,7 @@ def approvals() -> None:
 
 
 @approvals.command("list")
-@_CONFIG
+@CONFIG
 @_JSON
 @click.option("--all", "every", is_flag=True, help="Those that are decided or over, too.")
 def list_(policy: Path, as_json: bool, every: bool) -> None:
@@ -72,7 +63,7 @@ def list_(policy: Path, as_json: bool, every: bool) -> None:
 
 @approvals.command()
 @click.argument("id")
-@_CONFIG
+@CONFIG
 @_JSON
 def show(id: str, policy: Path, as_json: bool) -> None:
     """Show a request: the statement, its parameters, what it touches, who asks and why."""
@@ -85,7 +76,7 @@ def show(id: str, policy: Path, as_json: bool) -> None:
 
 
 @approvals.command()
-@_CONFIG
+@CONFIG
 @_JSON
 @click.option("--timeout", type=float, default=0.0, help="End after so many seconds; 0: never.")
 def watch(policy: Path, as_json: bool, timeout: float) -> None:
@@ -103,7 +94,7 @@ def watch(policy: Path, as_json: bool, timeout: float) -> None:
 
 
 @approvals.command()
-@_CONFIG
+@CONFIG
 @click.option(
     "--older-than",
     type=click.FloatRange(0),
@@ -135,12 +126,12 @@ def migration_(asking: str, deciding: str) -> None:
 
 def _verdict(kind: Kind, help: str) -> None:
     @click.argument("id")
-    @_CONFIG
+    @CONFIG
     @_JSON
     @click.option("--reason", default="", help="Why; it is kept with the verdict.")
-    @click.option("--token-file", type=_FILE, help=f"Your token; else it is in {TOKEN_VARIABLE}.")
+    @click.option("--token-file", type=FILE, help=f"Your token; else it is in {TOKEN_VARIABLE}.")
     @click.option(
-        "--key-file", type=_FILE, help=f"The key to sign with; else it is in {KEY_VARIABLE}."
+        "--key-file", type=FILE, help=f"The key to sign with; else it is in {KEY_VARIABLE}."
     )
     def command(
         id: str,

@@ -16,6 +16,7 @@ from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
 from tracewall.cli.audit_database import fetch, log_path, migration, prune
 from tracewall.cli.audit_read import erase, export, search, tail
+from tracewall.cli.options import FILE, JSON
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 
 
@@ -34,7 +35,7 @@ def audit() -> None:
 @log_path
 @click.option(
     "--heads",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="What an earlier `verify --json` printed: nothing of that may be missing now.",
 )
 @click.option(
@@ -47,12 +48,12 @@ def audit() -> None:
 @click.option(
     "--anchor",
     "anchors",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     multiple=True,
     help="Checkpoints that were kept elsewhere: nothing they vouch for may be missing. "
     "Needs --key.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def verify(
     path: Path,
     heads: Path | None,

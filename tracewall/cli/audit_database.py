@@ -23,6 +23,7 @@ from tracewall.audit.migration import migration as written
 from tracewall.audit.postgres import SCHEMA, PostgresLog
 from tracewall.audit.retiring import retire
 from tracewall.cli.live import why
+from tracewall.cli.options import policy_option
 from tracewall.cli.screen import Missing, plain
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.events import Incident
@@ -156,15 +157,7 @@ def fetch(path: Path, conninfo: str, schema: str) -> None:
 
 @click.command()
 @click.option("--conninfo", default="", help="A libpq connection string of the log's owner.")
-@click.option(
-    "--config",
-    "policy",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="TRACEWALL_CONFIG",
-    show_envvar=True,
-    help="The policy file: its keep_for, its schema, and its signing key.",
-)
+@policy_option("The policy file: its keep_for, its schema, and its signing key.")
 def prune(conninfo: str, policy: Path) -> None:
     """Delete what is old of a log in PostgreSQL, as `[audit] keep_for` says.
 

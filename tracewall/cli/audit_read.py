@@ -29,21 +29,12 @@ from tracewall.audit.verify import records
 from tracewall.cli.audit_database import Following, database, log_path
 from tracewall.cli.audit_database import note as note_there
 from tracewall.cli.entries import entry
+from tracewall.cli.options import SINCE, UNTIL, json_option
 from tracewall.cli.screen import Missing, console, plain
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Incident
 
 _POLL_SECONDS = 0.5
-
-
-def _moment(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter("expected a time as 2026-01-31T12:00") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 _FILTERS = [
@@ -56,8 +47,8 @@ _FILTERS = [
     click.option("--session", default="", help="The id of a guarded connection."),
     click.option("--kind", default="", help="A kind of incident, as token_rejected."),
     click.option("--statement", default="", help="The exact text of a statement."),
-    click.option("--since", callback=_moment, help="From when on (ISO 8601; UTC if not said)."),
-    click.option("--until", callback=_moment, help="Until before when."),
+    SINCE,
+    UNTIL,
     click.option(
         "--names",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -75,7 +66,7 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @log_path
 @_filtered
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each.")
+@json_option("Print one JSON object for each.")
 def search(path: Path, as_json: bool, names: Path | None, **filters: Any) -> None:
     """Find statements and incidents in a log, each with how it ended.
 
@@ -122,7 +113,7 @@ def export(path: Path, form: str, out: Path | None, names: Path | None, **filter
     "-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="How many."
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with those that come, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each record.")
+@json_option("Print one JSON object for each record.")
 def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
     """Print the last records of a log, oldest first. Nothing is proved by it."""
     _on_record(path, "tail", {"follow": "yes" if follow else ""}, {})

@@ -12,6 +12,7 @@ from rich.text import Text
 from tracewall.cli.facts import facts
 from tracewall.cli.findings import Finding, kept, tell, worst
 from tracewall.cli.live import Unreachable, catalog, server
+from tracewall.cli.options import JSON
 from tracewall.cli.screen import Refused, Unanswered, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.policy.exposed import exposed
@@ -31,7 +32,7 @@ _ANY_KEY = b"only to see whether one is needed"
 @click.option("--strict", is_flag=True, help="Fail on warnings too, not on errors only.")
 @click.option("--ignore", multiple=True, metavar="CHECK",
               help="Leave out what this check finds; may be repeated.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def check(
     policy: Path, dsn: str | None, strict: bool, ignore: Sequence[str], as_json: bool
 ) -> None:

@@ -12,6 +12,7 @@ import click
 
 from tracewall.approval.store import StoreUnavailable
 from tracewall.cli.approvals import KEY_VARIABLE
+from tracewall.cli.options import CONFIG, FILE
 from tracewall.cli.screen import Missing, plain
 from tracewall.cli.tapes import keys, store
 from tracewall.errors import PolicyError
@@ -20,28 +21,19 @@ from tracewall.policy.load import load
 if TYPE_CHECKING:
     from tracewall.console import Console
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEEDED = ("starlette", "jinja2", "markupsafe", "uvicorn")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _AT_ONCE = 64
 
 
 @click.command()
-@click.option(
-    "--config",
-    "policy",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="TRACEWALL_CONFIG",
-    show_envvar=True,
-    help="The policy file.",
-)
+@CONFIG
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8731, show_default=True, help="0: any."
 )
-@click.option("--tls-cert", type=_FILE, help="The certificate (PEM) to serve https with.")
-@click.option("--tls-key", type=_FILE, help="Its private key.")
+@click.option("--tls-cert", type=FILE, help="The certificate (PEM) to serve https with.")
+@click.option("--tls-key", type=FILE, help="Its private key.")
 @click.option(
     "--behind-proxy",
     is_flag=True,
@@ -49,11 +41,11 @@ _AT_ONCE = 64
 )
 @click.option(
     "--key-file",
-    type=_FILE,
+    type=FILE,
     help=f"The key to sign with; else that of the policy, or in {KEY_VARIABLE}.",
 )
 @click.option("--recordings", default="", help="The directory or the URL of recorded sessions.")
-@click.option("--identity", type=_FILE, help="The file with what opens encrypted recordings.")
+@click.option("--identity", type=FILE, help="The file with what opens encrypted recordings.")
 def console(
     policy: Path,
     host: str,

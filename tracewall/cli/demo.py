@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from tracewall.cli.options import FILE
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
 from tracewall.cli.stagecraft import show, show_verdict
 from tracewall.demo.scenes import Scene, Verdict
@@ -39,13 +40,13 @@ with psycopg.connect(token=os.environ["TOKEN"]) as conn:
 )
 @click.option(
     "--traces",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Take real traces from this file (JSON Lines, gzipped or plain).",
 )
 @click.option("--seed", default=1, show_default=True, help="Another seed, other traces.")
 @click.option(
     "--policy",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Play with a changed copy of the demo's policy, and see what comes through.",
 )
 @click.option("--keep", is_flag=True, help="Leave the server running, and say how to connect.")

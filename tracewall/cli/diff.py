@@ -13,6 +13,7 @@ import click
 from rich.text import Text
 
 from tracewall.audit.verify import records
+from tracewall.cli.options import FILE, json_option
 from tracewall.cli.screen import Missing, Unanswered, console, plain, safe
 from tracewall.cli.tapes import every, keys, loaded
 from tracewall.errors import PolicyError
@@ -28,25 +29,24 @@ from tracewall.trials.format import Party
 from tracewall.trials.load import load as load_tests
 from tracewall.trials.structure import rights, settings
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(exists=True, path_type=Path)
 _COLOURS = {True: "bold red", False: "green"}
 
 
 @click.command()
-@click.argument("old", type=_FILE)
-@click.argument("new", type=_FILE)
+@click.argument("old", type=FILE)
+@click.argument("new", type=FILE)
 @click.option("--dsn", help="The database: a libpq connection string or URI.")
-@click.option("--catalog", type=_FILE, help="In its place, a snapshot made by tracewall catalog.")
+@click.option("--catalog", type=FILE, help="In its place, a snapshot made by tracewall catalog.")
 @click.option(
     "--as", "parties", multiple=True, help="A principal, as NAME=GROUP,GROUP; may be repeated."
 )
-@click.option("--statements", multiple=True, type=_FILE, help="An SQL file of statements ($1).")
-@click.option("--tests", multiple=True, type=_FILE, help="A file of policy tests.")
+@click.option("--statements", multiple=True, type=FILE, help="An SQL file of statements ($1).")
+@click.option("--tests", multiple=True, type=FILE, help="A file of policy tests.")
 @click.option("--sessions", multiple=True, type=_PATH, help="A directory of recordings.")
-@click.option("--identity", "key", type=_FILE, help="The age identity that opens recordings.")
+@click.option("--identity", "key", type=FILE, help="The age identity that opens recordings.")
 @click.option("--audit", multiple=True, type=_PATH, help="An audit log.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per difference.")
+@json_option("Print one JSON object per difference.")
 def diff(
     old: Path,
     new: Path,

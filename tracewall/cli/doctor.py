@@ -15,6 +15,7 @@ from tracewall.cli.doctor_server import of_server
 from tracewall.cli.findings import Finding, kept, tell, worst
 from tracewall.cli.grants import Rightful, rightful, script
 from tracewall.cli.live import Server, server, user, with_password
+from tracewall.cli.options import JSON
 from tracewall.cli.reading import against, read
 from tracewall.cli.screen import Missing, console, plain, safe
 from tracewall.errors import PolicyError
@@ -37,7 +38,7 @@ _GRAVITY = ("error", "warning", "note")
 @click.option("--strict", is_flag=True, help="Fail on warnings too, not on errors only.")
 @click.option("--ignore", multiple=True, metavar="CHECK",
               help="Leave out what this check finds; may be repeated.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def doctor(
     policy: Path,
     dsn: str | None,

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tracewall.cli.live import estimated
+from tracewall.cli.options import CONFIG, DSN, JSON
 from tracewall.cli.reading import against, read
 from tracewall.cli.screen import console, plain, safe
 from tracewall.judge import decision_by
@@ -24,22 +25,14 @@ _COLOURS = {"allowed": "bold green", "asks": "bold yellow", "forbidden": "bold r
 
 @click.command(short_help="Say what a policy says of a statement, and why.")
 @click.argument("sql")
-@click.option(
-    "--config",
-    "policy",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="TRACEWALL_CONFIG",
-    show_envvar=True,
-    help="The policy file.",
-)
-@click.option("--dsn", required=True, help="The database: a libpq connection string or URI.")
+@CONFIG
+@DSN
 @click.option("--groups", default="", help="The caller's groups, separated by commas.")
 @click.option("--actor", "actors", multiple=True, metavar="GROUPS",
               help="The groups of who acts for the caller; may be repeated.")  # fmt: skip
 @click.option("--estimate", is_flag=True,
               help="Have the server plan the statement, for how many rows it expects.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def explain(
     sql: str,
     policy: Path,

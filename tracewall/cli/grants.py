@@ -11,6 +11,7 @@ import click
 
 from tracewall.cli.holdings import Holdings, holdings, surroundings
 from tracewall.cli.live import Server, server
+from tracewall.cli.options import DSN, JSON
 from tracewall.cli.reading import against, read
 from tracewall.cli.roles import Role, role_named
 from tracewall.cli.screen import plain
@@ -67,11 +68,11 @@ def rightful(policy: Policy, known: Catalog, asked: Server, name: str) -> Rightf
 
 @click.command(short_help="Print the GRANTs of a least-privilege role.")
 @click.argument("policy", type=click.Path(path_type=Path))
-@click.option("--dsn", required=True, help="The database: a libpq connection string or URI.")
+@DSN
 @click.option("--role", required=True, metavar="NAME", help="The role that the wall logs in as.")
 @click.option("--revoke", is_flag=True, help="Take from the role what it has beyond that.")
 @click.option("--revoke-public", is_flag=True, help="Take it from everybody, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def grants(
     policy: Path, dsn: str, role: str, revoke: bool, revoke_public: bool, as_json: bool
 ) -> None:

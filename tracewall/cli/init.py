@@ -14,6 +14,7 @@ from rich.text import Text
 from tracewall.cli.drafting import Draft, drafted
 from tracewall.cli.facts import Facts, facts
 from tracewall.cli.live import bare, server, with_user
+from tracewall.cli.options import json_option
 from tracewall.cli.proposal import Proposal, is_plain, propose, schemas_of
 from tracewall.cli.reading import live
 from tracewall.cli.scan import Seen, look
@@ -45,7 +46,7 @@ _ISSUER, _AUDIENCE, _GROUP = "https://login.example.com", "change-me", "analysts
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1, 3600),
               help="The longest time for a table.")  # fmt: skip
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing: leave stubs to be changed.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on what was found.")
+@json_option("Print one JSON object on what was found.")
 def init(
     dsn: str,
     out: Path,

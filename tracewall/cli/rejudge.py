@@ -16,6 +16,7 @@ import msgspec
 from rich.text import Text
 
 from tracewall.cli.live import Unreachable, catalog
+from tracewall.cli.options import DSN, json_option
 from tracewall.cli.screen import Missing, console, plain, safe
 from tracewall.cli.tapes import KEY, PATH, every, keys, loaded
 from tracewall.errors import PolicyError
@@ -47,8 +48,8 @@ class Change(NamedTuple):
     required=True,
     help="The policy to judge by.",
 )
-@click.option("--dsn", required=True, help="The database: a libpq connection string or URI.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each change.")
+@DSN
+@json_option("Print one JSON object for each change.")
 def judge(path: str, id: str, key: Path | None, file: Path, dsn: str, as_json: bool) -> None:
     """Judge recorded statements by another policy, and show what would change.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tracewall.cli.live import user
+from tracewall.cli.options import DSN
 from tracewall.cli.reading import against, read
 from tracewall.cli.screen import Missing, plain
 from tracewall.policy.model import Policy
@@ -15,7 +16,7 @@ from tracewall.policy.rls import migration
 
 @click.command(short_help="Print the migration that row filters need.")
 @click.argument("policy", type=click.Path(path_type=Path))
-@click.option("--dsn", required=True, help="The database, as a libpq connection string or URI.")
+@DSN
 @click.option("--role", help="The role that the wall logs in as; by default the policy's user.")
 @click.option(
     "--deny-others", is_flag=True, help="Leave other roles without rows, instead of as they are."

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tracewall.cli.live import TIMEOUT, sealed, why
+from tracewall.cli.options import JSON
 from tracewall.cli.screen import Missing, Unanswered, plain, safe
 from tracewall.cli.survey import Column, Table, proposed, survey, tables
 from tracewall.masking.detectors import Detectors, DetectorsUnavailable, detectors
@@ -35,7 +36,7 @@ class Seen:
 @click.option(
     "--schema", "schemas", multiple=True, help="Look at this schema only; may be repeated."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def scan(dsn: str, rows: int, seconds: float, schemas: Sequence[str], as_json: bool) -> None:
     """Sample a database's tables and propose masks for what detectors find.
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracewall.audit.verify import records
+from tracewall.cli.options import json_option, policy_option
 from tracewall.cli.rejudge import judge
 from tracewall.cli.replay import replay, told
 from tracewall.cli.screen import Missing, Refused, console, plain, safe
@@ -44,7 +45,7 @@ def sessions() -> None:
 @PATH
 @KEY
 @click.option("--who", default="", help="Only sessions of this subject.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each session.")
+@json_option("Print one JSON object for each session.")
 def list_(path: str, key: Path | None, who: str, as_json: bool) -> None:
     """List recorded sessions, oldest first."""
     out, table = console(), Table(box=None, pad_edge=False)
@@ -167,15 +168,7 @@ def release(path: str, id: str) -> None:
 
 @sessions.command()
 @PATH
-@click.option(
-    "--config",
-    "policy",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="TRACEWALL_CONFIG",
-    show_envvar=True,
-    help="The policy file, whose keep_for says how long recordings stay.",
-)
+@policy_option("The policy file, whose keep_for says how long recordings stay.")
 @click.option("--dry-run", is_flag=True, help="Only print what would go.")
 def prune(path: str, policy: Path, dry_run: bool) -> None:
     """Delete recordings whose time has come: not those on hold, nor of rules that are gone."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import click
 from rich.text import Text
 
 from tracewall.audit.verify import records
+from tracewall.cli.options import SINCE, UNTIL, json_option
 from tracewall.cli.screen import Missing, console, plain, safe
 from tracewall.trials.watched import GROUPINGS, Watched, suggested, watched
 
@@ -24,25 +24,15 @@ def shadow() -> None:
     """Look at what rules in shadow, or an observed policy, would have done."""
 
 
-def _moment(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter("expected a time as 2026-01-31T12:00") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
 @shadow.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--by", type=click.Choice(GROUPINGS), default="rule", help="What statements are grouped by."
 )
-@click.option("--since", callback=_moment, help="From when on (ISO 8601; UTC if not said).")
-@click.option("--until", callback=_moment, help="Until before when.")
+@SINCE
+@UNTIL
 @click.option("--suggest", is_flag=True, help="Print grants that would allow what lacked one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each group.")
+@json_option("Print one JSON object for each group.")
 def report(
     logs: tuple[Path, ...],
     by: str,

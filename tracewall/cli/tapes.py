@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tracewall.cli.options import FILE
 from tracewall.cli.screen import Missing
 from tracewall.recording.folder import Folder
 from tracewall.recording.reader import Proof, Reading
@@ -21,7 +22,7 @@ PATH = click.argument("path")
 KEY = click.option(
     "--identity",
     "key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="The file with the age identity (or SSH key) that opens encrypted recordings.",
 )
 

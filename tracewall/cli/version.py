@@ -8,12 +8,13 @@ import platform
 import click
 
 from tracewall import pq
+from tracewall.cli.options import JSON
 from tracewall.cli.screen import plain
 from tracewall.version import __version__
 
 
 @click.command(short_help="Print the versions of what is installed.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def version(as_json: bool) -> None:
     """Print the versions of tracewall and of what it stands on."""
     from importlib.metadata import version as installed
