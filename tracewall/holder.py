@@ -24,7 +24,8 @@ class Holder(NamedTuple):
     """Who holds a connection: the token's issuer, subject and groups, and those who act for it.
 
     ``told`` is what the server is told of it for row filters, as JSON (empty: nothing, for
-    the policy has none).
+    the policy has none). ``observed`` is true while the policy is: what somebody was let do
+    then is discarded with the end of it.
     """
 
     issuer: str
@@ -32,12 +33,14 @@ class Holder(NamedTuple):
     groups: frozenset[str]
     actors: tuple[Actor, ...]
     told: str = ""
+    observed: bool = False
 
 
-def holder_of(principal: Principal, policy: Policy) -> Holder:
+def holder_of(principal: Principal, policy: Policy, *, observed: bool = False) -> Holder:
     """Give the holder that a principal is."""
     told = _told(principal, policy) if any(grant.rows for grant in policy.grants) else ""
-    return Holder(principal.issuer, principal.subject, principal.groups, principal.actors, told)
+    who = (principal.issuer, principal.subject, principal.groups, principal.actors)
+    return Holder(*who, told, observed)
 
 
 def _told(principal: Principal, policy: Policy) -> str:

@@ -58,6 +58,7 @@ class Session(Ledger):
         self.caller = Caller(wall, token)
         self._bearer: Bearer | None = None
         self._judge: Judge | None = None
+        self._observed = False
 
     # --- who ------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class Session(Ledger):
             rejected = self.wall.verifier.still_valid(self._principal, self.wall.clock())
             if rejected is not None:
                 raise self._reject(rejected)
+            if self._observed:
+                self._end_observing(bearer, self._principal)
             return self._principal
         found = self.caller.found(bearer)
         if isinstance(found, Rejection):
@@ -102,11 +105,17 @@ class Session(Ledger):
 
     def _become(self, bearer: Bearer | None, principal: Principal) -> None:
         self._bearer, self._principal = bearer, principal
-        acting = holder_of(principal, self.wall.policy)
+        self._observed = self.wall.observes
+        acting = holder_of(principal, self.wall.policy, observed=self._observed)
         # One object for one holder, so that comparing costs nothing from here on.
         self._acting = self.holder if acting == self.holder else acting
         self._who, self._judge = None, None
         self._labels.clear()
+
+    def _end_observing(self, bearer: Bearer | None, principal: Principal) -> None:
+        """Have whoever acts begin anew where the policy was observed, and is no more."""
+        if not self.wall.observes:
+            self._become(bearer, principal)
 
     def newcomer(self) -> Holder | None:
         """Give who acts now where that is not the holder; None also where nobody may act."""
@@ -118,6 +127,8 @@ class Session(Ledger):
             if isinstance(found, Rejection):
                 return None
             self._become(bearer, found)
+        elif self._observed:
+            self._end_observing(bearer, self._principal)
         return None if self._acting is self.holder else self._acting
 
     def hold(self, holder: Holder) -> None:

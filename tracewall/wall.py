@@ -82,7 +82,7 @@ class Wall:
 
     def __post_init__(self) -> None:
         weak = [name for name in ("unsafe_anonymous", "unsafe_logins") if getattr(self, name)]
-        if self._observes():
+        if self.observes:
             weak.append(loudly(self.policy))
         if weak:
             detail = f"the wall is weakened: {', '.join(weak)}"
@@ -300,9 +300,11 @@ class Wall:
 
     @cached_property
     def _policies(self) -> Policies:
-        return Policies(self.policy, self._shield or Shield(self.policy, {}), self._observes)
+        shield = self._shield or Shield(self.policy, {})
+        return Policies(self.policy, shield, lambda: self.observes)
 
-    def _observes(self) -> bool:
+    @property
+    def observes(self) -> bool:
         """Tell whether the rules are only observed now: policy and program both say so."""
         told = self.policy.enforcement
         return self.unsafe_observe and told.mode == "observe" and self.clock() < (told.until or 0)

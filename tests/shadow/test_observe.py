@@ -299,3 +299,23 @@ def test_a_connection_that_changes_hands_is_observed_for_each(house: Any, sectio
         r for r in house.records() if r.get("incident", {}).get("kind") == "principal_changed"
     ]
     assert len(changed) == 1
+
+
+def test_nothing_that_was_done_while_observed_outlasts_it(house: Any, section: Any) -> None:
+    """Settings, cursors and temporary tables of that time are gone at the next statement."""
+    more = section(house.clock, masks="observe")
+    with house.wall(more) as wall:
+        with connected(wall, house.token("staff", lifetime=9_000)) as conn:
+            conn.execute("create temp table orders as select card as id, card, note from orders")
+            conn.execute("set search_path = pg_temp, public")
+            shown = conn.cursor("shown", withhold=True)
+            shown.execute("select id, card from public.orders order by id")
+            assert shown.fetchone() == (1, "4111111111111111")
+            house.clock.advance(3601)
+            with pytest.raises(Forbidden):
+                shown.fetchall()
+            assert conn.execute("select id + 0, card from orders order by 1").fetchone() == (
+                1,
+                "[redacted]",
+            )
+            shown.close()
