@@ -40,6 +40,14 @@ def test_the_schema_is_the_shipped_one(run):
     assert json.loads(run("schema").stdout) == json.loads(shipped)
 
 
+def test_the_first_help_tells_what_each_command_does_and_where_to_begin():
+    """In 80 columns no summary is cut off, and the first steps are named."""
+    told = python("-m", "tracewall", "--help", env={"COLUMNS": "80"}).stdout
+    listed = told.partition("Commands:")[2]
+    assert "tracewall demo" in told and "check" in listed
+    assert "..." not in listed
+
+
 def test_it_runs_as_a_module():
     """`python -m tracewall` is the command; its exit code is the process's."""
     assert python("-m", "tracewall", "version").stdout.startswith(f"tracewall {__version__}\n")

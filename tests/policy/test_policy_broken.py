@@ -45,7 +45,7 @@ SYNTAX = [
     Broken("version = 1\nrows = «2026-02-30", "invalid date or datetime"),
 ]
 KEYS = [
-    Broken("«", "the policy: the key 'version' is missing", "format's version"),
+    Broken("«", "the policy: the key 'version' is missing", "format's version: 1"),
     Broken("«name = 'x'", "the key 'version' is missing"),
     Broken("version = «2", "version: expected 1, got another number", "reads version 1"),
     Broken('version = «"1"', "version: expected 1, got a string"),

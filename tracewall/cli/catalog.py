@@ -17,12 +17,12 @@ from tracewall.sql.snapshot import dumps
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
 )
 def catalog(dsn: str, output: Path | None) -> None:
-    """Write what tracewall knows of the database DSN: a snapshot of its catalog, as JSON.
+    """Write a snapshot of a database's catalog, as JSON.
 
-    It holds names of tables, columns, types, functions, views and their definitions, row
-    policies, the database and the role; no row and no password. Log in as the wall's role,
-    so that bare names mean what they mean to the wall. `tracewall test` and `tracewall diff`
-    judge by it.
+    It is what tracewall knows of the database DSN: names of tables, columns, types,
+    functions, views and their definitions, row policies, the database and the role; no row
+    and no password. Log in as the wall's role, so that bare names mean what they mean to the
+    wall. `tracewall test` and `tracewall diff` judge by it.
     """
     try:
         text = dumps(answers(dsn))

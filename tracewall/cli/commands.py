@@ -36,6 +36,10 @@ from tracewall.version import __version__
 def tracewall() -> None:
     """Guard a PostgreSQL database: verify, mask and record every statement.
 
+    To begin: `tracewall demo` shows it all, with a server of its own. `tracewall init DSN` proposes
+    a policy for your database; `check` tells what is wrong with one, and `explain` what it
+    says of a statement.
+
     Exit codes: 0 it went well; 1 something was found, or was refused; 2 it was asked
     wrongly, or something it needs is missing; 3 a server that had to be asked gives no answer.
     """

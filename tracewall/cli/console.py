@@ -57,9 +57,10 @@ def console(
     recordings: str,
     identity: Path | None,
 ) -> None:
-    """Serve the web console: requests to decide on, recorded sessions, the audit record.
+    """Serve the web console.
 
-    By default on this machine only. Anywhere else it wants TLS, or a proxy that has it.
+    It shows requests to decide on, recorded sessions and the audit record. By default on this
+    machine only. Anywhere else it wants TLS, or a proxy that has it.
     """
     tls = _tls(tls_cert, tls_key)
     if host not in _LOOPBACK and not tls and not behind_proxy:

@@ -56,13 +56,14 @@ def diff(
     as_json: bool,
     **corpus: Any,
 ) -> None:
-    """Compare the policies OLD and NEW: what would be allowed, masked, asked or refused.
+    """Compare two policies: what would change, for whom.
 
-    Rights and masks are compared on every column of the catalog, for each group that a
-    policy names and for the principals given by --as; settings one by one. Statements of
-    SQL files, policy tests, recorded sessions and audit logs are judged by both policies.
-    Nothing is executed. The exit code is 1 where something loosens, and 0 where nothing
-    does; what can't be ranked counts as loosening.
+    It tells what NEW would allow, mask, ask for or refuse where OLD does not. Rights and
+    masks are compared on every column of the catalog, for each group that a policy names and
+    for the principals given by --as; settings one by one. Statements of SQL files, policy
+    tests, recorded sessions and audit logs are judged by both policies. Nothing is executed.
+    The exit code is 1 where something loosens, and 0 where nothing does; what can't be ranked
+    counts as loosening.
     """
     known = _catalog(dsn, catalog)
     before, now = (Bench(_policy(path, known), known) for path in (old, new))

@@ -38,11 +38,11 @@ class Seen:
 )
 @JSON
 def scan(dsn: str, rows: int, seconds: float, schemas: Sequence[str], as_json: bool) -> None:
-    """Sample a database's tables and propose masks for what detectors find.
+    """Sample a database's tables and propose masks.
 
-    DSN is a libpq connection string or URI. Nothing is written, and no value is printed: the
-    masks and scans come as TOML for a policy, with counts above each. The exit code is 0
-    where nothing was found, 1 where something was.
+    DSN is a libpq connection string or URI. Detectors look at the sample. Nothing is written,
+    and no value is printed: the masks and scans come as TOML for a policy, with counts above
+    each. The exit code is 0 where nothing was found, 1 where something was.
     """
     try:
         finder = detectors(("*",))

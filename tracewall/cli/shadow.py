@@ -21,7 +21,10 @@ _SHOWN = 3
 
 @click.group()
 def shadow() -> None:
-    """Look at what rules in shadow, or an observed policy, would have done."""
+    """Look at what rules in shadow would have done.
+
+    The same goes for a policy that is observed as a whole.
+    """
 
 
 @shadow.command()
@@ -41,11 +44,11 @@ def report(
     suggest: bool,
     as_json: bool,
 ) -> None:
-    """Tell what would have been refused, asked or masked, from audit LOGS.
+    """Tell what would have been refused or masked.
 
-    Statements are grouped by the rule, by who sent them, or by the tables they touch. The
-    exit code is 1 where anything would have been refused or asked, so that a rollout can
-    wait for 0.
+    Audit LOGS tell it, and what would have needed approval. Statements are grouped by the
+    rule, by who sent them, or by the tables they touch. The exit code is 1 where anything
+    would have been refused or asked, so that a rollout can wait for 0.
     """
     found, total = watched(_between(logs, since, until), by)
     if suggest:

@@ -31,12 +31,12 @@ _SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__"})
 def test(
     files: tuple[Path, ...], only: str, quiet: bool, as_objects: bool, report: Path | None
 ) -> None:
-    """Run the tests of policies in FILES, or in *.tracewall.toml here and below.
+    """Run tests of policies.
 
-    Statements are judged as the wall judges them, and never sent anywhere. The exit code is
-    0 where all is as expected, 1 where something is not, and 2 where a file, its policy or
-    its catalog can't be used, or there is no test; 3 where a server
-    gives no answer.
+    They are in FILES, or in *.tracewall.toml here and below. Statements are judged as the
+    wall judges them, and never sent anywhere. The exit code is 0 where all is as expected, 1
+    where something is not, and 2 where a file, its policy or its catalog can't be used, or
+    there is no test; 3 where a server gives no answer.
     """
     told: list[tuple[str, Result]] = []
     for file in _found(files):

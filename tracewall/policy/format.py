@@ -220,7 +220,7 @@ POLICY = Section(
     Policy,
     "What tracewall lets whom do, what it masks, and how it keeps the record.",
     {
-        "version": Key(Only(1, "this tracewall reads version 1"), "The format's version.", True),
+        "version": Key(Only(1, "this tracewall reads version 1"), "The format's version: 1.", True),
         "name": Key(Text(), "What the record calls this policy."),
         "strict": Key(Flag(), "Refuse what the second parser can't read."),
         "database": Key(DATABASE, DATABASE.purpose),

@@ -196,7 +196,7 @@ TRIALS = Section(
     Trials,
     "Tests of a policy: what it decides on statements, without executing them.",
     {
-        "version": Key(Only(1, "this tracewall reads version 1"), "The format's version.", True),
+        "version": Key(Only(1, "this tracewall reads version 1"), "The format's version: 1.", True),
         "policy": Key(Text("a path"), "The policy under test, beside this file.", required=True),
         "catalog": Key(Text("a path"), "A snapshot of a catalog, made by tracewall catalog."),
         "schema": Key(
