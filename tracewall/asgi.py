@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from tracewall.challenge import Challenge, bearer_of, challenge
+from tracewall.challenge import Challenge, admitted, bearer_of
 from tracewall.identity.principal import Rejection
 from tracewall.wall import Wall
 
@@ -66,16 +66,12 @@ class BearerMiddleware:
         found = bearer_of(
             [value for name, value in scope["headers"] if name.lower() == b"authorization"]
         )
-        if isinstance(found, str):
-            refused = await self._refused(found)
-            found = challenge(refused, self._realm) if refused else found
-        elif found.status == 401 and not self._required:
-            # As nobody, even where the server itself acts under a token.
-            found = ""
-        if isinstance(found, Challenge):
-            await _deny(scope, receive, send, found.named(self._realm))
+        refused = await self._refused(found) if isinstance(found, str) else None
+        token = admitted(found, refused, required=self._required, realm=self._realm)
+        if isinstance(token, Challenge):
+            await _deny(scope, receive, send, token)
             return
-        with self._wall.acting_as(found, self._purpose):
+        with self._wall.acting_as(token, self._purpose):
             await self._app(scope, receive, send)
 
     async def _refused(self, token: str) -> Rejection | None:

@@ -54,6 +54,25 @@ def bearer_of(headers: Sequence[bytes]) -> str | Challenge:
     return found[1].decode("ascii") if found else Challenge(400, "invalid_request")
 
 
+def admitted(
+    found: str | Challenge, refused: Rejection | None, *, required: bool, realm: str
+) -> str | Challenge:
+    """Give the token that a request acts under, empty for nobody, or how to answer it.
+
+    Args:
+        found: what `bearer_of` gave.
+        refused: why the token is refused that it gave, None where it is good.
+        required: False lets requests without a token pass; they act as nobody, even where
+            the server itself acts under a token.
+        realm: the protection space that a challenge names.
+    """
+    if isinstance(found, str):
+        return challenge(refused, realm) if refused else found
+    if found.status == 401 and not required:
+        return ""
+    return found.named(realm)
+
+
 def challenge(refused: Rejection, realm: str) -> Challenge:
     """Give how a request is answered whose token is refused.
 

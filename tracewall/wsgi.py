@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from tracewall.challenge import Challenge, bearer_of, challenge
+from tracewall.challenge import Challenge, admitted, bearer_of
 from tracewall.identity.principal import Rejection
 from tracewall.wall import Wall
 
@@ -59,16 +59,12 @@ class BearerMiddleware:
         header = environ.get("HTTP_AUTHORIZATION")
         # PEP 3333 has bytes as Latin-1; what is no Latin-1 is no token either.
         found = bearer_of([] if header is None else [header.encode("latin-1", "replace")])
-        if isinstance(found, str):
-            refused = self._refused(found)
-            found = challenge(refused, self._realm) if refused else found
-        elif found.status == 401 and not self._required:
-            # As nobody, even where the server itself acts under a token.
-            found = ""
-        if isinstance(found, Challenge):
-            start_response(_STATUS[found.status], list(found.named(self._realm).headers))
+        refused = self._refused(found) if isinstance(found, str) else None
+        token = admitted(found, refused, required=self._required, realm=self._realm)
+        if isinstance(token, Challenge):
+            start_response(_STATUS[token.status], list(token.headers))
             return [b""]
-        return _Body(self._wall, found, self._purpose, self._app, environ, start_response)
+        return _Body(self._wall, token, self._purpose, self._app, environ, start_response)
 
     def _refused(self, token: str) -> Rejection | None:
         bearer = self._wall.bearer(token, self._purpose)
