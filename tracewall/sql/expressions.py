@@ -122,7 +122,10 @@ def _operator_names(body: Node) -> list[str]:
     if kind not in _OPERATORS:
         raise Unknowable("an operator is not understood")
     if kind not in _NAMED_BY_KIND and names[-1] not in OPERATORS:
-        raise Unknowable(f"the operator {names[-1]} is not on the list of those that may be used")
+        raise Unknowable(
+            f"the operator {names[-1]} is not on the list of those that may be used; one of your "
+            "own that reads nothing but its operands can be put there by [[functions]]"
+        )
     return names
 
 
