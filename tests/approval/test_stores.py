@@ -96,6 +96,19 @@ def test_broken_glass_stays_to_be_reviewed(make_store: Callable[[], Any]) -> Non
     assert store.get("a").review == "closed"
 
 
+def test_nobody_hides_what_waits_behind_what_is_over(make_store: Callable[[], Any]) -> None:
+    """What is to be reviewed, and what waits, is listed before any number of what is over."""
+    store = make_store()
+    store.add("broken", "act", b"c", 2e9, used=True)
+    store.add("waits", "act", b"c", 2e9, used=False, over_at=2e9)
+    for at in range(4):
+        store.add(f"denied{at}", "act", b"c", 2e9, used=False, over_at=2e9)
+        store.decide(f"denied{at}", "p", "deny", "note")
+        store.add(f"expired{at}", "act", b"c", 1e9, used=False, over_at=1e9)
+    assert {kept.id for kept in store.all(most=2)} == {"broken", "waits"}
+    assert [kept.id for kept in store.all(most=3)][2] == "expired3"
+
+
 def test_a_budget_slides(make_store: Callable[[], Any]) -> None:
     """A budget takes what fits in its time, refuses the rest whole, and forgets what is old."""
     store = make_store()

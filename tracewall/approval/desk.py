@@ -284,14 +284,17 @@ class Desk:
         return self._seen(kept) if kept is not None else None
 
     def cases(self, *, most: int = 100) -> list[Case]:
-        """Give the newest requests, newest first; what can't be read is left out."""
+        """Give the newest requests, newest first; what can't be read is left out.
+
+        Of more than ``most`` those are here first that wait, are approved or to be reviewed.
+        """
         found = []
         for kept in self.store.all(most=most):
             try:
                 found.append(self._seen(kept))
             except NotEncodable:
                 continue
-        return found
+        return sorted(found, key=lambda case: case.request.asked_at, reverse=True)
 
     def decide(
         self,

@@ -111,7 +111,10 @@ RETURNS {_ROW} LANGUAGE sql STABLE {_AS} AS $$
     SELECT {_KEPT} FROM tracewall.approval_request r WHERE r.id = _id $$;
 CREATE OR REPLACE FUNCTION tracewall.approval_list(_most int)
 RETURNS {_ROW} LANGUAGE sql STABLE {_AS} AS $$
-    SELECT {_KEPT} FROM tracewall.approval_request r ORDER BY r.asked_at DESC, r.id LIMIT _most $$;
+    SELECT {_KEPT} FROM tracewall.approval_request r
+    ORDER BY (r.review = 'open' OR (r.state = 'open' AND NOT {_ENDED}
+        AND r.over_at > extract(epoch FROM clock_timestamp()))) DESC, r.asked_at DESC, r.id
+    LIMIT _most $$;
 CREATE OR REPLACE FUNCTION tracewall.approval_use(_id text, _now float8, _once boolean)
 RETURNS boolean LANGUAGE plpgsql {_AS} AS $$
 DECLARE found_id text;

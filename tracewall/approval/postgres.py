@@ -102,7 +102,7 @@ class PostgresStore:
         return _kept(rows[0]) if rows else None
 
     def all(self, *, most: int = 100) -> Sequence[Kept]:
-        """Give the newest requests, newest first."""
+        """Give the newest requests; those that somebody has to look at before all others."""
         rows = self._rows("SELECT * FROM tracewall.approval_list(%s::int)", most, again=True)
         return [_kept(row) for row in rows]
 

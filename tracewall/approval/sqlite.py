@@ -52,6 +52,10 @@ _OPEN = (
     "state = 'open' AND uses = 0 AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM verdict v"
     " WHERE v.request = r.id AND v.kind IN ('deny', 'revoke'))"
 )
+_URGENT = (
+    "(review = 'open' OR (state = 'open' AND over_at > ? AND NOT EXISTS (SELECT 1 FROM verdict v"
+    " WHERE v.request = r.id AND v.kind IN ('deny', 'revoke'))))"
+)
 _BUSY_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
 _VERSION = 2
@@ -179,10 +183,11 @@ class SqliteStore:
             return self._kept(db, row) if row else None
 
     def all(self, *, most: int = 100) -> Sequence[Kept]:
-        """Give the newest requests, newest first."""
+        """Give the newest requests; those that somebody has to look at before all others."""
         with self._connected() as db:
             db.execute("BEGIN")
-            rows = db.execute(f"{_SELECT} ORDER BY asked_at DESC, id LIMIT ?", (most,)).fetchall()
+            query = f"{_SELECT} r ORDER BY {_URGENT} DESC, asked_at DESC, id LIMIT ?"
+            rows = db.execute(query, (time.time(), most)).fetchall()
             return [self._kept(db, row) for row in rows]
 
     def _kept(

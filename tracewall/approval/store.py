@@ -101,7 +101,10 @@ class Store(Protocol):
         ...
 
     def all(self, *, most: int = 100) -> Sequence[Kept]:
-        """Give the newest requests, newest first."""
+        """Give the newest requests; those that somebody has to look at before all others.
+
+        So nobody hides what waits, or is to be reviewed, behind a lot of what is over.
+        """
         ...
 
     def decide(self, id: str, person: str, kind: str, note: str) -> bool:
