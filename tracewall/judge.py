@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from tracewall.events import What
 from tracewall.policy.decide import decide
-from tracewall.policy.model import Decision, Grant, OutputColumn, Policy
+from tracewall.policy.model import Decision, Grant, OutputColumn, Policy, Scan
 from tracewall.policy.rights import Rights
-from tracewall.policy.touched import columns, kept, writes
+from tracewall.policy.touched import columns, kept, searched, writes
 from tracewall.shield import Shield, Veil, Written, hides, written_back
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.copying import CopyFormat, copied_query
@@ -34,7 +34,7 @@ class Judged:
     ``veils`` maps output positions (from 0) to what hides them; ``sources`` has for each
     position the base columns (table oid, attribute number) that it may come from.
     ``changes`` is true where data may be changed, ``writes`` where parameters are written
-    that may hold a mask's mark; ``most``
+    that may hold a mask's mark, or one of the ``scans``; ``most``
     is how many bytes a value may have that is read to be masked (0: no limit). ``door``
     is ``copy`` or ``declare`` for statements that only that door may send; ``copy`` says how
     a COPY spells rows, ``copied`` is a query that gives the columns of a COPY TO; ``extent``
@@ -50,6 +50,7 @@ class Judged:
     veils: Mapping[int, Veil]
     sources: tuple[frozenset[tuple[int, int]], ...] = ()
     writes: bool = False
+    scans: tuple[Scan, ...] = ()
     most: int = 0
     door: str = ""
     copy: CopyFormat | None = None
@@ -114,9 +115,10 @@ class Judge:
 
     def _judge(self, sql: bytes) -> Judged:
         understood, decision = _decided(sql, self._rights)
-        marked = self._shield.marks_matter(decision)
-        if marked and (mask := self._shield.written_back(decision, (sql,))):
-            decision = written_back(decision, mask)
+        scans = searched(understood, self._rights) if decision.outcome != "forbidden" else ()
+        marked = bool(scans) or self._shield.marks_matter(decision)
+        if marked and (rule := self._shield.written_back(decision, scans, (sql,))):
+            decision = written_back(decision, rule)
         masked: dict[int, OutputColumn] = {}
         rules: dict[str, str] = {}
         for at, column in enumerate(decision.columns):
@@ -128,6 +130,7 @@ class Judge:
             self._shield.veils(masked) if masked else {},
             tuple([column.sources for column in decision.columns]),
             writes=marked,
+            scans=scans,
             changes=writes(understood),
             most=self._rights.policy.limits.masked_value,
             rules=_counted(rules.values()) if rules else (),
@@ -162,10 +165,10 @@ class Judge:
 
     def writing_back(self, sql: bytes, judged: Judged, data: Written) -> Judged:
         """Give the judgement of a statement that writes `data`: no mark may be written back."""
-        mask = self._shield.written_back(judged.decision, data)
-        if not mask:
+        rule = self._shield.written_back(judged.decision, judged.scans, data)
+        if not rule:
             return judged
-        decision = written_back(judged.decision, mask)
+        decision = written_back(judged.decision, rule)
         told = judged.what
         what = _what(told.sha256, decision, {}, told.columns, told.kept)
         return Judged(decision, what, {}, judged.sources)

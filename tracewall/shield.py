@@ -26,6 +26,7 @@ from tracewall.masking.markers import PLAIN, Mark, Recogniser, mark
 from tracewall.masking.messages import MessageMask
 from tracewall.masking.methods import Fixed, MaskFailed, fixed_value, masker
 from tracewall.masking.paths import PathMask, names, parsed, path_mask
+from tracewall.masking.placeholders import placeholders
 from tracewall.masking.pseudonyms import MIN_KEY
 from tracewall.masking.quick import Column, Make, text_by_text, text_column
 from tracewall.masking.replacing import OVERSIZED, marks, within
@@ -108,7 +109,8 @@ class Shield:
             library is missing.
     """
 
-    __slots__ = ("_detect", "_hiders", "_joiners", "_keys", "_path", "_scans", "_veils", "marks")
+    __slots__ = ("_detect", "_hiders", "_joiners", "_keys", "_path", "_placeholders", "_scans",
+                 "_veils", "marks")  # fmt: skip
 
     def __init__(self, policy: Policy, keys: Mapping[str, bytes]) -> None:
         self._keys = keys
@@ -123,6 +125,9 @@ class Shield:
         for scan in policy.scans:
             self._scanner(scan)
         self.marks = Recogniser([mask.name for mask in policy.masks], keys.values())
+        self._placeholders = {
+            scan: placeholders(scan.detectors, scan.patterns, scan.masks) for scan in policy.scans
+        }
 
     def under(self, policy: Policy) -> Shield:
         """Make the veils of another policy, with the same keys."""
@@ -150,11 +155,19 @@ class Shield:
         writes = (action in _WRITING for _, actions in decision.relations for action in actions)
         return bool(self.marks) and any(writes)
 
-    def written_back(self, decision: Decision, data: Written) -> str:
-        """Name the mask whose mark a statement would write, among `data` or else ""."""
-        if not self.marks_matter(decision):
-            return ""
-        return next(filter(None, (self.marks.found(bytes(each)) for each in data if each)), "")
+    def written_back(self, decision: Decision, scans: Iterable[Scan], data: Written) -> str:
+        """Name the rule whose marks a statement would write, among `data` or else "".
+
+        `scans` are those whose marks it may not write.
+        """
+        marked = self.marks_matter(decision)
+        for each in map(bytes, filter(None, data)):
+            if marked and (mask := self.marks.found(each)):
+                return f"masks.{mask}" if mask != "hash" else "masks"
+            for scan in scans:
+                if self._placeholders[scan].search(each):
+                    return f"scans.{scan.name}"
+        return ""
 
     def _known_veil(self, column: OutputColumn) -> Veil:
         """Give the veil that hid a column under the same rules before, or else make it."""
@@ -309,14 +322,20 @@ def _key(key: PolicyKey, policy: Policy) -> bytes:
     )
 
 
-def written_back(decision: Decision, mask: str) -> Decision:
-    """Give the decision against a statement that would write a mask's mark over a value."""
+def written_back(decision: Decision, rule: str) -> Decision:
+    """Give the decision against a statement that would write a rule's marks over a value."""
+    scan = rule.startswith("scans.")
     return replace(
         decision,
         outcome="forbidden",
-        rule=f"masks.{mask}" if mask != "hash" else "masks",
-        reason="what would be written is a masked value, not the value itself",
-        hint="leave the masked columns out of the statement: they keep their values",
+        rule=rule,
+        reason="what would be written holds a mark that stands for what a scan has hidden"
+        if scan
+        else "what would be written is a masked value, not the value itself",
+        hint="leave the searched columns out of the statement: they keep their values; where such "
+        'words are real text, the policy says write_back = "allow" of the scan'
+        if scan
+        else "leave the masked columns out of the statement: they keep their values",
         columns=(),
     )
 

@@ -230,7 +230,11 @@ def copied(conn: Any, sql: str, binary: bool, oids: list[int]) -> list[Any]:
     """Copy rows out, and load them as the types that they were."""
     how = "(FORMAT BINARY)" if binary else ""
     with conn.cursor().copy(f"COPY ({sql}) TO STDOUT {how}") as copy:
-        copy.set_types([known(oid, binary) for oid in oids])
+        try:
+            copy.set_types([known(oid, binary) for oid in oids])
+        except psycopg.ProgrammingError:
+            # An array of what psycopg has no dumper for.
+            reject()
         return list(copy.rows())
 
 

@@ -160,6 +160,7 @@ def test_sample_reads_as_it_says() -> None:
                 (Pattern("ticket", "TCK-[0-9]{6}"),),
                 "equality",
                 slices="allow",
+                write_back="refuse_writes",
                 line=at("scans", 0),
             ),
             Scan(

@@ -28,6 +28,7 @@ from tracewall.policy.model import (
     Preset,
     Scan,
     Slices,
+    WriteBack,
 )
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import RULE_NAME
@@ -201,6 +202,11 @@ SCAN = Section(
             Flag(),
             "Whether keys are found that are cut by the boundary of two such columns, side by "
             "side in a result.",
+        ),
+        "write_back": Key(
+            Choice(get_args(WriteBack)),
+            "What of the scan's own marks ([email]) may be written to its columns: not over what "
+            "is there (refuse_updates), nowhere in them (refuse_writes), or all (allow).",
         ),
         "slices": Key(
             Choice(get_args(Slices)),

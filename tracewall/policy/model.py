@@ -49,6 +49,7 @@ Predicates: TypeAlias = Literal["none", "equality", "any"]
 Expressions: TypeAlias = Literal["refuse", "mask"]
 Preset: TypeAlias = Literal["gen_ai"]
 Slices: TypeAlias = Literal["refuse", "allow"]
+WriteBack: TypeAlias = Literal["refuse_updates", "refuse_writes", "allow"]
 OnFailure: TypeAlias = Literal["refuse", "go_on"]
 Outcome: TypeAlias = Literal["allowed", "asks", "forbidden"]
 
@@ -134,7 +135,8 @@ class Scan:
     characters is masked whole (0: no limit). ``predicates`` says how the column may be
     compared, ``slices`` whether pieces of its text may be shown, which can be too small
     for a detector to know them. With ``across``, keys are found too that are cut by the
-    boundary of two such columns which stand side by side in a result. A ``shadow`` hides
+    boundary of two such columns which stand side by side in a result. ``write_back`` says
+    what may be written to the columns that holds the scan's own marks. A ``shadow`` hides
     nothing.
     """
 
@@ -148,6 +150,7 @@ class Scan:
     longest: int = 0
     slices: Slices = "refuse"
     across: bool = True
+    write_back: WriteBack = "refuse_updates"
     shadow: bool = False
     line: int = 0
 

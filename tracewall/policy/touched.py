@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from tracewall.policy.model import DATA_CHANGES, Durability, Grant, Mask
+from tracewall.policy.model import DATA_CHANGES, Durability, Grant, Mask, Scan
 from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.flow import Access
@@ -50,6 +50,22 @@ def writes(understood: Understanding) -> bool:
     if not isinstance(understood, Statement):
         return True
     return any(access.action in DATA_CHANGES for access in understood.accesses)
+
+
+def searched(understood: Understanding, rights: Rights) -> tuple[Scan, ...]:
+    """Give the scans whose marks a statement may not write, for it writes what they search."""
+    if not isinstance(understood, Statement):
+        return ()
+    updated = {access.relation for access in understood.accesses if access.action == "update"}
+    return tuple(
+        dict.fromkeys(
+            scan
+            for target, _ in understood.writes
+            for scan in rights.shown(target).scans
+            if scan.write_back == "refuse_writes"
+            or (scan.write_back == "refuse_updates" and target[0] in updated)
+        )
+    )
 
 
 def _asked(accesses: Iterable[Access], rights: Rights) -> Iterator[str]:
