@@ -249,7 +249,7 @@ CHANGED: dict[Any, Any] = {
     **{"ES256": "RS256", "select": "insert", "insert": None, "update": None, "delete": None},
     **{"partial": None, "email": None, "constant": None, "date": None, "number": None},
     **{"none": "any", "mask": "refuse", "year": "month", "jwt": "pem", "equality": "none"},
-    **{"allow": "refuse", "listen": "notify", "ddl": "do"},
+    **{"allow": "refuse", "listen": "notify", "ddl": "do", "refuse_writes": "allow"},
     **{"*": "x", "*.*": "x.*", "api-keys": None, "free-text": None, "mails": None},
     **{"30min": "31min", "10min": "11min", "365d": "366d", "100MB": "101MB", "once": "shape"},
     **{"required": "optional", "Europe/Berlin": "Europe/Paris", "update": None},
