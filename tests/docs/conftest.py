@@ -66,6 +66,8 @@ _PARTS = re.compile(
 _INSTALL = re.compile(r'(?:python3 -m )?pip install "?(?:pgtracewall|\.)(?:\[([a-z,]+)\])?"?')
 # What a page uses beside tracewall, which the extra `test` brings.
 _OTHERS = re.compile(r"pip install [a-z0-9 ]+")
+# How an environment is made; the tests have theirs.
+_MAKING = ("python3 -m venv .venv", ". .venv/bin/activate")
 _CONNINFO = re.compile(r'^conninfo = ".*"$', re.MULTILINE)
 _CELL = re.compile(r"(?<!\\)\|")
 
@@ -226,6 +228,8 @@ def _command(line: str) -> str:
         return out.getvalue()
     if name == "pytest":
         return _pytest(arguments)
+    if line in _MAKING:
+        return ""
     if _OTHERS.fullmatch(line):
         packages = [each for each in arguments if each != "install"]
         missing = [each for each in packages if importlib.util.find_spec(each) is None]
