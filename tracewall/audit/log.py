@@ -27,8 +27,9 @@ from typing import Any, Final, Literal, Self, TypeAlias, get_args
 from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.failing import encoded, nobody_hears, sync, unavailable
 from tracewall.audit.file import AppendedFile, prepare
+from tracewall.audit.fragments import Fragments
 from tracewall.audit.keeping import Keeping
-from tracewall.audit.record import Head, body, members, plain
+from tracewall.audit.record import Head, body, members
 from tracewall.audit.upkeep import Upkeep
 from tracewall.audit.waiting import Batch, Entry, Intent, Note, Outcome
 from tracewall.audit.writer import Writer
@@ -39,8 +40,6 @@ Durability: TypeAlias = Literal["buffered", "written", "synced"]
 
 BATCH: Final = 64
 _OLDEST_SECONDS: Final = 1.0
-_CACHED: Final = 1024
-_CACHED_BYTES: Final = 4 << 20
 
 
 class FileLog:
@@ -91,8 +90,7 @@ class FileLog:
         self._oldest = 0.0
         self._failing = False
         self._closed = False
-        self._fragments: dict[Who | What, bytes] = {}
-        self._fragment_bytes = 0
+        self._fragments = Fragments()
         home = Path(directory).absolute()
         self._writer = Writer(partial(AppendedFile, home), durability, clock)
         try:
@@ -119,8 +117,7 @@ class FileLog:
                 nothing may be sent.
         """
         fragments = self._fragments
-        told_who = fragments.get(who) or self._fragment(who)
-        told_what = fragments.get(what) or self._fragment(what)
+        told_who, told_what = fragments[who], fragments[what]
         more = members(moment) if moment is not None else b""
         kept = what.kept
         number = None
@@ -368,16 +365,6 @@ class FileLog:
         """Return the file and how much of it is to be synced."""
         file = self._writer.file
         return file, file.size if file else 0
-
-    def _fragment(self, value: Who | What) -> bytes:
-        """Encode a value that will come again, and keep the bytes."""
-        told = encoded(lambda: plain(value))
-        if len(self._fragments) >= _CACHED or self._fragment_bytes > _CACHED_BYTES:
-            self._fragments.clear()
-            self._fragment_bytes = 0
-        self._fragments[value] = told
-        self._fragment_bytes += len(told)
-        return told
 
     def _forked(self) -> None:
         """Leave the parent's file and queue to the parent; runs in the child before any thread."""

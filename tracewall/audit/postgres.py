@@ -24,7 +24,8 @@ import msgspec
 
 from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.failing import encoded, nobody_hears
-from tracewall.audit.record import Head, body, members, plain
+from tracewall.audit.fragments import Fragments
+from tracewall.audit.record import Head, body, members
 from tracewall.audit.recovery import ending
 from tracewall.audit.server import Chain, Server
 from tracewall.audit.waiting import Batch, Intent, Note, Outcome
@@ -35,7 +36,6 @@ from tracewall.events import Ended, Incident, Moment, What, Who
 SCHEMA: Final = "tracewall_audit"
 _MOST_WAITING: Final = 10_000
 _MOST_AT_ONCE: Final = 256
-_CACHED: Final = 1_024
 _OLDEST_SECONDS: Final = 1.0
 
 
@@ -84,7 +84,7 @@ class PostgresLog:
         self._checkpoints = checkpoints
         self._clock = clock
         self._closed = False
-        self._fragments: dict[Who | What, bytes] = {}
+        self._fragments = Fragments()
         self._server = self._dial()
         self._writer = Writer(self._chain, "postgresql", clock)
         self._waiting: list[_Waiting] = []
@@ -124,7 +124,7 @@ class PostgresLog:
             AuditUnavailable: the server has not said that it keeps it, within the deadline.
         """
         more = members(moment) if moment is not None else b""
-        entry = Intent(self._clock(), self._fragment(who), self._fragment(what), more)
+        entry = Intent(self._clock(), self._fragments[who], self._fragments[what], more)
         with self._here():
             number = self._add(entry)
             try:
@@ -206,15 +206,6 @@ class PostgresLog:
             self._waiting = []
             self._start()
         return self._changed
-
-    def _fragment(self, value: Who | What) -> bytes:
-        told = self._fragments.get(value)
-        if told is None:
-            told = encoded(lambda: plain(value))
-            if len(self._fragments) >= _CACHED:
-                self._fragments.clear()
-            self._fragments[value] = told
-        return told
 
     def _add(self, entry: _Waiting, *, last: bool = False) -> int:
         """Queue a record, and give its number."""

@@ -23,10 +23,10 @@ from tracewall.sql.functions import (
     COMPARISONS,
     EQUALITIES,
     EXTRACTIONS,
-    OPERATORS,
     SEQUENCES,
 )
 from tracewall.sql.grammar import Node
+from tracewall.sql.operators import COMPARING, PLAIN, check_meant, operator_names
 from tracewall.sql.overloads import check_function, check_operator, type_names
 from tracewall.sql.paths import taken
 from tracewall.sql.reading import Reading
@@ -75,16 +75,16 @@ def _constant(body: Node, scope: Scope, log: Reading) -> Flow:
 
 def _operator(body: Node, scope: Scope, log: Reading) -> Flow:
     kind = body["kind"]
-    if kind in _PLAIN and is_granted(body["name"], log.catalog.operators, log):
+    if kind in PLAIN and is_granted(body["name"], log.catalog.operators, log):
         given = [flow_of(body[side], scope, log) for side in ("lexpr", "rexpr") if side in body]
         return computed(given, log)
-    names = _operator_names(body)
+    names = operator_names(body)
     name = names[-1]
     if kind == "AEXPR_OP" and name in EQUALITIES and is_setting(body.get("rexpr"), log):
         return _access_method(body, scope, log)
     left, right = _side(body.get("lexpr"), scope, log), _side(body.get("rexpr"), scope, log)
-    _check_operator(kind, names, [left, right] if "lexpr" in body else [right], log)
-    if kind in _COMPARING or (kind in _PLAIN and name in COMPARISONS):
+    check_meant(kind, names, [left, right] if "lexpr" in body else [right], log)
+    if kind in COMPARING or (kind in PLAIN and name in COMPARISONS):
         equality = name in EQUALITIES and kind != "AEXPR_OP_ALL" and "BETWEEN" not in kind
         return comparison(equality, left, right, log)
     if kind == "AEXPR_NULLIF":
@@ -106,36 +106,6 @@ def _access_method(body: Node, scope: Scope, log: Reading) -> Flow:
         raise Unknowable("a parameter is not on the list of those that may be shown")
     check_operator([string(part) for part in body["name"]], [Side(left), Side(NOTHING)], log)
     return left
-
-
-_PLAIN = frozenset({"AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_OP_ALL"})
-_COMPARING = frozenset({"AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT", "AEXPR_IN", "AEXPR_LIKE"}) | {
-    "AEXPR_ILIKE", "AEXPR_SIMILAR", "AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN", "AEXPR_BETWEEN_SYM",
-    "AEXPR_NOT_BETWEEN_SYM",
-}  # fmt: skip
-_OPERATORS = _PLAIN | _COMPARING | {"AEXPR_NULLIF"}
-_NAMED_BY_KIND = frozenset(kind for kind in _COMPARING if "BETWEEN" in kind)
-
-
-def _operator_names(body: Node) -> list[str]:
-    kind, names = body["kind"], [string(part) for part in body["name"]]
-    if kind not in _OPERATORS:
-        raise Unknowable("an operator is not understood")
-    if kind not in _NAMED_BY_KIND and names[-1] not in OPERATORS:
-        raise Unknowable(
-            f"the operator {names[-1]} is not on the list of those that may be used; one of your "
-            "own that reads nothing but its operands can be put there by [[functions]]"
-        )
-    return names
-
-
-def _check_operator(kind: str, names: list[str], sides: list[Side], log: Reading) -> None:
-    if kind in _NAMED_BY_KIND:
-        # BETWEEN is made of these, which users can define for their own types.
-        for meant in ("<=", ">=", "<", ">"):
-            check_operator([meant], sides, log)
-    else:
-        check_operator(names, sides, log)
 
 
 def _side(node: Node | None, scope: Scope, log: Reading) -> Side:
@@ -323,7 +293,7 @@ def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
         return through(flow, How.TAKEN)
     if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
         parts = body.get("operName") or [{"String": {"sval": "="}}]
-        names = _operator_names({"kind": "AEXPR_OP", "name": parts})
+        names = operator_names({"kind": "AEXPR_OP", "name": parts})
         equality = kind == "ANY_SUBLINK" and names[-1] in EQUALITIES
         tested = _side(body["testexpr"], scope, log)
         check_operator(names, (tested, Side(flow)), log)
