@@ -5,12 +5,13 @@ In the texts ``«`` marks the place that the complaint must point at.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tracewall.errors import PolicyError
-from tracewall.policy.load import loads
+from tracewall.policy.load import load, loads
 from tracewall.signing import Signer
 
 V = "version = 1\n"
@@ -515,7 +516,25 @@ def test_no_secret_is_told(broken: Broken) -> None:
     assert "me:pw" not in str(error)
 
 
-@pytest.mark.parametrize("opening", ["x = " + "[" * 9000, "x = " + "{a=" * 9000])
+DEEP = [
+    "x = " + "[" * 9000,
+    "x = " + "{a=" * 9000,
+    "a." * 200_000 + "b = 1",
+    "[" + "'a'. " * 200_000 + "b]",
+    '[["' + 'a"."' * 200_000 + 'b"]]',
+]
+
+
+@pytest.mark.parametrize("opening", DEEP)
 def test_too_deep(opening: str) -> None:
     """Values nested beyond what can be read are refused like any other mistake."""
     assert "nested too deeply" in complaint(opening).message
+
+
+def test_too_large(tmp_path: Path) -> None:
+    """No more of a file is read than a policy can have; one that never ends, too."""
+    path = tmp_path / "policy.toml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(PolicyError, match="larger than 16 MiB"):
+        load(path)

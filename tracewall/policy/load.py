@@ -10,7 +10,6 @@ import os
 import re
 import tomllib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tracewall.errors import PolicyError
@@ -24,6 +23,11 @@ from tracewall.policy.reading import Fault, Reading
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 # Python turns no longer run of digits into a number (sys.int_info.default_max_str_digits).
 _LONG_NUMBER = re.compile(r"(?<!\w)[+-]?[0-9][0-9_]{4299}")
+
+_LARGEST = 16 << 20
+# tomllib copies a key for each of its parts; no key of ours has more than five. No text's
+# own quotes are looked for: a value that looks like such a key is no value of ours either.
+_DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
 
 
 def load(path: str | os.PathLike[str]) -> Policy:
@@ -39,9 +43,13 @@ def load(path: str | os.PathLike[str]) -> Policy:
 def text_of(name: str, what: str = "the policy") -> str:
     """Read the text of the file `name`. Raises PolicyError."""
     try:
-        return Path(name).read_bytes().decode("utf-8-sig")
+        with open(name, "rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) <= _LARGEST:
+            return content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise _unreadable(name, error, what) from None
+    raise PolicyError(f"{what} is larger than {_LARGEST >> 20} MiB", path=name)
 
 
 def loads(text: str, path: str = "") -> Policy:
@@ -71,6 +79,8 @@ def located(text: str, path: str) -> tuple[dict[str, Any], Place, Reading]:
 def _decode(text: str) -> tuple[dict[str, Any], Place]:
     """Return what `text` says and where. Raises ValueError or RecursionError."""
     text.encode()
+    if _DEEP_KEY.search(text):
+        raise RecursionError
     return tomllib.loads(text), locate(text)
 
 
