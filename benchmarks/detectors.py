@@ -132,16 +132,25 @@ def dense(maker: Any, clean: str, every: int) -> list[str]:
     rng, kinds, pieces = Random(5), list(maker.MAKERS), []
     for at in range(0, len(clean), every):
         pieces += [clean[at : at + every], f" {maker.MAKERS[rng.choice(kinds)](rng)} "]
-    text = "".join(pieces)
+    return cut("".join(pieces))
+
+
+def cut(text: str) -> list[str]:
+    """Cut a text into values as a column has them."""
     return [text[at : at + 20_000] for at in range(0, len(text), 20_000)]
+
+
+def quiet(found_by: Detectors, texts: list[str], size: int = 1_000_000) -> str:
+    """Give so many bytes of the texts in which nothing is found."""
+    clean = [text for text in texts if text.isascii() and not found_by.find(text)]
+    return " ".join(clean * (1 + size // sum(map(len, clean))))[:size]
 
 
 def speeds(maker: Any, texts: list[str], engine: Engine) -> dict[str, float]:
     """Measure clean, dense and hostile text."""
     found_by = detectors(("*",), engine=engine)
-    quiet = [text for text in texts if text.isascii() and not found_by.find(text)]
-    clean = " ".join(quiet * (1 + 1_000_000 // sum(map(len, quiet))))[:1_000_000]
-    made = {"clean": rate(found_by, [clean[at : at + 20_000] for at in range(0, 10**6, 20_000)])}
+    clean = quiet(found_by, texts)
+    made = {"clean": rate(found_by, cut(clean))}
     for every in (10_000, 2_000, 500, 100):
         made[f"a value each {every} bytes"] = rate(found_by, dense(maker, clean, every))
     for unit in HOSTILE:

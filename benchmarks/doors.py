@@ -25,7 +25,8 @@ sys.path.append(str(Path(__file__).parent))  # point_lookup
 import psycopg
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from point_lookup import LOOKUP, POLICY, SETUP, apart, ratio
+from pairs import apart, ratio
+from point_lookup import LOOKUP, POLICY, SETUP
 
 import tracewall
 from tracewall.demo.server import embedded_server
@@ -49,12 +50,12 @@ class Nowhere(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def works(conn: Any) -> dict[str, Callable[[], None]]:
+def works(conn: Any, lookups: int = 200) -> dict[str, Callable[[], None]]:
     """Give what is done by each door of a connection, as something to call."""
     cursor = conn.cursor()
 
     def lookup() -> None:
-        for at in range(1, 201):
+        for at in range(1, lookups + 1):
             cursor.execute(LOOKUP, (at,))
             cursor.fetchone()
 
@@ -80,12 +81,14 @@ def works(conn: Any) -> dict[str, Callable[[], None]]:
     return dict(zip(DOORS, (lookup, rows_100, rows_10k, many, copy, stream), strict=True))
 
 
-def async_works(conn: Any, run: Callable[[Any], Any]) -> dict[str, Callable[[], None]]:
+def async_works(
+    conn: Any, run: Callable[[Any], Any], lookups: int = 200
+) -> dict[str, Callable[[], None]]:
     """Do the same without blocking, one loop for all of it."""
     cursor = conn.cursor()
 
     async def lookup() -> None:
-        for at in range(1, 201):
+        for at in range(1, lookups + 1):
             await cursor.execute(LOOKUP, (at,))
             await cursor.fetchone()
 

@@ -9,11 +9,15 @@ report of six joins, 15 ms for 200 lines of analytics, 3 µs for a repeated stat
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1]))  # where tracewall is not installed
 
 from tracewall.masking.config import Method
 from tracewall.policy.model import Glob, Grant, Limits, Mask, Policy
@@ -85,21 +89,21 @@ def judge() -> Judge:
     return Judge(policy, catalog(), frozenset({"team"}), Shield(policy, {}))
 
 
-def median(action: Callable[[], Any], times: int, each: int = 1) -> float:
-    """Give the median processor time of an action, in seconds."""
+def times(action: Callable[[], Any], rounds: int, each: int = 1) -> list[float]:
+    """Give the processor time of an action, in seconds, round by round."""
     took = []
-    for _ in range(times):
+    for _ in range(rounds):
         started = time.process_time_ns()
         for _ in range(each):
             action()
         took.append((time.process_time_ns() - started) / each / 1e9)
-    return statistics.median(took)
+    return took
 
 
-def main() -> None:
-    """Print the figures."""
+def first_sights(share: float = 1.0) -> Iterator[tuple[str, list[float]]]:
+    """Give what each statement is called, and the seconds of judging it as never seen before."""
     one = judge()
-    for title, statement, times in (
+    for title, statement, rounds in (
         ("point lookup", POINT, 2_000),
         ("report of 6 joins", REPORT, 300),
         (f"analytics of {analytics().count(chr(10)) + 1} lines", analytics(), 50),
@@ -112,18 +116,35 @@ def main() -> None:
             one.said.clear()
             one.judge(sql)
 
-        print(f"first sight, {title}: {median(first_sight, times) * 1e3:.3f} ms")
-    sql = POINT.encode()
+        yield title, times(first_sight, max(int(rounds * share), 2))
+
+
+def repeated(rounds: int = 50) -> list[float]:
+    """Give the seconds of judging a statement that was seen before."""
+    one, sql = judge(), POINT.encode()
     one.judge(sql)
-    repeated = median(lambda: one.said.get(sql) or one.judge(sql), 50, 10_000)
-    print(f"repeated statement: {repeated * 1e6:.2f} µs")
+    return times(lambda: one.said.get(sql) or one.judge(sql), rounds, 10_000)
+
+
+def weight(count: int = 10_000) -> int:
+    """Give how many bytes so many remembered statements weigh together."""
     tracemalloc.start()
     many = judge()
-    many.judge(sql)
+    many.judge(POINT.encode())
     before = tracemalloc.get_traced_memory()[0]
-    for at in range(10_000):
+    for at in range(count):
         many.judge(f"SELECT id, name, secret FROM runs WHERE id = {at}".encode())
     grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return grown
+
+
+def main() -> None:
+    """Print the figures."""
+    for title, took in first_sights():
+        print(f"first sight, {title}: {statistics.median(took) * 1e3:.3f} ms")
+    print(f"repeated statement: {statistics.median(repeated()) * 1e6:.2f} µs")
+    grown = weight()
     each = grown / 10_000 / 1024
     print(f"10,000 remembered statements: {grown / 2**20:.1f} MiB, {each:.1f} KiB each")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import psycopg
-from point_lookup import apart, ratio
+from pairs import apart, ratio
 
 import tracewall
 from tracewall.demo.server import embedded_server

@@ -10,19 +10,18 @@ one JSON object of name to ratio.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))  # where tracewall is not installed
+# pairs, and tracewall where it is not installed
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import psycopg
+from pairs import apart, ratio
 
 import tracewall
 from tracewall.demo.server import embedded_server
@@ -62,43 +61,13 @@ insert into bench.runs select i, 'tenant ' || i, i, 'sk-' || md5(i::text), now()
     md5(i::text), 'user' || i || '@example.com', i % 2 = 0, i from generate_series(1, 10000) i;
 analyze bench.runs;
 """
-_PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 LOOKUP = "select run_id, c1, c2, c4, c5 from bench.runs where run_id = %s"
 MASKED_LOOKUP = "select run_id, c1, c2, c3, c7 from bench.runs where run_id = %s"
 EVERYTHING = "select run_id, c1, c2, c3, c4, c5, c6, c7, c8, c9 from bench.runs"
 
 
-def ratio(guarded: Callable[[], None], plain: Callable[[], None], rounds: int) -> float:
-    """Give the median of the ratios of the two, run in turn; which goes first alternates."""
-    ratios = []
-    for at in range(rounds):
-        first, second = (guarded, plain) if at % 2 else (plain, guarded)
-        spent = {first: _seconds(first), second: _seconds(second)}
-        ratios.append(spent[guarded] / spent[plain])
-    return statistics.median(ratios)
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def apart(*connections: psycopg.Connection) -> None:
-    """Keep this process on one processor and the servers of the connections on another.
-
-    Where a scheduler puts them changes a round trip several times over, for one connection
-    and not for the other. Where it can't be told (another system, one processor, another
-    user's server), it is left as it is.
-    """
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        mine, theirs = sorted(_PROCESSORS)[:2]
-        for connection in connections:
-            os.sched_setaffinity(connection.info.backend_pid, {theirs})
-        os.sched_setaffinity(0, {mine})
-
-
-def _lookups(conn: psycopg.Connection, times: int, query: str = LOOKUP) -> Callable[[], None]:
+def lookups(conn: Any, times: int, query: str = LOOKUP) -> Callable[[], None]:
+    """Give what looks up so many rows, one by one."""
     cursor = conn.cursor()
 
     def work() -> None:
@@ -135,11 +104,11 @@ def measure(rounds: int) -> dict[str, float]:
                     tracewall.connect(wall=wall, token=token, autocommit=True) as guarded,
                 ):
                     apart(plain, guarded)
-                    pair = _lookups(guarded, 200), _lookups(plain, 200)
+                    pair = lookups(guarded, 200), lookups(plain, 200)
                     ratio(*pair, 10)
                     found[f"point_lookup_{durability}"] = ratio(*pair, rounds)
                     if durability == "buffered":
-                        both = [_lookups(conn, 200, MASKED_LOOKUP) for conn in (guarded, plain)]
+                        both = [lookups(conn, 200, MASKED_LOOKUP) for conn in (guarded, plain)]
                         ratio(*both, 10)
                         found["masked_lookup_buffered"] = ratio(*both, rounds)
                         rows = _everything(guarded), _everything(plain)

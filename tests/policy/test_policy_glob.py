@@ -48,3 +48,17 @@ def test_written_star_is_everybody() -> None:
     policy = loads('version = 1\n[[denials]]\ngroups = ["*"]\ntables = ["s.t"]')
     assert policy.denials[0].groups[0].matches("org.team")
     assert not policy.denials[0].tables[0].matches("s.t.u")
+
+
+@settings(max_examples=500, deadline=None)
+@given(PATTERNS, NAMES, NAMES, NAMES)
+@example("a.b.c", "a", "b", "c")
+@example("*.*.*", "a.b", "", "c")
+@example("*.*", "a", "b", "c")
+def test_what_reaches_a_column_begins_with_its_table(
+    pattern: str, schema: str, table: str, column: str
+) -> None:
+    """A pattern that reaches a column is among those on its table; none is that has other parts."""
+    glob = Glob(pattern)
+    assert glob.begins(schema, table) or not glob.reaches(schema, table, column)
+    assert glob.text.count(".") == 2 or not glob.begins(schema, table)

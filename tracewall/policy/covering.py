@@ -26,6 +26,11 @@ def hits(rule: Mask | Scan, column: tuple[str, str, str], lifted: frozenset[str]
     return rule.name not in lifted and reaches(rule.columns, *column)
 
 
+def may_hit(rule: Mask | Scan, schema: str, table: str) -> bool:
+    """Tell whether a rule lies on some column, of whatever name, of a relation."""
+    return any(glob.begins(schema, table) for glob in rule.columns)
+
+
 def classes(mask: Mask) -> tuple[str, ...]:
     """Give the classes of a preset's documents that a mask hides; none without a preset."""
     return mask.classes or (CLASSES if mask.preset else ())

@@ -46,6 +46,11 @@ class Glob:
         parts = self._parts
         return len(parts) == len(names) and all(map(Glob.matches, parts, names))
 
+    def begins(self, *names: str) -> bool:
+        """Tell whether it `reaches` these dotted parts and one more, whatever that is."""
+        parts = self._parts
+        return len(parts) == len(names) + 1 and all(map(Glob.matches, parts, names))
+
     def matches(self, name: str) -> bool:
         """Tell whether the whole of `name` matches."""
         if "*" not in self.text:

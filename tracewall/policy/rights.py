@@ -15,6 +15,7 @@ from tracewall.policy.covering import (
     is_on,
     lessened,
     lifts,
+    may_hit,
     reaches,
     spells,
     with_sources,
@@ -61,6 +62,7 @@ class Rights:
     _stored: dict[Column, Protection] = field(default_factory=dict)
     _spelled: dict[Column, str] = field(default_factory=dict)
     _on: dict[int, tuple[Grant, ...]] = field(default_factory=dict)
+    _laid: dict[int, tuple[tuple[Mask, ...], tuple[Scan, ...]]] = field(default_factory=dict)
     _unheld: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     @property
@@ -340,14 +342,25 @@ class Rights:
         for kin in self.catalog.family[oid]:
             lifted = self._lifted(kin, name) | self.revealed if lifting else frozenset()
             full = (kin.schema, kin.name, name)
-            hit = (lessened(m, lifted) for m in self.policy.masks if hits(m, full, lifted))
+            laid_masks, laid_scans = self._laid_on(kin)
+            hit = (lessened(m, lifted) for m in laid_masks if hits(m, full, lifted))
             masks.update((mask, None) for mask in hit if mask is not None)
-            scans.update((s, None) for s in self.policy.scans if hits(s, full, lifted))
+            scans.update((s, None) for s in laid_scans if hits(s, full, lifted))
         for beneath in inherited(column, self.catalog):
             protection = self._protection(beneath, lifting=lifting)
             masks.update(dict.fromkeys(protection.masks))
             scans.update(dict.fromkeys(protection.scans))
         return Protection(tuple(masks), tuple(scans)) if masks or scans else BARE
+
+    def _laid_on(self, relation: Relation) -> tuple[tuple[Mask, ...], tuple[Scan, ...]]:
+        """Give the masks and scans that may lie on columns of a relation; searched for once."""
+        found = self._laid.get(relation.oid)
+        if found is None:
+            names = relation.schema, relation.name
+            masks = tuple(mask for mask in self.policy.masks if may_hit(mask, *names))
+            scans = tuple(scan for scan in self.policy.scans if may_hit(scan, *names))
+            found = self._laid[relation.oid] = masks, scans
+        return found
 
     def _lifted(self, relation: Relation, name: str) -> frozenset[str]:
         grants = [

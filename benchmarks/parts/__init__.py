@@ -1,0 +1,1 @@
+"""The parts of the table: each takes the ground and a scale, and gives figures."""
