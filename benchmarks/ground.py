@@ -66,7 +66,7 @@ class Scale:
             rules=(10, 100, 1_000, 10_000),
             tables=(10, 100, 1_000, 10_000),
             connections=50,
-            remembered=10_000,
+            remembered=2_000,
             records=100_000,
             counted=500,
         )
@@ -85,6 +85,7 @@ class Ground:
     server: EmbeddedServer
     folder: Path
     python: str = ""
+    traces: Path | None = None
     issuer: TokenIssuer = field(default_factory=lambda: TokenIssuer("https://idp.test"))
     stack: ExitStack = field(default_factory=ExitStack)
 
@@ -154,16 +155,16 @@ class Ground:
 
 
 @contextmanager
-def ground(python: str = "", *, crowd: int = 0) -> Iterator[Ground]:
+def ground(python: str = "", *, traces: Path | None = None, crowd: int = 0) -> Iterator[Ground]:
     """Start a server with the tables, for as long as the block runs.
 
-    `python` is another interpreter, of an environment with what is not in this one; `crowd`
-    is how many will want to be connected at a time, where that is more than usual.
+    `python` is another interpreter, of an environment with what is not in this one; `traces`
+    holds real text; `crowd` is how many want to be connected at a time.
     """
     with _server(crowd) as server, tempfile.TemporaryDirectory() as place:
         with psycopg.connect(server.conninfo) as conn:
             conn.execute(SETUP)
-        yield Ground(server, Path(place), python)
+        yield Ground(server, Path(place), python, traces)
 
 
 @contextmanager

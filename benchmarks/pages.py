@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from figures import Figure, Left, reasons, table
 
+QUIET = 2.0
 BEGIN, END = "<!-- figures: python benchmarks/table.py --write -->", "<!-- end of figures -->"
 CAPTIONS = {
     "lookup": """One row by its primary key
@@ -53,7 +54,7 @@ anything has changed, as does any after a while.""",
 Means of many, by `tracemalloc`: what libpq allots is not in it.""",
     "text": """Free text
 
-All detectors over sentences with values planted in them; processor time.""",
+All detectors over text with values planted in it; processor time.""",
     "record": """The record
 
 One thread.""",
@@ -93,16 +94,18 @@ def machine() -> dict[str, str]:
 
 
 def described(about: dict[str, str]) -> str:
-    """Give the machine in one sentence."""
-    return (
-        f"{about['processors']}, Python {about['python']}, psycopg {about['psycopg']}, "
-        f"PostgreSQL {about['postgresql']} over a Unix socket; load {about['load']} at the start"
+    """Give the machine in some words, and whether it was busy with something else."""
+    said = (
+        f"on {about['processors']}, Python {about['python']}, psycopg {about['psycopg']}, "
+        f"PostgreSQL {about['postgresql']} over a Unix socket, load {about['load']} at the start."
     )
+    calm = about["load"].replace(".", "").isdigit() and float(about["load"]) < QUIET
+    return said if calm else f"{said} **Others used the machine**: such figures stray far."
 
 
 def page(figures: Sequence[Figure], left: Sequence[Left], about: dict[str, str]) -> str:
     """Give the whole table, part by part."""
-    made = [f"Measured on {described(about)}."]
+    made = [f"Measured {described(about)}"]
     for part, caption in CAPTIONS.items():
         found = [figure for figure in figures if figure.part == part]
         missing = [f"Not measured: {each.why}." for each in left if each.part == part]
@@ -121,7 +124,7 @@ def short(figures: Sequence[Figure], about: dict[str, str]) -> str:
         if figure := known.get((part, name)):
             goal = f"{figure.goal.said}{'' if figure.met else ', missed'}" if figure.goal else ""
             rows.append(f"| {title} | {figure.spread.median:.2f} × | {goal} |")
-    said = f"Medians of ratios of neighbouring batches, on {described(about)}."
+    said = f"Medians of ratios of neighbouring batches, {described(about)}"
     return "\n".join(rows) + f"\n\n{said}"
 
 

@@ -46,12 +46,14 @@ PARTS: dict[str, Callable[[Ground, Scale], Iterator[Figure | Left]]] = {
 }
 
 
-def measured(names: list[str], scale: Scale, python: str) -> tuple[list[Figure], list[Left], str]:
+def measured(
+    names: list[str], scale: Scale, python: str, traces: Path | None
+) -> tuple[list[Figure], list[Left], str]:
     """Run the parts; give what they found, what they left out, and the server's version."""
     figures: list[Figure] = []
     left: list[Left] = []
     began = time.perf_counter()
-    with ground(python, crowd=2 * max(scale.crowds)) as stood:
+    with ground(python, traces=traces, crowd=2 * max(scale.crowds)) as stood:
         print(f"server: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
         version = stood.version
         for name in names:
@@ -70,6 +72,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated")
     parser.add_argument("--rounds", type=int, default=60, help="pairs of batches (default 60)")
     parser.add_argument("--python", default="", help="an interpreter with the instrumentation")
+    parser.add_argument("--traces", type=Path, help="real text for the detectors")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--write", action="store_true", help="put the tables into the pages")
     parser.add_argument(
@@ -88,7 +91,7 @@ def main() -> None:
         parted(path)  # before the time is spent
     about = machine()
     names = options.only or list(PARTS)
-    figures, left, about["postgresql"] = measured(names, scale, options.python)
+    figures, left, about["postgresql"] = measured(names, scale, options.python, options.traces)
     said = page(figures, left, about)
     if options.write:
         for path, words in zip(pages, (said, short(figures, about)), strict=True):
