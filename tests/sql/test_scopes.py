@@ -212,3 +212,16 @@ def test_names_of_the_system_catalog_are_its_own(reader: Any) -> None:
 def test_what_is_unknown_becomes_a_right_that_nobody_has(reader: Any, sql: Any) -> None:
     """An unknown relation or column, a system column among them, is a right on nothing."""
     assert any(right.endswith(" ?") for right in reader.rights(sql))
+
+
+@pytest.mark.parametrize(
+    "clause", ["SEARCH BREADTH FIRST BY {} SET made", "CYCLE {} SET made USING p"]
+)
+def test_what_a_recursion_adds_tells_of_what_it_follows(reader: Any, clause: str) -> None:
+    """The columns of SEARCH and CYCLE hold, and compare, the columns that they are over."""
+    sql = (
+        "WITH RECURSIVE r AS (SELECT id, secret FROM users UNION ALL SELECT id, secret FROM r) "
+        f"{clause.format('secret')} SELECT made FROM r"
+    )
+    assert reader.flows(sql) == [{"users.secret DERIVED"}]
+    assert ("compare", "users.secret") in reader.uses(sql)

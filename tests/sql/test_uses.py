@@ -215,6 +215,10 @@ def test_what_can_fail_or_multiply_is_a_use(reader: Any, sql: Any) -> None:
             "SELECT u.id FROM users u, decoy d FOR SHARE OF d",
             {"select users", "select decoy", "select users.id", "update decoy"},
         ),
+        (
+            "SELECT q.id FROM (SELECT id FROM users) q FOR UPDATE",
+            {"select users", "select users.id", "update users"},
+        ),
         ("SELECT 1 FROM (SELECT secret FROM users) q", {"select users", "select users.secret"}),
         ("WITH q AS (SELECT secret FROM users) SELECT 1", {"select users", "select users.secret"}),
         (
