@@ -48,16 +48,26 @@ class _Pipeline(GuardedPipeline, psycopg.Pipeline):
 
 def _renew(session: Session) -> None:
     """Do what a session needs done that blocks or awaits: keys to read, a token to ask for."""
-    provider = session.caller.asks()
-    if provider is not None:
-        answer: object
-        try:
-            answer = provider()
-        except Exception as ex:
-            # What it raised may hold a secret of the provider's: only its type is told.
-            answer = ex
-        session.caller.take(answer)
-    session.caller.refresh()
+    caller = session.caller
+    try:
+        provider = caller.asks()
+        if provider is not None:
+            caller.take(_answer(provider))
+        caller.refresh()
+    except BaseException:
+        # Broken off: the next statement begins with it anew.
+        caller.look_again()
+        raise
+
+
+def _answer(provider: TokenProvider) -> object:
+    """Give the token of a provider, or the exception that came in its place."""
+    try:
+        answer = provider()
+    except Exception as ex:
+        # What it raised may hold a secret of the provider's: only its type is told.
+        return ex
+    return answer
 
 
 class Connection(GuardedConnection[Row], psycopg.Connection[Row]):

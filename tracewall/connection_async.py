@@ -50,27 +50,37 @@ class _AsyncPipeline(GuardedPipeline, psycopg.AsyncPipeline):
 
 async def _renew(session: Session) -> None:
     """Do what a session needs done that blocks or awaits: keys to read, a token to ask for."""
-    provider = session.caller.asks()
-    if provider is not None:
-        answer: object
-        try:
-            if True:  # ASYNC
-                if is_asynchronous(provider):
-                    answer = provider()
-                else:
-                    answer = await asyncio.to_thread(provider)
-                if inspect.isawaitable(answer):
-                    answer = await answer
+    caller = session.caller
+    try:
+        provider = caller.asks()
+        if provider is not None:
+            caller.take(await _answer(provider))
+        if True:  # ASYNC
+            await asyncio.to_thread(caller.refresh)
+        else:
+            caller.refresh()
+    except BaseException:
+        # Broken off: the next statement begins with it anew.
+        caller.look_again()
+        raise
+
+
+async def _answer(provider: TokenProvider) -> object:
+    """Give the token of a provider, or the exception that came in its place."""
+    try:
+        if True:  # ASYNC
+            if is_asynchronous(provider):
+                answer: object = provider()
             else:
-                answer = provider()
-        except Exception as ex:
-            # What it raised may hold a secret of the provider's: only its type is told.
-            answer = ex
-        session.caller.take(answer)
-    if True:  # ASYNC
-        await asyncio.to_thread(session.caller.refresh)
-    else:
-        session.caller.refresh()
+                answer = await asyncio.to_thread(provider)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        else:
+            answer = provider()
+    except Exception as ex:
+        # What it raised may hold a secret of the provider's: only its type is told.
+        return ex
+    return answer
 
 
 class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):

@@ -29,7 +29,15 @@ The server looks up what a parameter of such a type names, so that its error wou
 what exists.
 """
 
-_LEFT_OPEN = frozenset({("_exit_gen", "GEN_CREATED"), ("_enter_gen", "GEN_CLOSED")})
+_LEFT_OPEN = frozenset(
+    {
+        ("BaseTransaction._enter_gen", "GEN_CREATED"),
+        ("BaseTransaction._enter_gen", "GEN_CLOSED"),
+        ("BaseTransaction._exit_gen", "GEN_CREATED"),
+        ("BasePipeline._enter_gen", "GEN_CLOSED"),
+        ("BasePipeline._exit_gen", "GEN_CREATED"),
+    }
+)
 """psycopg's generators that begin and end transactions and pipelines, where interrupted."""
 
 _STRINGS = b"standard_conforming_strings"
@@ -94,8 +102,8 @@ def broken_off(conn: Any, generator: Any, error: BaseException) -> None:
     """
     code = getattr(generator, "gi_code", None)
     # An end of a transaction that never ran leaves the count of them wrong, and so does a
-    # beginning that nobody knows to have succeeded.
-    died = (code and code.co_name, _state(generator)) in _LEFT_OPEN
+    # beginning that nobody knows to have succeeded, or that psycopg takes back though it never ran.
+    died = (code and code.co_qualname, _state(generator)) in _LEFT_OPEN
     died = died or any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
     # Not every psycopg ends a statement whose cancelling was itself interrupted.
     active = conn._wire.transaction_status == TransactionStatus.ACTIVE

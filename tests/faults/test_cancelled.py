@@ -131,6 +131,37 @@ async def test_a_log_in_may_be_cancelled_at_each_await(ground: Any) -> None:
     ground.until_alone()
 
 
+async def test_a_renewal_of_the_token_may_be_cancelled(ground: Any) -> None:
+    """Cancelled while a token provider blocks in a thread, no door sends; the next asks anew."""
+    for name, door in DOORS.items():
+        asked, reached, go_on = 0, threading.Event(), threading.Event()
+
+        def provider(reached: Any = reached, go_on: Any = go_on) -> str:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                reached.set()
+                go_on.wait(30)
+            return str(ground.token())
+
+        conn = await AsyncConnection.connect(wall=ground.wall, token=provider)
+        caller = conn._session.caller
+        caller._own = ground.wall.bearer("worn out")
+        caller._look_again = caller._ask_again = 0.0
+        before = len(ground.kept())
+        task = asyncio.create_task(door(conn))
+        assert await asyncio.to_thread(reached.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        assert len(ground.kept()) == before, name
+        usable = not conn.closed
+        await hold(conn)
+        assert asked == 2 + usable, name
+        assert usable or name == "in_transaction"
+
+
 async def test_a_change_of_principal_may_be_cancelled_at_each_await(ground: Any) -> None:
     """The next principal gets a clean connection or a closed one."""
 
