@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,8 @@ import psycopg
 import pytest
 
 from tracewall.errors import PolicyError, Withheld
+from tracewall.masking.config import Method
+from tracewall.policy.fitting import ColumnType, fit
 
 SAMPLES = {
     "bool": "true", "bytea": r"\x5a5a514b4a5851515a", "char": "Z", "name": "zqkjxvwname",
@@ -196,6 +199,40 @@ def test_what_has_a_form_is_given_in_it(guards: Any, columns: Any) -> None:
     assert shown("partial", "text").endswith("text")
     assert shown("email", "zoo.mail").endswith("@example.com")
     assert shown("redact", "zoo.mood") is None and shown("constant", "zoo.mood") == "7"
+
+
+TYPES = """
+    SELECT a.attname, t.typname, t.oid::int8,
+        CASE WHEN t.typcategory = 'A' THEN t.typelem::int8 ELSE 0 END
+    FROM pg_attribute a
+        JOIN pg_type d ON d.oid = a.atttypid
+        JOIN pg_type t ON t.oid = CASE d.typtype WHEN 'd' THEN d.typbasetype ELSE d.oid END
+    WHERE a.attrelid = 'zoo.every'::regclass AND a.attnum > 0
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_told_of_a_method_and_a_type_is_what_is_shown(
+    zoo: Any, columns: Any, guards: Any, method: str
+) -> None:
+    """Where `tracewall check` says that nothing is kept of a type, NULL or a mark is shown."""
+    options: dict[str, Any] = tomllib.loads(METHODS[method])
+    for column, name, oid, item in zoo.plain.execute(TYPES).fetchall():
+        if column not in columns or method in ("null", "callable"):
+            continue
+        sql = f"SELECT {column} FROM zoo.every WHERE id = 1"
+        (clear,), (shown,) = (
+            zoo.plain.execute(sql).fetchone(),
+            guards[method].execute(sql).fetchone(),
+        )
+        if clear is None or (isinstance(clear, dict) and method != "redact"):
+            continue
+        told = fit(Method(method, **options), ColumnType(name, oid, item))
+        leaves = shown if isinstance(shown, list) else [shown]
+        nothing = all(each is None for each in leaves)
+        marked = any("[masked:all:" in str(each) for each in leaves)
+        assert (told == "none") == nothing, (name, told, shown)
+        assert (told == "redacted") <= marked, (name, told, shown)
 
 
 def test_the_callers_own_types_never_see_a_value(zoo: Any, guards: Any, columns: Any) -> None:

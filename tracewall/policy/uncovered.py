@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracewall.masking.documents import is_secret
-from tracewall.policy.fitting import fit
+from tracewall.policy.fitting import ColumnType, fit
 from tracewall.policy.model import Glob, Grant, Mask
 from tracewall.policy.reviewed import Remark, Reviewed
 from tracewall.sql.catalog import Relation
 from tracewall.sql.flow import Column
 from tracewall.sql.statement import Statement, understand
+
+_TEXT = 25
+"""The oid of text (pg_type.dat)."""
 
 
 def misfits(seen: Reviewed) -> Iterator[Remark]:
@@ -25,7 +28,7 @@ def misfits(seen: Reviewed) -> Iterator[Remark]:
 
 def _misfit(mask: Mask, glob: Glob, column: Column, seen: Reviewed) -> Iterator[Remark]:
     type = seen.type_of(column)
-    made = fit(mask.method, type) if type else ""
+    made = fit(mask.method, _loaded(type, seen)) if type else ""
     if not type or not made:
         return
     usual = mask.method.name == "redact"
@@ -38,6 +41,11 @@ def _misfit(mask: Mask, glob: Glob, column: Column, seen: Reviewed) -> Iterator[
         f"no part of a {type.name} is kept by this method: take another, or \"null\"",
         glob.line, glob.column,
     )  # fmt: skip
+
+
+def _loaded(type: ColumnType, seen: Reviewed) -> ColumnType:
+    """Give text for what an extension spells as text, as `citext`: it is loaded and masked so."""
+    return type._replace(base=_TEXT) if type.base in seen.catalog.texts else type
 
 
 def alike(seen: Reviewed) -> Iterator[Remark]:
