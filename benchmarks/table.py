@@ -70,7 +70,7 @@ def asked() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated")
-    parser.add_argument("--rounds", type=int, default=60, help="pairs of batches (default 60)")
+    parser.add_argument("--rounds", type=int, default=40, help="pairs of batches (default 40)")
     parser.add_argument("--python", default="", help="an interpreter with the instrumentation")
     parser.add_argument("--traces", type=Path, help="real text for the detectors")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
