@@ -82,8 +82,8 @@ class Table:
 class Column:
     """What a sample of a column holds: ``found`` counts, by detector, the values with a find.
 
-    ``values`` were not NULL, ``whole`` were nothing but one find, and ``documents`` could be
-    JSON. ``telling`` is true where the column's own name says that it holds a secret.
+    ``values`` were not NULL, ``whole`` were nothing but one find. ``telling`` is true where
+    the column's own name says that it holds a secret.
     """
 
     table: str
@@ -91,7 +91,6 @@ class Column:
     type: str
     values: int = 0
     whole: int = 0
-    documents: int = 0
     telling: bool = False
     found: Counter[str] = field(default_factory=Counter)
 
@@ -124,7 +123,6 @@ def survey(
 
 def _look(column: Column, value: str, detectors: Detectors) -> None:
     column.values += 1
-    column.documents += value[:1] in ("{", "[")
     if column.type in _TELLING_TYPES:
         column.whole += 1
         column.found[_TELLING_TYPES[column.type]] += 1

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 CANCEL, SSL, GSSENC = 80877102, 80877103, 80877104
-PROTOCOL = 196608
-"""The codes of a cancel request, of two requests to encrypt, and of protocol 3.0."""
+"""The codes of a cancel request, and of two requests to encrypt."""
 
 _LONGEST = 256 * 1024 * 1024
 
