@@ -16,7 +16,7 @@ import pytest
 
 from tracewall.audit.log import FileLog
 from tracewall.audit.people import People, pseudonymous
-from tracewall.audit.search import joined
+from tracewall.audit.search import Asked, found, joined
 from tracewall.audit.verify import records, verify
 from tracewall.cli import main
 from tracewall.events import Ended, Incident, Moment, What, Who
@@ -99,6 +99,22 @@ def test_an_outcome_in_a_later_file_is_joined() -> None:
         {"kind": "outcome", "intent": 1, "of": "a", "ended": {"status": "ok"}},
     ]
     assert [each.get("ended") for each in joined(told)] == [{"status": "ok"}, None]
+
+
+def test_a_record_that_is_none_hides_no_other() -> None:
+    """Whatever somebody has written into a log, the rest of it is found."""
+    who = {"subject": "ann"}
+    odd: list[Any] = [[], {}, "x", None, 1.5, True]
+    written = [
+        {"kind": kind, name: value, "at": 1.0, "who": value, "what": {"columns": {"a.b": value}}}
+        for kind in ("intent", "outcome", "incident", "opened")
+        for name in ("n", "intent", "of", "writer")
+        for value in odd
+    ]
+    written += [{"kind": value} for value in odd]
+    real = {"kind": "statement", "n": 7, "at": 2.0, "who": who, "what": {"columns": {"a.b": ["c"]}}}
+    for asked in (Asked(), Asked(column="c")):
+        assert real["at"] in [entry["at"] for entry in found([*written, real], asked, {})]
 
 
 def test_a_statement_is_found_by_its_text_and_its_name(capsys: Any, tmp_path: Path) -> None:

@@ -159,6 +159,12 @@ def test_a_snapshot_of_another_version_is_refused(run: Any, write: Any, admin_ds
     (path.parent / "c.json").write_text(json.dumps(told | {"questions": "others"}))
     result = run("test")
     assert (result.exit_code, "another version" in result.stderr) == (2, True)
+    deep = "[" * 100_000 + "]" * 100_000
+    for answers in (json.dumps([1] * len(told["answers"])), deep):
+        head = json.dumps({**told, "answers": None}).replace("null", answers)
+        (path.parent / "c.json").write_text(head)
+        result = run("test")
+        assert (result.exit_code, "c.json" in result.stderr) == (2, True)
 
 
 def test_a_schema_is_made_in_a_server_of_its_own(run: Any, write: Any) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from tracewall.audit.people import Person
 
-_KINDS = frozenset({"intent", "statement", "incident"})
+_KINDS = ("intent", "statement", "incident")
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,13 +56,19 @@ def joined(records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         if kind == "opened":
             writer = str(record.get("writer"))
         elif kind == "outcome":
-            found = waiting.get((str(record.get("of") or writer), record.get("intent")))
+            found = waiting.get((str(record.get("of") or writer), _number(record, "intent")))
             if found is not None and "ended" not in found:
                 found["ended"] = record.get("ended")
         elif kind in _KINDS:
-            waiting[writer, record.get("n")] = {**record, "writer": writer}
+            waiting[writer, _number(record, "n")] = {**record, "writer": writer}
         yield from _complete(waiting)
     yield from waiting.values()
+
+
+def _number(record: Mapping[str, Any], name: str) -> object:
+    # Whoever can write to a log must not keep others from searching the rest of it.
+    number = record.get(name)
+    return number if isinstance(number, int) else None
 
 
 _MOST_WAITING = 100_000
@@ -113,7 +119,8 @@ def _fits_incident(entry: Mapping[str, Any], asked: Asked, people: Mapping[str, 
 def _fits_statement(entry: Mapping[str, Any], asked: Asked, people: Mapping[str, Person]) -> bool:
     what, ended = _part(entry, "what"), _part(entry, "ended")
     rules = (what.get("rule"), *_each(_part(what, "masked").values()))
-    columns = (name for names in _part(what, "columns").values() for name in names)
+    listed = (names for names in _part(what, "columns").values() if isinstance(names, list))
+    columns = (name for names in listed for name in names)
     return (
         _by(_part(entry, "who"), asked, people)
         and _like(asked.decision, (what.get("decision"),))

@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
 import psycopg
 
 from tracewall.demo.server import ServerUnavailable, embedded_server
-from tracewall.sql.catalog import QUERIES
+from tracewall.sql.catalog import QUERIES, read
 from tracewall.sql.snapshot import SnapshotInvalid, loads
 from tracewall.testing.tables import Pretended
 from tracewall.trials.load import Sheet
@@ -50,11 +51,15 @@ def answers_for(sheet: Sheet) -> tuple[bytes, ...]:
 def from_snapshot(path: Path) -> tuple[bytes, ...]:
     """Read a snapshot that ``tracewall catalog`` made. Raises CatalogMissing."""
     try:
-        return loads(path.read_bytes())
+        answers = loads(path.read_bytes())
+        read(answers)
     except OSError as error:
         raise CatalogMissing(f"{path} can't be read: {error.strerror}") from None
     except SnapshotInvalid as error:
         raise CatalogMissing(f"{path}: {error}; tracewall catalog makes one") from None
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        raise CatalogMissing(f"{path}: its answers are none that a server gives") from None
+    return answers
 
 
 def from_server(dsn: str) -> tuple[bytes, ...]:
