@@ -79,7 +79,10 @@ def asked() -> argparse.Namespace:
         "--tiny", action="store_true", help="the least of everything, to see it run"
     )
     parser.add_argument("--root", type=Path, default=ROOT, help="whose pages --write changes")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.only and options.write:
+        parser.error("the pages show all parts: --write goes without --only")
+    return options
 
 
 def main() -> None:

@@ -56,8 +56,7 @@ def pages(tmp_path_factory: Any) -> Path:
 @pytest.fixture(scope="module")
 def told(pages: Path) -> dict[str, Any]:
     """Measure the least, and give what is told."""
-    only = [word for name in PARTS for word in ("--only", name)]
-    done = run("--tiny", "--json", "--write", "--root", str(pages), *only)
+    done = run("--tiny", "--json", "--write", "--root", str(pages))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -105,7 +104,14 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     for name in PAGES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("words")
-    done = run("--tiny", "--only", "judge", "--write", "--root", str(tmp_path))
+    done = run("--tiny", "--write", "--root", str(tmp_path))
     assert done.returncode != 0
     assert "no marks" in done.stderr
     assert all((tmp_path / name).read_text() == "words" for name in PAGES)
+
+
+def test_the_pages_show_all_parts_or_none(tmp_path: Path) -> None:
+    """What is measured of some parts only is not written over the whole."""
+    done = run("--tiny", "--only", "judge", "--write", "--root", str(tmp_path))
+    assert done.returncode == 2
+    assert "--only" in done.stderr
