@@ -43,6 +43,11 @@ WORD = "Zq9kJxv7wPlum"
         f"machine api.corp.com login ann password {WORD}",
         f"os.environ.setdefault('DB_PASSWORD', '{WORD}')",
         f"redis-cli -a {WORD} ping",
+        f"openssl pkcs12 -in id.p12 -nodes -passin pass:{WORD}",
+        f"openssl enc -d -pass 'pass:{WORD}' -in x",
+        f"openssl req -passout=pass:{WORD}",
+        f"Password?: {WORD}",
+        f"password \u2254 {WORD}",
         f"ldapsearch -x -w {WORD} -D cn=admin",
         f"db.corp.com:5432:prod:app:{WORD}",
         f"Cookie: session={WORD}abcdef; theme=dark",
@@ -81,6 +86,9 @@ def test_passwords_that_no_sign_assigns_are_found(every: Detectors, text: str) -
         "port 1234.5678 and 4111.1111.1111.1112",
         "key-value SK and pat of mine",
         "postgres:5432:localhost works",
+        "interface Login { password?: string; token?: AuthToken; secret?: SecretValue }",
+        "Forgot your password? Secret? No: reset it",
+        "openssl rsa -passin env:KEY_PASS -passout file:out.txt",
     ],
 )
 def test_what_only_looks_like_them_stays(every: Detectors, text: str) -> None:

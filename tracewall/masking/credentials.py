@@ -19,7 +19,7 @@ _STRONG = rb"passwor[dt]s?|passwd|pwd|passphrase|passcode|credentials?|secret"
 _WEAK = (
     rb"token|(?:api|access|secret|private|account|signing|encryption|auth)[ _-]?key|authorization"
 )
-_TAIL = rb"[\"'`*\\\])]{0,4}"
+_TAIL = rb"[\"'`*\\\])?]{0,4}"
 _OPERATOR = rb"[:=]{1,3}>?|[-=]?>|(?i:is|was|ist|lautet)" + SPACE
 _ASSIGNED = (
     rb"(?:(?i:" + _STRONG + rb"|" + _WEAK + rb")|_(?i:pass|pw))" + _TAIL + SPACE + rb"{0,8}(?:"

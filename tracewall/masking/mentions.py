@@ -160,7 +160,19 @@ def _pgpass(data: bytes, start: int, floor: int) -> Verdict:
     return (*hit.span("text"), "password") if hit and not harmless(hit["text"]) else None
 
 
+# As OpenSSL takes passwords: openssl-passphrase-options(1)
+
+_PASSED = rb"-pass(?:in|out)?[ \t=]{1,2}[\"']?pass:[^\t-\r \"']{4}"
+_PASSED_TEXT = re.compile(rb"-pass(?:in|out)?[ \t=]{1,2}[\"']?pass:(?P<text>[^\s\"']{4,512})")
+
+
+def _passed(data: bytes, start: int, floor: int) -> Verdict:
+    hit = _PASSED_TEXT.match(data, start)
+    return (*hit.span("text"), "password") if hit and not harmless(hit["text"]) else None
+
+
 SHAPES: tuple[Shape, ...] = (
+    Shape(_PASSED, b"-", _passed, (b"pass:",)),
     Shape(_BESIDE, _FIRST, _beside, _NAME_ANCHORS),
     Shape(_LABEL, b"pPaAtT", _labelled, (b"passwor", b"passphrase", b"api", b"token")),
     Shape(_VALUED, b"pPsStTaA", _valued, (b"passwor", b"passwd", b"secret", b"token", b"api")),
