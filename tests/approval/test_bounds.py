@@ -10,6 +10,8 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 import tracewall
+from tracewall.approval.facts import value
+from tracewall.approval.request import Parameter
 from tracewall.asked import asking
 from tracewall.errors import ApprovalRequired
 
@@ -153,6 +155,26 @@ def test_what_the_client_binds_is_estimated_too(office: Any) -> None:
         with pytest.raises(ApprovalRequired):
             cursor.execute("select id from note where id > %s", (2,))
         assert cursor.execute("select id from note where id < %s", (4,)).rowcount == 3
+
+
+@pytest.mark.parametrize(
+    ("type", "format", "raw", "shown"),
+    [
+        (25, 1, b"drop it", "'drop it'"),
+        (1043, 1, b"a\x1b[2J", "'a\\x1b[2J'"),
+        (3802, 1, b'\x01{"a": 1}', "'{\"a\": 1}'"),
+        (3802, 1, b"\xff\x01", "'\\\\xff\\x01'"),
+        (17, 1, b"\x01\x02", "\\x0102"),
+        (23, 1, b"\xff\xff\xff\xff", "-1"),
+        (0, 0, b"7", "'7'"),
+        (25, 0, None, "NULL"),
+    ],
+)
+def test_parameters_are_shown_as_what_they_are(
+    type: int, format: int, raw: bytes | None, shown: str
+) -> None:
+    """Nobody hides a text from approvers by sending it in binary."""
+    assert value(Parameter.of(type, format, raw)) == shown
 
 
 def test_what_changes_all_rows_has_no_condition(office: Any) -> None:

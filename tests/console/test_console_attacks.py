@@ -372,6 +372,25 @@ def test_no_other_word_decides(office: Any, verdict: str) -> None:
     assert console.house.desk.case(id).state == "pending"
 
 
+def test_no_link_says_that_something_was_decided(office: Any) -> None:
+    """That a decision is kept is said to who made it, of just that decision."""
+    console, id = office.console(), office.ask(people=2)
+    bob, eve = (office.visitor(console, who, "boss") for who in ("bob", "eve"))
+    assert "approval is kept" not in bob.get(f"/requests/{id}?done=approve").text
+    bob.decide(id, "approve")
+    assert "approval is kept" in bob.get(f"/requests/{id}?done=approve").text
+    assert "is denied" not in bob.get(f"/requests/{id}?done=deny").text
+    assert "approval is kept" not in eve.get(f"/requests/{id}?done=approve").text
+
+
+def test_what_a_shape_lets_through_is_shown(office: Any) -> None:
+    """Of a shape approvers see the shape that is bound, not only a statement said to be of it."""
+    console = office.console()
+    id = office.ask(shape=True, text="select $1 from the_shape")
+    page = office.visitor(console, "bob", "boss").get(f"/requests/{id}")
+    assert "<dt>shape</dt><dd>select $1 from the_shape</dd>" in page.text
+
+
 def test_a_decision_comes_too_late(office: Any, clock: Any) -> None:
     """What has expired, was denied or is used is not approved by a page that is still open."""
     console = office.console()

@@ -8,6 +8,8 @@ from tracewall.approval.desk import Case
 from tracewall.approval.request import Parameter
 
 _WHOLE_NUMBERS = (20, 21, 23)
+_TEXTS = (19, 25, 114, 1042, 1043)
+_JSONB = 3802
 
 
 def facts(case: Case) -> dict[str, str]:
@@ -42,7 +44,10 @@ def value(parameter: Parameter) -> str:
     raw = parameter.bytes
     if raw is None:
         return "NULL"
-    if not parameter.format:
+    if parameter.format and parameter.type == _JSONB and raw[:1] == b"\x01":
+        # PostgreSQL's jsonb_send: a version, and the text.
+        raw = raw[1:]
+    if not parameter.format or parameter.type in (*_TEXTS, _JSONB):
         return repr(raw.decode("utf-8", "backslashreplace"))
     whole = parameter.type in _WHOLE_NUMBERS
     return str(int.from_bytes(raw, signed=True)) if whole else f"\\x{raw.hex()}"

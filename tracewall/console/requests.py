@@ -109,7 +109,7 @@ class RequestPages:
             state=case.state,
             review=case.kept.review == "open",
             until=self._until(case),
-            done=_DONE.get(ask.query.get("done", ""), "") if not words else "",
+            done=self._done(case, visit, ask.query.get("done", "")) if not words else "",
             words=words,
             shape=request.act.shape,
             pieces=laid_out(request.statement),
@@ -184,6 +184,12 @@ class RequestPages:
             yield "revoke"
         if case.kept.review == "open" and case.state in _USED and decides and not own:
             yield "review"
+
+    def _done(self, case: Case, visit: Visit, kind: str) -> str:
+        """Say what somebody has decided, where they have: a link may say anything."""
+        verdicts = counted(case.request, case.kept.notes, self._house.keys)
+        own = {verdict.kind for verdict in verdicts if verdict.person == visit.person}
+        return next((_DONE[each] for each in own if each == kind), "")
 
     def _why_not(self, case: Case, visit: Visit) -> str:
         if case.state in ("pending", "approved") or case.kept.review == "open":
