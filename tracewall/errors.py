@@ -29,7 +29,6 @@ __all__ = [
     "TokenRejected",
     "Unreadable",
     "Withheld",
-    "known_sqlstate",
 ]
 
 
