@@ -97,6 +97,36 @@ class Own(NamedTuple):
     connection: Any
 
 
+class Apart(AdaptersMap):
+    """A cursor's adapters, whose loaders other than psycopg's own never get hold of its results.
+
+    psycopg hands to each loader, as its context, what loads it: that could be told to load
+    masked columns otherwise. The loaders of a program get the cursor's context instead.
+    """
+
+    def __init__(self, template: AdaptersMap, connection: Any) -> None:
+        super().__init__(template)
+        self._context = Own(template, connection)
+        self._ours = set[type[AnyLoader]]()
+
+    def own(self, oid: int, loader: type[AnyLoader]) -> None:
+        """Take in a loader of ours."""
+        self.register_loader(oid, loader)
+        self._ours.add(loader)
+
+    def get_loader(self, oid: int, format: Format) -> Any:
+        """Give what makes loaders of a type; None: there is nothing."""
+        found = super().get_loader(oid, format)
+        if found is None or found in self._ours or found is PRISTINE.get_loader(oid, format):
+            return found
+        context = self._context
+
+        def apart(oid: int, _context: AdaptContext | None = None) -> AnyLoader:
+            return found(oid, context)
+
+        return apart
+
+
 def as_texts(
     oids: Sequence[int], veils: Mapping[int, Veil], texts: frozenset[int], wire: Format
 ) -> list[int]:

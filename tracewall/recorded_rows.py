@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from psycopg import errors as e
-from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 
@@ -104,12 +103,12 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     take, veils = admission.take, admission.judged.veils
     if take is None:
         return rows.transformer(cursor, admission, plain)
-    own = AdaptersMap(cursor.adapters)
+    own = rows.Apart(cursor.adapters, cursor.connection)
     made = RecordedTransformer(rows.Own(own, cursor.connection))
     made.own, made.veils, made.most = own, veils, admission.judged.most
     made.texts = admission.judged.texts
     made.take = take
-    seen = AdaptersMap(PRISTINE)
+    seen = rows.Apart(PRISTINE, cursor.connection)
     made.witness = JoiningTransformer(rows.Own(seen, cursor.connection))
     made.witness.own, made.witness.veils, made.witness.most = seen, veils, admission.judged.most
     made.witness.texts = admission.judged.texts

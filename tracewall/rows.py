@@ -18,7 +18,6 @@ from psycopg import errors as e
 from psycopg import rows as _psycopg
 from psycopg.abc import AdaptContext
 from psycopg.abc import Loader as AnyLoader
-from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 from psycopg.rows import AsyncRowFactory as AsyncRowFactory
@@ -41,6 +40,7 @@ from tracewall.facade import ShownResult
 from tracewall.joining import bare, joined, side_by_side
 from tracewall.loaders import PRISTINE as PRISTINE
 from tracewall.loaders import TEXT_OIDS as TEXT_OIDS
+from tracewall.loaders import Apart as Apart
 from tracewall.loaders import Own as Own
 from tracewall.loaders import Transformer as Transformer
 from tracewall.loaders import as_texts, loader, rewriting
@@ -69,7 +69,7 @@ class GuardedTransformer(Transformer):
             # psycopg's Python implementation; the C one is made before this is called.
             super().__init__(context)
         self.veils: Mapping[int, Veil] | None = None
-        self.own: AdaptersMap | None = None
+        self.own: Apart | None = None
         self.most = 0
         self.texts: frozenset[int] = frozenset()
         self._pseudo: dict[tuple[int, int, Format, bool], int] = {}
@@ -186,7 +186,7 @@ class GuardedTransformer(Transformer):
             if pseudo is None:
                 pseudo = self._pseudo[key] = _FIRST_PSEUDO_OID + len(self._pseudo)
                 loads = loaders.get(at) or loader(veil, oids[at], wire, self.most)
-                self.own.register_loader(pseudo, loads)
+                self.own.own(pseudo, loads)
             types[at] = pseudo
         return types
 
@@ -256,7 +256,7 @@ def transformer(cursor: Any, admission: Admission, plain: Any) -> Any:
     veils = admission.judged.veils
     if not veils:
         return plain
-    own = AdaptersMap(cursor.adapters)
+    own = Apart(cursor.adapters, cursor.connection)
     kind = JoiningTransformer if side_by_side(veils) else GuardedTransformer
     made = kind(Own(own, cursor.connection))
     made.own, made.veils = own, veils
