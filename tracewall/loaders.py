@@ -71,8 +71,8 @@ _KINDS: Mapping[int, type] = MappingProxyType(
 )
 """What psycopg loads the commonest types as, by their oids (pg_type.dat)."""
 
-_BOOL, _TEXT = 16, 25
-"""The oids of bool and text (pg_type.dat)."""
+_BOOL, _TEXT, _TEXTS = 16, 25, 1009
+"""The oids of bool, text and text[] (pg_type.dat)."""
 
 _SHORT = frozenset(
     {16, 20, 21, 23, 26, 700, 701, 829, 869, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950}
@@ -298,7 +298,12 @@ def value_mask(
     load = loader(veil, oid, wire, most)(oid, own).load
     spelled_as = _dumped_as(oid, wire)
     speller = Transformer(own)
-    speller.set_dumper_types([spelled_as or _TEXT], wire)
+    try:
+        speller.set_dumper_types([spelled_as or _TEXT], wire)
+    except e.ProgrammingError:
+        # An array of what psycopg knows no type of, as money: it is loaded as texts.
+        spelled_as = _TEXTS if wire is Format.TEXT else None
+        speller.set_dumper_types([spelled_as or _TEXT], wire)
     formats = [PyFormat.from_pq(wire)]
     bits = _BITS.get(oid, 0) if wire is Format.BINARY else 0
 

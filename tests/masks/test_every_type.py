@@ -301,3 +301,25 @@ def test_a_masked_number_is_never_cut_to_its_columns_width(zoo: Any, kind: str) 
             conn.cursor().copy(f"COPY (SELECT {column} FROM {table}) TO STDOUT BINARY") as copy,
         ):
             list(copy)
+
+
+def test_an_array_of_what_psycopg_does_not_know_is_copied_masked(zoo: Any, guards: Any) -> None:
+    """As texts in text; in binary there is no spelling but NULL, so that it is withheld."""
+    zoo.plain.execute("CREATE TABLE zoo.sums (hidden money[], gone money[])")
+    zoo.plain.execute("INSERT INTO zoo.sums VALUES ('{17361.52,NULL}', '{17361.52}')")
+    conn = zoo.guarded(
+        '\n[[masks]]\nname = "h"\ncolumns = ["zoo.sums.hidden"]\nmethod = "redact"\n'
+        '\n[[masks]]\nname = "g"\ncolumns = ["zoo.sums.gone"]\nmethod = "null"\n',
+        mask_key=b"k" * 32,
+    )
+    with conn.cursor().copy("COPY zoo.sums TO STDOUT") as copy:
+        (row,) = copy.rows()
+    assert row[0].startswith("{[masked:h:") and row[0].endswith("],NULL}") and row[1] is None
+    with conn.cursor().copy("COPY (SELECT gone FROM zoo.sums) TO STDOUT BINARY") as copy:
+        copy.set_types(["bytea"])
+        assert list(copy.rows()) == [(None,)]
+    with (
+        pytest.raises(Withheld, match="can't be spelled"),
+        conn.cursor().copy("COPY (SELECT hidden FROM zoo.sums) TO STDOUT BINARY") as copy,
+    ):
+        list(copy)
