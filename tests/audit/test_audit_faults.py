@@ -69,7 +69,7 @@ for _ in range(5):
     try:
         log.intent(who, what)
     except AuditUnavailable as error:
-        print(error)
+        print(error, flush=True)
 assert os.listdir(sys.argv[1]) == []
 os._exit(0)
 """

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracewall.errors import PolicyError
@@ -94,6 +94,7 @@ SECRETS = ("4111 1111 1111 1111", "ada.lovelace@example.com", "192.0.2.17", "pas
            "SO-1234", "+1 415 555 2671", "ghp_0123456789abcdefghijABCDEFGHIJ012345")  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from((*SECRETS, " ", ", ", "x", "token: ", "\n", '"', "h_")), max_size=8)
 )

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime, tzinfo
+from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base
+from psycopg import adapters
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import Format
+from psycopg.types.datetime import TimestamptzLoader
 
 import tracewall
 
 __all__ = ["DatabaseWrapper"]
+
+
+_MOMENT = adapters.types["timestamptz"].oid
+
+
+class _MomentLoader(TimestamptzLoader):
+    # Django 6.1 wraps psycopg's loader in C, which takes no connection but libpq's own; this
+    # one is Python throughout, as that of earlier Djangos.
+    timezone: ClassVar[tzinfo | None] = None
+
+    def load(self, data: Any) -> datetime:
+        return super().load(data).replace(tzinfo=self.timezone)
+
+
+def _in_zone(context: AdaptContext, zone: tzinfo | None) -> None:
+    """Have moments read in a time zone of Django's; None gives them without one."""
+    loader = type("_MomentLoader", (_MomentLoader,), {"timezone": zone})
+    context.adapters.register_loader(_MOMENT, loader)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # Django brings no types
@@ -29,6 +53,9 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # Django bri
         """Give what `tracewall.connect` takes; the encoding is the wall's to choose."""
         params: dict[str, Any] = super().get_connection_params()
         del params["client_encoding"]
+        # Django's own map serves its other backends, too.
+        params["context"] = AdaptersMap(params["context"].adapters)
+        _in_zone(params["context"], self.timezone)
         return params
 
     def create_cursor(self, name: str | None = None) -> Any:
@@ -37,7 +64,11 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # Django bri
         # reads times by the zone that it once set.
         self.connection._welcome()
         self._configure_timezone(self.connection)
-        return super().create_cursor(name)
+        cursor = super().create_cursor(name)
+        loader = cursor.adapters.get_loader(_MOMENT, Format.TEXT)
+        if loader is not None and not issubclass(loader, _MomentLoader):
+            _in_zone(cursor, self.timezone)
+        return cursor
 
     def _configure_connection(self, connection: tracewall.Connection[Any]) -> bool:
         # A pool makes connections while nobody acts; then `create_cursor` does what is to do.
