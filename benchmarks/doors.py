@@ -6,7 +6,9 @@ neighbouring batches. No column is masked: `point_lookup.py` and `masking.py` te
 masks cost. The audit log is ``buffered``.
 
 With spans, plain psycopg is instrumented by opentelemetry-instrumentation-psycopg, where
-that is installed, and both sides report to the same SDK, whose exporter drops spans.
+that is installed, and both sides report to the same SDK, whose exporter drops spans. The
+package pins another opentelemetry-api: ``pip install --target FOLDER --no-deps`` it, with
+its ``-dbapi``, ``opentelemetry-instrumentation`` and ``wrapt``, and put FOLDER on PYTHONPATH.
 """
 
 from __future__ import annotations

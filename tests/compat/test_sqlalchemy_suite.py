@@ -1,4 +1,9 @@
-"""SQLAlchemy's compliance suite for dialects, on its own psycopg dialect and on ours."""
+"""SQLAlchemy's compliance suite for dialects, on its own psycopg dialect and on ours.
+
+With ``--compat-whole``, against PostgreSQL 18: on SQLAlchemy 2.1.9 1,804 pass and 79 are skipped
+on either, on 2.0.58 1,488 pass, 77 are skipped and 95 fail on either, which ask for what 2.0
+has not. Another version is taken from PYTHONPATH.
+"""
 
 from __future__ import annotations
 
