@@ -149,6 +149,9 @@ def test_each_rule_wants_its_own_people() -> None:
     two = stands(asked, bob, note(asked, "cat", groups=("officer",)))
     assert (two.state, two.lacking) == ("approved", ())
     assert two.approved_by == (Person(ISSUER, "bob"), Person(ISSUER, "cat"))
+    # An approver of either rule denies for both.
+    assert stands(asked, note(asked, "dan", "deny", groups=("officer",))).state == "denied"
+    assert stands(asked, note(asked, "dan", "deny", groups=("boss",))).state == "denied"
 
 
 def test_an_approval_ends_by_the_one_that_completed_it() -> None:
@@ -205,6 +208,7 @@ def test_only_known_keys_count() -> None:
         lambda t: t.replace("\n10010\n", "\nsoon\n"),
         lambda t: t.replace('"bob"]', '"bob","eve"]'),
         lambda t: t.replace('"bob"', "7"),
+        lambda t: t.replace('["https://idp.test","bob"]', "7"),
     ],
 )
 def test_what_is_not_spelled_as_a_verdict_is_none(spoil: Any) -> None:

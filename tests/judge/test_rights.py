@@ -10,7 +10,7 @@ import pytest
 
 from tracewall.masking.config import Method
 from tracewall.policy.decide import decide
-from tracewall.policy.model import Audit, Glob, Grant, Mask, Policy
+from tracewall.policy.model import Audit, Denial, Glob, Grant, Mask, Policy
 from tracewall.policy.rights import Rights
 from tracewall.policy.rows import expected
 from tracewall.policy.touched import kept
@@ -21,14 +21,14 @@ from tracewall.sql.statement import understand
 
 INT, TEXT, DATE, MOMENT, ZONED, JSONB = 23, 25, 1082, 1114, 1184, 3802
 TYPES = {"id": INT, "day": DATE, "at": MOMENT, "since": ZONED, "doc": JSONB, "owner": TEXT}
-EVENTS, HEIR, PLAIN, CLEAR, ASKING, EMPTY, MATERIAL = range(10, 17)
+EVENTS, HEIR, PLAIN, CLEAR, ASKING, EMPTY, MATERIAL, PARTED, PART, LATER = range(10, 20)
 MINE = condition("owner = claim('sub')")
 OTHERS = condition("owner <> claim('sub')")
 
 
 @pytest.fixture(scope="module")
 def lab() -> Catalog:
-    """A table with an heir, a table beside them, and views of every kind over the first."""
+    """A table with an heir, one beside them, views of every kind, and one in partitions."""
     columns = tuple(
         Attribute(number, name, type) for number, (name, type) in enumerate(TYPES.items(), start=1)
     )
@@ -40,6 +40,9 @@ def lab() -> Catalog:
         Relation(ASKING, "lab", "asking", "v", columns=columns),
         Relation(EMPTY, "lab", "nothing", "v", columns=columns),
         Relation(MATERIAL, "lab", "gone", "v", columns=columns),
+        Relation(PARTED, "lab", "parted", "p", columns=columns),
+        Relation(PART, "lab", "part", columns=columns, parents=(PARTED,)),
+        Relation(LATER, "lab", "later", columns=columns, parents=(PARTED,)),
     ]
     beneath = [
         Beneath(CLEAR, False, frozenset({PLAIN})),
@@ -63,10 +66,11 @@ def grant(tables: str = "lab.*", actions: str = "select", **more: Any) -> Grant:
 
 
 def of(*rules: Any, **more: Any) -> Policy:
-    """Give a policy of grants and masks."""
+    """Give a policy of grants, denials and masks."""
     grants = tuple(rule for rule in rules if isinstance(rule, Grant))
     masks = tuple(rule for rule in rules if isinstance(rule, Mask))
-    return Policy(version=1, hash="h", grants=grants, masks=masks, **more)
+    denials = tuple(rule for rule in rules if isinstance(rule, Denial))
+    return Policy(version=1, hash="h", grants=grants, denials=denials, masks=masks, **more)
 
 
 def rights(catalog: Catalog, policy: Policy, *actors: str) -> Rights:
@@ -140,6 +144,45 @@ def test_the_order_of_rows_is_not_chosen_where_something_is_hidden(lab: Catalog,
     assert refused.outcome == "forbidden" and refused.rule == "default"
     assert name in refused.reason
     assert judged(lab, f"SET {name} = 0", of(grant())).allowed
+
+
+def test_a_row_is_not_moved_from_under_its_mask(lab: Catalog) -> None:
+    """A partitioned table of which only a part is masked is updated by its parts alone."""
+    one = Mask("owners", (Glob("lab.part.owner"),), Method("redact"), "any")
+    every = replace(one, columns=(Glob("lab.part.owner"), Glob("lab.later.owner")))
+    all = grant(actions="select update")
+    sql = "UPDATE parted SET id = 1"
+    refused = judged(lab, sql, of(all, one))
+    assert refused.outcome == "forbidden" and refused.rule == "masks.owners"
+    assert "partitions" in refused.reason
+    assert judged(lab, sql, of(all, every)).allowed
+    assert judged(lab, "UPDATE part SET id = 1", of(all, one)).allowed
+    assert judged(lab, "SELECT id FROM parted", of(all, one)).allowed
+
+
+def test_a_silent_denial_of_what_can_not_be_followed_is_not_told(lab: Catalog) -> None:
+    """Without a reason a denial looks like no grant at all; with one, it is told."""
+    denial = Denial("quiet", (Glob("*"),), frozenset({"ddl"}))
+    sql = "CREATE TABLE t (a int)"
+    nothing = judged(lab, sql, of(grant()))
+    silent = judged(lab, sql, of(grant(), denial))
+    assert (silent.rule, silent.reason) == (nothing.rule, nothing.reason)
+    told = judged(lab, sql, of(grant(), replace(denial, reason="not by hand")))
+    assert (told.rule, told.reason) == ("denials.quiet", "not by hand")
+
+
+def test_what_may_be_heard_is_not_what_may_be_said(lab: Catalog) -> None:
+    """Rights on channels are remembered by action and name, and not for ever."""
+    listen = grant("", "listen", channels=(Glob("jobs"),), name="hear")
+    found = rights(lab, of(listen))
+    for _ in range(2):
+        assert found.channel("listen", "jobs") == listen
+        assert found.channel("notify", "jobs") is None
+        assert found.channel("listen", "other") is None
+    for number in range(5_000):
+        found.channel("listen", f"c{number}")
+    assert len(found._channels) <= 1_000
+    assert found.channel("listen", "jobs") == listen
 
 
 # --- rows ---------------------------------------------------------------------------
