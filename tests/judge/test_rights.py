@@ -171,6 +171,19 @@ def test_a_silent_denial_of_what_can_not_be_followed_is_not_told(lab: Catalog) -
     assert (told.rule, told.reason) == ("denials.quiet", "not by hand")
 
 
+def test_what_is_remembered_is_of_one_action_on_one_column(lab: Catalog) -> None:
+    """A right once looked up gives nothing else away: another action, column or relation."""
+    only = grant("lab.plain", columns="id")
+    for first in ("permitted", "verdict"):
+        found = rights(lab, of(only))
+        for _ in range(2):
+            assert getattr(found, first)("select", PLAIN, 1) == only
+            assert getattr(found, first)("select", PLAIN, 2) is None
+            assert getattr(found, first)("delete", PLAIN, 1) is None
+            assert getattr(found, first)("select", EVENTS, 1) is None
+    assert rights(lab, of(grant("*"))).permitted("select", 0, 1) is None
+
+
 def test_what_may_be_heard_is_not_what_may_be_said(lab: Catalog) -> None:
     """Rights on channels are remembered by action and name, and not for ever."""
     listen = grant("", "listen", channels=(Glob("jobs"),), name="hear")
