@@ -48,6 +48,19 @@ def test_the_first_help_tells_what_each_command_does_and_where_to_begin():
     assert "..." not in listed
 
 
+def test_ctrl_c_is_neither_a_finding_nor_a_traceback():
+    """An interrupted command ends with 130, as a shell knows it."""
+    code = (
+        "import sys; from tracewall.cli import commands\n"
+        "@commands.tracewall.command('stuck')\n"
+        "def stuck(): raise KeyboardInterrupt\n"
+        "sys.exit(commands.run(['stuck']))"
+    )
+    result = python("-c", code)
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr.strip() == "interrupted"
+
+
 def test_it_runs_as_a_module():
     """`python -m tracewall` is the command; its exit code is the process's."""
     assert python("-m", "tracewall", "version").stdout.startswith(f"tracewall {__version__}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -28,8 +29,23 @@ from tracewall.cli.trials import test
 from tracewall.cli.version import version
 from tracewall.version import __version__
 
+_INTERRUPTED = 130  # As a shell says of SIGINT: 128 and the signal's number.
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Invoke a command. Where click would end with 1, Ctrl-C is no finding and no refusal."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            sys.exit(_INTERRUPTED)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(
     __version__, "--version", prog_name="tracewall", message="%(prog)s %(version)s"
 )
