@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tracewall.audit.anchor import Anchor, Checkpoints
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.notes import BadKey
+from tracewall.audit.packing import Compression, PackingUnavailable, check
 from tracewall.audit.setup import checkpoints_of, open_database, open_log
 from tracewall.audit.store import AuditLog
 from tracewall.errors import PolicyError
@@ -37,6 +38,7 @@ def log_of(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
             keep_seconds=settings.keep_for,
             keep_bytes=settings.keep_size,
             pack=settings.pack,
+            compression=_compression(policy),
         ),
         deadline=settings.patience,
     )
@@ -67,6 +69,16 @@ def plain_log(policy: Policy) -> AuditLog:
     if settings.conninfo:
         return _database(policy, None)
     return open_log(beside(policy, settings.directory), settings.durability)
+
+
+def _compression(policy: Policy) -> Compression:
+    compression = policy.audit.compression
+    try:
+        check(compression)
+    except PackingUnavailable as ex:
+        help = 'or write compression = "gzip"'
+        raise PolicyError(str(ex.strerror), path=policy.path, help=help) from None
+    return compression
 
 
 def _database(policy: Policy, signed: Checkpoints | None) -> AuditLog:

@@ -323,12 +323,12 @@ class Session(Ledger):
             raise excess
 
     def weigh(self, admission: Admission, result: Result) -> None:
-        """Count the bytes of a result that is about to be handed out, where they are limited.
+        """Count the bytes of a result that is about to be handed out, where that is wanted.
 
         Raises:
             Withheld: they are more than allowed.
         """
-        if not admission.judged.decision.byte_limit:
+        if not (admission.judged.decision.byte_limit or self.wall.policy.audit.bytes):
             return
         admission.bytes = max(admission.bytes, 0) + size_of(result)[1]
         if (excess := too_big(admission)) is not None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tracewall import PolicyError, Wall
 from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.log import FileLog
 from tracewall.audit.notes import Signer
+from tracewall.audit.packing import SUFFIXES, reader
 from tracewall.audit.record import files
 from tracewall.audit.verify import records, verify
+from tracewall.cli import main
 from tracewall.events import Ended, What, Who
 
 SIGNER = Signer("audit.test", bytes(32))
@@ -72,13 +77,15 @@ def test_a_file_that_was_taken_out_is_missed(tmp_path: Path, who: Who, what: Wha
     assert report.files[-1].fault.what == "the file is missing"
 
 
-def test_old_files_are_packed(tmp_path: Path, who: Who, what: What) -> None:
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_old_files_are_packed(tmp_path: Path, who: Who, what: What, compression: Any) -> None:
     """Packed files verify and are read like plain ones; a damaged one is a fault."""
-    with FileLog(tmp_path, keeping=Keeping(rotate_bytes=4000, pack=True)) as log:
+    keeping = Keeping(rotate_bytes=4000, pack=True, compression=compression)
+    with FileLog(tmp_path, keeping=keeping) as log:
         fill(log, who, what, 300)
-    with FileLog(tmp_path, keeping=Keeping(pack=True)):
+    with FileLog(tmp_path, keeping=keeping):
         pass
-    packed = [path for path in files(tmp_path) if path.name.endswith(".gz")]
+    packed = [path for path in files(tmp_path) if path.suffix == SUFFIXES[compression]]
     assert len(packed) > 3
     assert all(path.stat().st_mode & 0o077 == 0 for path in packed)
     assert verify(tmp_path).ok
@@ -86,6 +93,38 @@ def test_old_files_are_packed(tmp_path: Path, who: Who, what: What) -> None:
     for damage in (b"", packed[1].read_bytes()[:-20], b"x" * 100, packed[0].read_bytes()):
         packed[1].write_bytes(damage)
         assert not verify(tmp_path).ok
+
+
+def test_what_is_missing_to_unpack_is_said(
+    tmp_path: Path, who: Who, what: What, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Without Zstandard its files are neither skipped nor called damaged."""
+    keeping = Keeping(pack=True, compression="zstd")
+    for _ in range(2):
+        with FileLog(tmp_path, keeping=keeping) as log:
+            fill(log, who, what, 3)
+    for name in ("backports.zstd", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["audit", "verify", str(tmp_path)]) == 2
+    assert "pgtracewall[zstd]" in capsys.readouterr().err
+    policy = tmp_path / "policy.toml"
+    policy.write_text('version = 1\n[audit]\npack = true\ncompression = "zstd"\n')
+    with pytest.raises(PolicyError, match="zstd"):
+        Wall.load(policy)
+
+
+def test_two_packings_of_a_file_do_not_both_count(tmp_path: Path, who: Who, what: What) -> None:
+    """A copy of a packed file, packed otherwise, is a fault and no further records."""
+    keeping = Keeping(rotate_bytes=4000, pack=True, compression="zstd")
+    for _ in range(2):
+        with FileLog(tmp_path, keeping=keeping) as log:
+            fill(log, who, what, 60)
+    first = next(path for path in files(tmp_path) if path.suffix == ".zst")
+    with reader(first) as stream:
+        first.with_suffix(".gz").write_bytes(gzip.compress(stream.read()))
+    assert not verify(tmp_path).ok
+    first.unlink()
+    assert verify(tmp_path).ok
 
 
 def test_what_is_old_is_retired(tmp_path: Path, who: Who, what: What) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import tracewall
 from tracewall import Wall, Withheld
+from tracewall.audit.verify import records
 
 MOST = 10_000
 SMALL = "select step, repeat('x', 100) from generate_series(1, 10) step"
@@ -80,3 +81,21 @@ async def test_each_result_of_a_batch_counts(guard: Any, narrow: Wall) -> None:
             await cursor.executemany(query, [(1,), (1,)], returning=True)
         decision = conn.explain(SMALL)
     assert decision.byte_limit == MOST
+
+
+@pytest.mark.parametrize("name", ["execute", "stream", "server", "copy binary", "pipeline"])
+async def test_bytes_are_recorded_where_they_are_wanted(
+    guard: Any, tmp_path: Path, name: str
+) -> None:
+    """With ``audit.bytes`` the outcome tells what a result had, by whatever door."""
+    policy = Path(guard.wall.policy.path)
+    made = policy.with_name(f"{tmp_path.name}.toml")
+    told = f'directory = "{tmp_path.name}"\nbytes = true'
+    made.write_text(policy.read_text().replace('directory = "audit"', told))
+    query = "select 'abcde'::text from generate_series(1, 4)"
+    with Wall.load(made, password=lambda: guard.store.password) as wall:
+        async with await tracewall.AsyncConnection.connect(wall=wall, token=guard.analyst) as conn:
+            await door(conn, name, query)
+    ends = [each["ended"] for each in records(policy.with_name(tmp_path.name)) if "ended" in each]
+    found = max(end.get("bytes", -1) for end in ends)
+    assert found == 20 if not name.startswith("copy") else found > 20

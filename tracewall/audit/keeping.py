@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,14 +17,15 @@ from typing import Any
 import msgspec
 
 from tracewall.audit.locks import abandoned, ordinary
+from tracewall.audit.packing import PACKED, SUFFIXES, Compression, writer
 from tracewall.audit.record import SUFFIX, Head, digest, files, lines, plain_name
 
 
 class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     """When files end and how long they stay; 0 means no limit.
 
-    A file ends after ``rotate_bytes`` or ``rotate_seconds``, and is packed (gzip) where
-    ``pack`` is set. Files are deleted ``keep_seconds`` after their last record, and the
+    A file ends after ``rotate_bytes`` or ``rotate_seconds``, and is packed by ``compression``
+    where ``pack`` is set. Files are deleted ``keep_seconds`` after their last record, and the
     oldest ones while there are more than ``keep_bytes`` of them.
     """
 
@@ -34,6 +34,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     keep_seconds: float = 0.0
     keep_bytes: int = 0
     pack: bool = False
+    compression: Compression = "gzip"
 
     def ends(self, size: int, age: float) -> bool:
         """Tell whether a file of that size (bytes) and age (seconds) is to end."""
@@ -41,7 +42,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
         return large or (bool(self.rotate_seconds) and not 0 <= age < self.rotate_seconds)
 
 
-def pack(directory: Path, own: str) -> None:
+def pack(directory: Path, own: str, compression: Compression = "gzip") -> None:
     """Pack the files that nobody writes to any more.
 
     Raises:
@@ -51,11 +52,12 @@ def pack(directory: Path, own: str) -> None:
         if path.name.endswith(SUFFIX) and path.name != own:
             with abandoned(path) as fd:
                 if fd is not None:
-                    _pack(path, fd)
+                    _pack(path, fd, compression)
 
 
-def _pack(path: Path, plain: int) -> None:
-    packed, draft = path.with_name(f"{path.name}.gz"), path.with_name(f"{path.name}.gz.draft")
+def _pack(path: Path, plain: int, compression: Compression) -> None:
+    packed = path.with_name(path.name + SUFFIXES[compression])
+    draft = packed.with_name(f"{packed.name}.draft")
     before = os.fstat(plain)
     # Made anew, for what has that name may be a link to another file.
     draft.unlink(missing_ok=True)
@@ -63,7 +65,7 @@ def _pack(path: Path, plain: int) -> None:
     with open(fd, "wb") as raw:
         with (
             open(plain, "rb", closefd=False) as source,
-            gzip.GzipFile("", "wb", 6, raw, mtime=0) as target,
+            writer(compression, raw) as target,
         ):
             shutil.copyfileobj(source, target, 1 << 20)
         raw.flush()
@@ -122,7 +124,7 @@ def _head(path: Path) -> Head | None:
 
 
 def _is_free(path: Path) -> bool:
-    if path.name.endswith(".gz"):
+    if path.suffix in PACKED:
         return True
     with abandoned(path) as fd:
         return fd is not None

@@ -11,23 +11,24 @@ kept elsewhere shows that.
 from __future__ import annotations
 
 import errno
-import gzip
 import hashlib
 import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final
 
 import msgspec
 
+from tracewall.audit.packing import PACKED, Broken, line_of, reader
 from tracewall.events import Moment
 
 FORMAT: Final = 1
 FIRST_PREV: Final = b"0" * 64
 LONGEST: Final = 1 << 20
 SUFFIX: Final = ".jsonl"
+_PACKED_LOGS: Final = tuple(SUFFIX + suffix for suffix in PACKED)
 DAMAGED: Final = "the packed file is damaged"
 
 _SEAL_LENGTH: Final = len(b',"crc":"01234567"}')
@@ -121,7 +122,7 @@ def lines(path: Path) -> Iterator[bytes]:
         OSError: it can't be read, or what was packed can't be unpacked.
     """
     with _opened(path) as stream:
-        left = path.stat().st_size if path.suffix != ".gz" else math.inf
+        left = math.inf if path.suffix in PACKED else path.stat().st_size
         while left > 0 and (line := _line(stream)):
             left -= len(line)
             yield line
@@ -132,20 +133,22 @@ def lines(path: Path) -> Iterator[bytes]:
 
 def _line(stream: IO[bytes]) -> bytes:
     try:
-        return stream.readline(LONGEST + 1)
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        return line_of(stream, LONGEST + 1)
+    except Broken as error:
         raise OSError(errno.EIO, DAMAGED) from error
 
 
 def _opened(path: Path) -> IO[bytes]:
-    if path.name.endswith(SUFFIX + ".gz"):
-        return cast(IO[bytes], gzip.open(path, "rb"))
+    return reader(path) if path.name.endswith(_PACKED_LOGS) else _plain(path)
+
+
+def _plain(path: Path) -> IO[bytes]:
     return path.open("rb", buffering=1 << 20)
 
 
 def plain_name(path: Path) -> str:
     """Give the name that a log file was written under, packed or not; always Unicode."""
-    name = path.name.removesuffix(".gz")
+    name = path.name.removesuffix(path.suffix) if path.suffix in PACKED else path.name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -160,9 +163,9 @@ def files(path: Path) -> list[Path]:
     return [
         entry
         for name, entry in sorted(found.items())
-        if not name.endswith(".gz") or plain_name(entry) not in found
+        if entry.suffix not in PACKED or plain_name(entry) not in found
     ]
 
 
 def _is_log(name: str) -> bool:
-    return name.endswith((SUFFIX, SUFFIX + ".gz"))
+    return name.endswith((SUFFIX, *_PACKED_LOGS))

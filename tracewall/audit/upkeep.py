@@ -74,7 +74,7 @@ class Upkeep:
             self._recover(own)
         with contextlib.suppress(Exception):
             if self._keeping.pack:
-                pack(self._directory, own)
+                pack(self._directory, own, self._keeping.compression)
         with contextlib.suppress(Exception):
             self._retire(own)
 

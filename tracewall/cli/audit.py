@@ -73,7 +73,9 @@ def verify(
     try:
         report = verified(path, head=remembered, keys=known)
     except OSError as error:
-        raise Missing(f"the log can't be read: {error.strerror}", str(error.filename)) from None
+        raise Missing(
+            f"the log can't be read: {error.strerror}", str(error.filename or "")
+        ) from None
     if as_json:
         plain(_json(report))
         raise click.exceptions.Exit(_code(report))

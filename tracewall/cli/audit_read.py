@@ -131,7 +131,9 @@ def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
     except KeyboardInterrupt:
         return
     except OSError as error:
-        raise Missing(f"the log can't be read: {error.strerror}", str(error.filename)) from None
+        raise Missing(
+            f"the log can't be read: {error.strerror}", str(error.filename or "")
+        ) from None
 
 
 @click.command()
@@ -169,7 +171,9 @@ def _found(
         for each in found(records(path), Asked(**filters), people):
             yield {**each, "kind": "statement"} if "ended" in each else each
     except OSError as error:
-        raise Missing(f"the log can't be read: {error.strerror}", str(error.filename)) from None
+        raise Missing(
+            f"the log can't be read: {error.strerror}", str(error.filename or "")
+        ) from None
 
 
 def _line(each: Mapping[str, Any]) -> Text:

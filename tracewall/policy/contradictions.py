@@ -78,7 +78,9 @@ def _complain_of_anchors(policy: Policy, root: Place, reading: Reading) -> None:
             reading.wrong(inside[key], "without a signing key there are no checkpoints", help)
 
 
-_OF_FILES = ("durability", "writes", "rotate_size", "rotate_interval", "pack", "keep_size")
+_OF_FILES = (
+    *("durability", "writes", "rotate_size", "rotate_interval", "pack", "compression", "keep_size"),
+)
 _OF_DATABASE = ("password_env", "password_file", "schema")
 
 

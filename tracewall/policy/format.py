@@ -92,6 +92,7 @@ AUDIT = Section(
         "password_env": Key(Text(), "The environment variable that holds its password."),
         "password_file": Key(Text("a path"), "The file that holds its password."),
         "schema": Key(Text("a name"), "The schema that `tracewall audit migration` has made."),
+        "bytes": Key(Flag(), "Whether outcomes tell how many bytes a result had."),
         "erasable": Key(
             Flag(),
             "Whether people are recorded by pseudonyms, and statements by salted commitments, so "
@@ -122,7 +123,8 @@ AUDIT = Section(
         ),
         "rotate_size": Key(Size(), "A file ends when it is so large; 0: never."),
         "rotate_interval": Key(Duration(_CENTURY), "A file ends when it is so old; 0: never."),
-        "pack": Key(Flag(), "Whether files that have ended are packed (gzip)."),
+        "pack": Key(Flag(), "Whether files that have ended are packed."),
+        "compression": Key(Choice(("gzip", "zstd")), "What they are packed by; zstd is smaller."),
         "keep_for": Key(
             Duration(_CENTURY), "A file is deleted so long after its last record; 0: never."
         ),

@@ -63,6 +63,7 @@ class Audit:
 
     Statements that change rows are kept as strongly as ``writes`` says, where that is more.
     An ``erasable`` record has pseudonyms and salted commitments in place of names and hashes.
+    With ``bytes`` the bytes of each result are added up, not only those of COPY.
     With ``mirror`` its records are emitted as OpenTelemetry log records, too.
     Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
     path) is set, the record's end is signed after ``checkpoint_records`` records or
@@ -82,6 +83,7 @@ class Audit:
     schema: str = "tracewall_audit"
     erasable: bool = False
     mirror: bool = False
+    bytes: bool = False
     signing_key_env: str = ""
     signing_key_file: str = ""
     checkpoint_records: int = 1000
@@ -91,6 +93,7 @@ class Audit:
     rotate_size: int = 0
     rotate_interval: float = 0.0
     pack: bool = False
+    compression: Literal["gzip", "zstd"] = "gzip"
     keep_for: float = 0.0
     keep_size: int = 0
 
