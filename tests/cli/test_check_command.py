@@ -62,9 +62,9 @@ def test_a_program_is_told_the_fault_in_parts(run, policy):
 
 
 def test_a_policy_that_is_not_there_is_a_fault(run, tmp_path):
-    """A missing file is told in a sentence, exit code 1."""
+    """A missing file is told in a sentence; it is no finding, so the exit code is 2."""
     result = run("check", tmp_path / "nothing.toml")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "can't be read" in result.stderr
 
 

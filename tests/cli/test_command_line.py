@@ -65,7 +65,7 @@ def test_it_runs_as_a_module():
     """`python -m tracewall` is the command; its exit code is the process's."""
     assert python("-m", "tracewall", "version").stdout.startswith(f"tracewall {__version__}\n")
     assert python("-m", "tracewall", "nonsense").returncode == 2
-    assert python("-m", "tracewall", "check", "/nonexistent.toml").returncode == 1
+    assert python("-m", "tracewall", "check", "/nonexistent.toml").returncode == 2
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])

@@ -13,7 +13,7 @@ from tracewall.cli.facts import facts
 from tracewall.cli.findings import Finding, kept, tell, worst
 from tracewall.cli.live import Unreachable, catalog, server
 from tracewall.cli.options import JSON
-from tracewall.cli.screen import Refused, Unanswered, console, plain, safe
+from tracewall.cli.screen import Missing, Refused, Unanswered, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.policy.exposed import exposed
 from tracewall.policy.load import load
@@ -82,9 +82,11 @@ def _against(policy: Policy, dsn: str) -> list[Finding]:
 
 
 def _unreadable(error: PolicyError, as_json: bool) -> None:
-    """Tell the first complaint of a policy that can't be read; the exit code is 1."""
+    """Tell the first complaint of a policy that can't be read, or that it is not there."""
+    where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
+    if not Path(error.path).exists():
+        raise Missing(f"{where}: {error.message}", error.help)
     if not as_json:
-        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
         raise Refused(f"{where}: {error.message}", error.help)
     told = {"path": error.path, "line": error.line, "column": error.column}
     found = Finding("invalid", "error", error.message, error.help, error.line, error.column)
