@@ -251,19 +251,19 @@ class FileLog:
             self._take_outcomes()
         entries = self._batch.entries
         place = len(entries)
-        entries.append(entry)
         number = self._batch.first + place
-        if at_once:
-            try:
+        try:
+            entries.append(entry)
+            if at_once:
                 self._write()
-            except AuditUnavailable:
-                del entries[place]
-                raise
-            except BaseException:
-                # Interrupted: it is written, or will be.
-                if isinstance(entry, Intent):
-                    self._ended.append(Outcome(entry.at, number, Ended(status="abandoned")))
-                raise
+        except AuditUnavailable:
+            del entries[place]
+            raise
+        except BaseException:
+            # Interrupted: what is in the batch is written, or will be.
+            if isinstance(entry, Intent) and entry in entries[place : place + 1]:
+                self._ended.append(Outcome(entry.at, number, Ended(status="abandoned")))
+            raise
         return number
 
     def _take_outcomes(self) -> None:
