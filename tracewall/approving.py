@@ -38,7 +38,7 @@ _PLACE = (
     b" pg_catalog.current_database()::text, current_user::text, session_user::text,"
     b" pg_catalog.current_setting('search_path')"
 )
-UNASKABLE = "people can't be asked for a batch that is bound by the client: use execute()"
+UNASKABLE = "people can't be asked about a batch of a ClientCursor: use execute()"
 
 _FENCE = b'"tracewall_fence"'
 
@@ -92,7 +92,9 @@ def place_gen(conn: Any) -> PQGen[Place]:
     result = yield from BaseConnection._exec_command(conn, _PLACE)
     values = [result.get_value(0, at) for at in range(5)] if result is not None else []
     if None in values or len(values) != 5:
-        raise e.OperationalError("the server did not answer where it is")
+        raise e.OperationalError(
+            "the server did not say which it is, so no request can be bound to it"
+        )
     return Place(*(bytes(value or b"").decode() for value in values))
 
 

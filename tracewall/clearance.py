@@ -99,11 +99,11 @@ class Clearance:
         """
         what = ""
         if self.door == "executemany":
-            what = "for a batch: use execute()"
+            what = "about a batch: use execute()"
         elif pipeline:
             what = "in a pipeline"
         elif self.changes and self.door != "execute":
-            what = f"for what changes rows by {self.door}(): use execute()"
+            what = f"about what changes rows by {self.door}(): use execute()"
         if what:
             rule = (self.rules or self.counted)[0]
             text = f"people can't be asked {what} (rule approvals.{rule.name})"
@@ -120,7 +120,7 @@ class Clearance:
             statement = admission.sql.decode()
         except UnicodeDecodeError:
             raise self.session.refuse(
-                admission, Forbidden("the statement is no text that people could be shown")
+                admission, Forbidden("people can't be shown the statement: it is no valid UTF-8")
             ) from None
         return act_of(
             admission.judged,
@@ -143,7 +143,7 @@ class Clearance:
         counted = self.counted
         if permit is not None:
             if not satisfies(permit, act, ()):
-                text = "the approval is for something else than what was about to leave"
+                text = "the approval is for something else than what is about to leave: ask again"
                 raise self.session.refuse(admission, Forbidden(text))
             self.rules = tuple(rule for rule in self.rules if rule.name not in permit.rules)
             counted = tuple(rule for rule in counted if rule.name not in permit.rules)

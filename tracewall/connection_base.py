@@ -132,7 +132,7 @@ class GuardedConnection(BaseConnection[Row]):
     @pgconn.setter
     def pgconn(self, value: PGconn) -> None:
         if value is not self._wire:
-            raise Forbidden("a guarded connection keeps its libpq connection")
+            raise Forbidden("the libpq connection of a guarded connection can't be exchanged")
 
     @property
     def adapters(self) -> AdaptersMap:

@@ -54,7 +54,9 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         """Refuse a class that would look on while results are set. Raises TypeError."""
         super().__init_subclass__(**options)
         if wrong := overridden(cls):
-            raise TypeError(f"a guarded cursor keeps psycopg's own {', '.join(wrong)}")
+            raise TypeError(
+                f"a subclass of a guarded cursor keeps psycopg's own {', '.join(wrong)}"
+            )
 
     masking = property(masked_columns)
 

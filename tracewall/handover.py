@@ -81,7 +81,6 @@ def _forget(conn: Any) -> None:
     conn._prepared.clear()
     conn._prepared._to_flush.clear()
     conn._portals.clear()
-    conn._portals.clear()
     while conn._wire.notifies():
         pass
     # Before 3.2 psycopg kept no notifications for later.
@@ -118,4 +117,6 @@ def pin_gen(conn: Any, holder: Holder | None = None) -> PQGen[None]:
     for at, (name, value) in enumerate(pins):
         # A time comes back in PostgreSQL's own spelling.
         if name != "statement_timeout" and result.get_value(0, at) != value.encode():
-            raise e.OperationalError(f"the server did not take the setting {name}")
+            raise e.OperationalError(
+                f"the server did not take the setting {name}, on which the guard relies"
+            )

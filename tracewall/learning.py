@@ -62,7 +62,9 @@ def learn_gen(conn: Any) -> PQGen[None]:
         if before == fingerprint:
             session.know(fingerprint, answers, alone=alone)
             return
-    raise e.OperationalError("the server's catalog changes faster than it can be read")
+    raise e.OperationalError(
+        "the server's catalog changes faster than it can be read; try again when it rests"
+    )
 
 
 def confirm_gen(conn: Any, admission: Admission) -> PQGen[None]:
@@ -82,5 +84,7 @@ def _answer_gen(conn: Any, question: bytes) -> PQGen[bytes]:
     result = yield from BaseConnection._exec_command(conn, question)
     answer = result.get_value(0, 0) if result is not None else None
     if answer is None:
-        raise e.OperationalError("the server did not answer what its catalog holds")
+        raise e.OperationalError(
+            "the server did not answer what its catalog holds, so nothing can be judged"
+        )
     return bytes(answer)

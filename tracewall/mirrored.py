@@ -49,7 +49,7 @@ class MirroredLog:
         """Give the head of the log, where it has one; raise `AuditUnavailable` where not."""
         head = getattr(self.log, "head", None)
         if head is None:
-            raise AuditUnavailable("this audit log tells no head")
+            raise AuditUnavailable("this audit log keeps no chain, so it has no head")
         return head()
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ def desk_of(session: Session) -> Desk:
     except StoreUnavailable as ex:
         reason = str(ex)
     except PolicyError:
-        reason = "the policy's secrets are not in their place"
+        reason = "a secret that the policy names is missing or can't be read"
     raise Forbidden(f"nobody can be asked for approval: {reason}")
 
 
@@ -65,7 +65,7 @@ def submit(session: Session, found: Pending) -> Permit | ApprovalRequired:
         if said.break_glass:
             if not may_break_glass(found.rules, principal) or not said.reason.strip():
                 raise Forbidden(
-                    "you may not go on alone here, or not without a reason "
+                    "you may not go on alone here, or not without a reason: ask for approval "
                     f"(rule approvals.{found.rules[0].name})"
                 )
             permit = desk.break_glass(found.act, wanted, found.shown, **words)
@@ -116,7 +116,7 @@ def claim(session: Session, id: str, act: Act, rules: tuple[Approval, ...]) -> P
         raise Forbidden(f"{why} (request {id[:64]})")
     if not {rule.name for rule in rules} <= permit.rules:
         settle(session, permit, "not sent")
-        raise Forbidden(f"other rules ask by now than people were asked about (request {id})")
+        raise Forbidden(f"more rules ask for approval by now: ask again (request {id})")
     people = ", ".join(session.named(person.issuer, person.subject) for person in permit.people)
     _record(
         session, principal, Incident(kind="approval_used", detail=f"{id}, approved by {people}")
@@ -144,7 +144,7 @@ def spent(session: Session, spending: Spending, at: float) -> bool:
         return desk_of(session).spend(spending, at)
     except StoreUnavailable as ex:
         failure = str(ex)
-    raise Forbidden(f"nobody can count what you may have: {failure}")
+    raise Forbidden(f"nobody can count what you have had so far: {failure}")
 
 
 def submit_late(session: Session, found: Pending) -> ApprovalRequired:

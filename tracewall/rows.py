@@ -48,7 +48,7 @@ from tracewall.rewriting import BATCH, Rewriting
 from tracewall.session import Admission
 from tracewall.shield import Veil
 
-_EXCHANGED = "the result was exchanged for another while its rows were loaded"
+_EXCHANGED = "the result was replaced while its rows were loaded; execute the statement again"
 _NO_LOADERS: Mapping[int, type[AnyLoader]] = MappingProxyType({})
 _FIRST_PSEUDO_OID = 0xF000_0000
 
@@ -95,7 +95,9 @@ class GuardedTransformer(Transformer):
         shows_values = result is not None and result.nfields > 0
         if shows_values and self.veils is None:
             super().set_pgresult(None)
-            raise Withheld("a result came that belongs to no judged statement")
+            raise Withheld(
+                "a result came that belongs to no judged statement; nothing of it is handed out"
+            )
         masks = shows_values and set_loaders
         if masks:
             # What is being loaded meanwhile, by a loader's doing or a thread's, is not shown.

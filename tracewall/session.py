@@ -299,7 +299,9 @@ class Session(Ledger):
             Withheld: the result is not what was judged, or has more rows than allowed.
         """
         if admission is None:
-            raise Withheld("a result came that belongs to no judged statement")
+            raise Withheld(
+                "a result came that belongs to no judged statement; nothing of it is handed out"
+            )
         fields = result.nfields
         if fields:
             if not admission.judged.decision.unfollowed and (how := differs(admission, result)):

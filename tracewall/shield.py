@@ -220,7 +220,7 @@ class Shield:
             masker(mask.method, key, mask.name)
         except ValueError as ex:
             raise PolicyError(
-                f'mask "{mask.name}" can\'t be held: {ex}',
+                f'mask "{mask.name}" can\'t be used: {ex}',
                 path=self._path,
                 line=mask.line,
                 help="the function has to be importable where the wall is loaded",
@@ -264,7 +264,7 @@ class Shield:
             )
         except (DetectorsUnavailable, DetectorUnknown, PatternInvalid) as ex:
             raise PolicyError(
-                f'scan "{scan.name}" can\'t be held: {ex}',
+                f'scan "{scan.name}" can\'t be used: {ex}',
                 path=self._path,
                 line=scan.line,
                 help='detectors come with the extra: pip install "pgtracewall[detect]"; or choose '

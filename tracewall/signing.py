@@ -47,7 +47,7 @@ class PublicKey(msgspec.Struct, frozen=True):
         name, key = _parted(text.strip())
         made = cls(name, key)
         if str(made) != text.strip():
-            raise BadKey("not a public key of a signed note (its hash is wrong)")
+            raise BadKey("this public key was changed or cut (its hash does not fit)")
         return made
 
     @property
@@ -89,11 +89,13 @@ class Signer:
         """
         stripped = text.strip()
         if not stripped.startswith(_PRIVATE):
-            raise BadKey("not a private key of a signed note (PRIVATE+KEY+NAME+HASH+KEY)")
+            raise BadKey(
+                "this is no private key as `tracewall audit keygen` makes it (PRIVATE+KEY+…)"
+            )
         name, seed = _parted(stripped.removeprefix(_PRIVATE))
         made = cls(name, seed)
         if stripped != made.secret():
-            raise BadKey("not a private key of a signed note (its hash is wrong)")
+            raise BadKey("this private key was changed or cut (its hash does not fit)")
         return made
 
     @classmethod
@@ -154,7 +156,7 @@ def _parted(text: str) -> tuple[str, bytes]:
     except (ValueError, binascii.Error):
         raw = b""
     if _NAME.fullmatch(name) is None or raw[:1] != _ED25519 or len(raw) != 33:
-        raise BadKey("not a key of a signed note (NAME+HASH+KEY, Ed25519)")
+        raise BadKey("this is no key as `tracewall audit keygen` makes it (NAME+HASH+KEY)")
     return name, raw[1:]
 
 

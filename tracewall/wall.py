@@ -126,7 +126,7 @@ class Wall:
                 enforced; without it such a policy is not loaded.
 
         Raises:
-            PolicyError: the policy can't be held; the error says where and why.
+            PolicyError: the policy can't be enforced; the error says where and why.
             AuditUnavailable: the record can't be kept.
         """
         return cls.from_policy(
@@ -185,7 +185,7 @@ class Wall:
         """Load the wall that ``TRACEWALL_CONFIG`` names; one for each file and process.
 
         Raises:
-            PolicyError: the variable is not set, or its policy can't be held.
+            PolicyError: the variable is not set, or its policy can't be enforced.
         """
         path = os.environ.get(CONFIG_VARIABLE)
         if not path:
@@ -329,7 +329,7 @@ class Wall:
         """
         known = catalog or next(reversed(self._catalogs.values()), None)
         if known is None:
-            raise OperationalError("no connection of this wall has read the catalog yet")
+            raise OperationalError("the wall knows no catalog yet: connect once, or pass catalog=")
         found = self.identify(self.bearer(who)) if isinstance(who, str) else who
         if isinstance(found, Rejection):
             return Decision("forbidden", "token", found.message, policy_hash=self.policy.hash)

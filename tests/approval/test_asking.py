@@ -86,10 +86,10 @@ def test_an_approval_is_for_its_own_caller(office: Any) -> None:
         office.decide(wall, id)
         with (
             office.connect(wall, "eve") as other,
-            pytest.raises(Forbidden, match="its subject differ"),
+            pytest.raises(Forbidden, match=r"something else .*subject"),
         ):
             other.execute(EVERYTHING, approval=id)
-        with asking(approval=id), pytest.raises(Forbidden, match="its door differ"):
+        with asking(approval=id), pytest.raises(Forbidden, match=r"something else .*door"):
             list(conn.cursor().stream(EVERYTHING))
     with tracewall.connect(wall=wall, autocommit=True) as conn:
         with (

@@ -93,7 +93,7 @@ def test_another_role_or_database_is_another_place(office: Any, server: Any) -> 
     office.raw(f"grant select on note to {other}")
     try:
         office.raw(f"alter role {role} set role = '{other}'")
-        with office.connect(wall) as conn, pytest.raises(Forbidden, match="its role differ"):
+        with office.connect(wall) as conn, pytest.raises(Forbidden, match=r"something else .*role"):
             conn.execute(QUERY, VALUES, approval=id)
         office.raw(f"alter role {role} reset role")
         with office.connect(wall) as conn:
@@ -125,7 +125,7 @@ def test_a_delegated_request_stays_its_own(office: Any) -> None:
             with pytest.raises(NotGranted, match="act for"):
                 office.decide(wall, id, party)
         office.decide(wall, id)
-        with connect() as own, pytest.raises(Forbidden, match="its actors differ"):
+        with connect() as own, pytest.raises(Forbidden, match=r"something else .*actors"):
             own.execute(QUERY, VALUES, approval=id)
         with connect(act={"sub": "tool"}) as tool, pytest.raises(Forbidden, match="actors"):
             tool.execute(QUERY, VALUES, approval=id)

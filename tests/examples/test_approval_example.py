@@ -31,12 +31,12 @@ def test_an_export_is_paused_and_approved_in_other_processes(kind: str, tmp_path
     told = [line for line in done.stdout.splitlines() if "without asking" not in line]
     wanted = [
         r"  job: paused apr_\w{26}",
-        r"  approvals approve: error: nobody decides on what they ask for, or act for",
+        r"  approvals approve: error: you ask for this, or act for who does: somebody else .*",
         *[r"  approvals show: .*"] * 11,
         r"  approvals show:     select id, total from orders",
         r"  approvals approve: apr_\w+  approved  ann  SELECT public.orders  the yearly report",
         r"  job: exported 5000 rows",
-        r"  job: refused: the approval was used already \(request apr_\w+\)",
+        r"  job: refused: the approval was used already: ask again \(request apr_\w+\)",
     ]
     assert len(told) == len(wanted), done.stdout
     for line, pattern in zip(told, wanted, strict=True):

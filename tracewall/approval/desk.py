@@ -232,13 +232,14 @@ class Desk:
         if request.act != act:
             raise NotGranted("other", _difference(request.act, act))
         if not set(request.requirements) <= set(known):
-            raise NotGranted("other", "the approval was asked for by other rules than the policy's")
+            why = "the rules that asked for this approval are not in the policy any more: ask again"
+            raise NotGranted("other", why)
         if state != "approved":
-            raise NotGranted(state, _WHY.get(state, "the approval was used already"))
+            raise NotGranted(state, _WHY.get(state, "the approval was used already: ask again"))
         if (request.once and id in self._used) or not self.store.use(
             id, self._clock(), once=request.once
         ):
-            raise NotGranted("used", "the approval was used already, or taken back")
+            raise NotGranted("used", "the approval was used already, or taken back: ask again")
         self._used[id] = None
         rules = frozenset(rule.rule for rule in request.requirements)
         people = case.standing.approved_by
@@ -318,19 +319,23 @@ class Desk:
         case = self._case(id)
         request = case.request
         if binding and request.binding != binding:
-            raise NotGranted("other", "the request is not the one that was shown")
+            raise NotGranted("other", "the request is not the one that was shown: look again")
         if is_party(person, request) and kind != "revoke":
-            raise NotGranted("own", "nobody decides on what they ask for, or act for")
+            raise NotGranted(
+                "own", "you ask for this, or act for who does: somebody else has to decide"
+            )
         member = any(is_approver(groups, rule, self._matches) for rule in request.requirements)
         if not member and person != request.act.requester:
-            raise NotGranted("stranger", "your groups are not among this request's approvers")
+            why = "your groups are not among this request's approvers: ask a member of one"
+            raise NotGranted("stranger", why)
         open_states = {"review": ("done", "failed", "not sent", "unknown")}
         if case.state not in open_states.get(kind, ("pending", "approved")):
             raise NotGranted(case.state, f"the request is {case.state}")
         if kind == "review" and case.kept.review != "open":
             raise NotGranted("closed", "there is nothing to review")
         if signer.public not in self._keys:
-            raise NotGranted("key", "the policy does not know this key")
+            why = "this key is not one of those under [approval] keys in the policy"
+            raise NotGranted("key", why)
         now = int(self._clock())
         verdict = Verdict(
             id, request.binding, kind, person, tuple(sorted(groups)), now, reason[:LONGEST_REASON]
@@ -373,12 +378,12 @@ class _Same(msgspec.Struct, frozen=True):
 _WHY = {
     "denied": "the request was denied",
     "revoked": "the approval was taken back",
-    "expired": "the request, or its approval, has expired",
-    "unknown": "the approval was used, and what became of that is not known",
+    "expired": "the request, or its approval, has expired: ask again",
+    "unknown": "the approval was used, and how that ended is not known: look, then ask again",
 }
 
 
 def _difference(asked: Act, now: Act) -> str:
     """Say in what an act differs from what was asked for, without saying how."""
     names = [f for f in Act.__struct_fields__ if getattr(asked, f) != getattr(now, f)]
-    return f"the approval is for something else: its {', '.join(names)} differ"
+    return f"the approval is for something else ({', '.join(names)}): ask again"

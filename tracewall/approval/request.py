@@ -174,7 +174,7 @@ def canonical(value: Any) -> bytes:
         return text.encode()
     except (TypeError, ValueError, RecursionError):
         pass
-    raise NotEncodable("what is asked for has no canonical encoding")
+    raise NotEncodable("the request holds a text that is no valid Unicode")
 
 
 def digest(value: Any) -> str:

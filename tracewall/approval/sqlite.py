@@ -79,11 +79,15 @@ class SqliteStore:
         except OSError as ex:
             raise StoreUnavailable(f"the file of requests can't be used: {ex.strerror}") from None
         if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-            raise StoreUnavailable("the file of requests is open to others than its owner")
+            raise StoreUnavailable(
+                "the file of requests is open to others than its owner: chmod 600"
+            )
         with self._connected() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
-                raise StoreUnavailable("the file of requests was made by a later version")
+                raise StoreUnavailable(
+                    "the file of requests was made by a later tracewall: upgrade this one"
+                )
             if not version:
                 db.execute("PRAGMA journal_mode = WAL")
                 # What was opened before does not count as open in this mode.

@@ -73,7 +73,7 @@ def app(
             as that of `Wall.load` does.
 
     Raises:
-        PolicyError: the policy can't be held, or does not say where the console is.
+        PolicyError: the policy can't be enforced, or does not say where the console is.
         StoreUnavailable: the requests are out of reach.
 
     Example:
@@ -224,7 +224,9 @@ class Console:
         except AuditUnavailable:
             return self._words(ask, 503, "The record can't be kept, so this was not done.")
         except StoreUnavailable:
-            return self._words(ask, 503, "The requests are out of reach.")
+            return self._words(
+                ask, 503, "The store of requests does not answer. Try again in a moment."
+            )
 
     def _recognized(self, ask: Ask) -> Ask:
         """Find out who asks, and verify their token again."""
@@ -266,7 +268,9 @@ class Console:
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         # What went wrong is for the server's own log, to which the error goes on.
-        return self._words(_NOBODY, 500, "Something went wrong here.")
+        return self._words(
+            _NOBODY, 500, "Something went wrong here. The server's own log says what."
+        )
 
 
 _NOBODY: Final = Ask("", "", {}, {}, {}, {})

@@ -102,7 +102,7 @@ def _single(encoded: bytes) -> dict[str, str]:
             text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
         )
     except ValueError:
-        raise Refused(400, "This can't be read.") from None
+        raise Refused(400, "This address, or this form, can't be read.") from None
     return _once(pairs)
 
 
@@ -111,6 +111,6 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in pairs:
         if name in found:
             # What reads the first and what reads the last would not agree.
-            raise Refused(400, "Something is said twice.")
+            raise Refused(400, "This address, or this form, says something twice.")
         found[name] = value
     return found

@@ -67,7 +67,7 @@ class LoginPages:
         number = ask.cookies.get(house.place.cookie("login"), "")
         mark = house.mark("login", number) if _RANDOM.fullmatch(number) else ""
         if not mark or not _same(mark, ask.form.get("csrf", "")):
-            raise Refused(403, "This form is not of this browser. Load the page again.")
+            raise Refused(403, "This form was made for another browser. Load the page again.")
         if not house.policy.console.tokens:
             raise Refused(403, "Tokens are not taken here.")
         token = ask.form.get("token", "").strip()

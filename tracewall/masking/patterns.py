@@ -72,7 +72,9 @@ def _machine(pattern: Pattern) -> Machine:
     try:
         return Machine((tree,))
     except TooLarge:
-        message = "it takes too large a table; install google-re2, or count less in it"
+        message = (
+            "its table would be too large: repeat less in it ({1000} becomes +), or take google-re2"
+        )
     raise PatternInvalid(pattern.name, message)
 
 

@@ -37,7 +37,7 @@ def _public(text: str) -> Complaint | None:
         PublicKey.parse(text)
     except BadKey:
         help = "tracewall audit keygen NAME makes a pair; here goes NAME+HASH+KEY, the public one"
-        return Complaint("this is no public key of a signed note", help)
+        return Complaint("this is no public key of an approver", help)
     return None
 
 

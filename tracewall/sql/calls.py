@@ -132,14 +132,14 @@ def _looking(name: str, nodes: list[Node], arguments: list[Flow], log: Reading) 
 
 def _only_literals(nodes: list[Node]) -> None:
     if not all(is_constant(node) for node in nodes):
-        raise Unknowable("a function with effects is called with what is no literal")
+        raise Unknowable("set_config() and current_setting() take literals only")
 
 
 def _set_config(name: str, nodes: list[Node], arguments: list[Flow], log: Reading) -> Flow:
     _only_literals(nodes)
     parameter = literal(nodes[0])
     if parameter is None:
-        raise Unknowable("a parameter is not named by a literal")
+        raise Unknowable("the parameter of set_config() is not named by a literal")
     log.settings.append(setting(parameter, nodes[1:2]))
     return NOTHING
 

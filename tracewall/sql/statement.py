@@ -119,8 +119,8 @@ def understand(
     except Unknowable as ex:
         reason, action = ex.reason, ex.action
     except Exception:
-        # The tree has a shape that the reader does not expect: it is not understood.
-        reason, action = "its shape is not understood", "anything"
+        # The tree has a shape that the reader does not expect, which is a fault of ours.
+        reason, action = "tracewall failed to follow it; please report this as a fault", "anything"
     return Misunderstood(reason, text=_text(sql), accesses=tuple(log.accesses), action=action)
 
 
@@ -147,8 +147,10 @@ def _understand(sql: bytes, log: Reading, strict: bool, reaches: bool) -> Statem
         deep = held.depth > MAX_TREE_DEPTH
         names = held.relations | held.functions
         opinion = "silent" if deep else second_opinion(*query, names)
-        if opinion == "contradicts" or (strict and opinion == "silent"):
-            raise Unknowable("the second parser reads it otherwise")
+        if opinion == "contradicts":
+            raise Unknowable("two parsers read it differently, so neither is believed")
+        if strict and opinion == "silent":
+            raise Unknowable("the second parser can't read it, which the policy wants (strict)")
     return Statement(
         command.kind,
         _summary(command.kind, log),

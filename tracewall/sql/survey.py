@@ -46,7 +46,9 @@ def survey(tree: Node, seen: Collection[int] | None = None) -> Survey:
             for key, value in node.items():
                 if (kind := type(value)) is dict:
                     if key in _READ and seen is not None and id(value) not in seen:
-                        raise Unknowable("a part of it stands where it is not understood")
+                        raise Unknowable(
+                            "a query or a column stands in a place of it that was not judged"
+                        )
                     if key not in _LEAVES:
                         below.append(value)
                 elif kind is list:

@@ -104,7 +104,7 @@ def check_writable(view: Relation, action: str, log: Reading) -> None:
         or not definition.writable & _BITS.get(action, 0)
         or not follow(view, log).base
     ):
-        log.refuse("it writes to a view by way of rules or triggers, or to one that can't be")
+        log.refuse("it writes to a view that has rules or triggers, or that no one can write to")
 
 
 def _charge(access: Access, view: Relation, log: Reading) -> None:
@@ -161,8 +161,8 @@ def _follow(view: Relation, log: Reading) -> Followed:
     except (grammar.Unparsable, Unknowable) as ex:
         return Followed(problem=ex.reason)
     except Exception:
-        # The tree has a shape that the reader does not expect: it is not understood.
-        return Followed(problem="its shape is not understood")
+        # The tree has a shape that the reader does not expect, which is a fault of ours.
+        return Followed(problem="tracewall failed to follow it; please report this as a fault")
 
 
 def _read(view: Relation, tree: Node, log: Reading) -> Followed:

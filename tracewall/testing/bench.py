@@ -64,7 +64,7 @@ class Bench:
             **options: more of `Wall.load`'s.
 
         Raises:
-            PolicyError: the policy can't be held.
+            PolicyError: the policy can't be enforced.
         """
         read = load(policy)
         folder = tempfile.TemporaryDirectory(prefix="tracewall-bench-")
