@@ -44,8 +44,11 @@ def _within(name: str, command: click.Command) -> Iterator[tuple[str, click.Comm
     if not isinstance(command, click.Group):
         yield name, command
         return
-    for each in sorted(command.commands):
-        yield from _within(f"{name} {each}", command.commands[each])
+    context = click.Context(command)
+    for each in command.list_commands(context):
+        found = command.get_command(context, each)
+        if found is not None:
+            yield from _within(f"{name} {each}", found)
 
 
 def _section(named: tuple[str, click.Command]) -> str:

@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracewall.cli.entries import entry
@@ -136,6 +136,7 @@ def test_a_damaged_line_is_shown_as_a_gap(run, log):
     assert "unreadable" in shown.stdout.splitlines()[3]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(KINDS, st.dictionaries(st.sampled_from("n at who what ended incident pid".split()), JSON))
 def test_any_record_has_a_harmless_line(kind, record):
     """Whatever a record holds, it is one printable line and never an error."""

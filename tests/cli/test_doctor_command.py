@@ -228,7 +228,7 @@ def test_a_wrong_password_is_told_without_it(place: Place, monkeypatch: Any) -> 
 
 
 def test_a_policy_that_can_not_be_read_is_told(place: Place) -> None:
-    """As `check` tells it, exit code 1."""
+    """As every command tells it that needs one: its place, and exit code 2."""
     place.policy.write_text("version = 2", "utf-8")
     result = place.run("doctor", place.policy)
-    assert (result.exit_code, f"{place.policy}:1:" in result.stderr) == (1, True)
+    assert (result.exit_code, f"{place.policy}:1:" in result.stderr) == (2, True)

@@ -93,15 +93,15 @@ def test_nothing_is_sent(told: Any, store: Any) -> None:
 
 
 def test_a_policy_at_fault_is_told(told: Any) -> None:
-    """A policy that does not load, or does not fit the database, is exit code 1 with its place."""
+    """A policy that does not load, or does not fit the database, is exit code 2 with its place."""
     broken = told("SELECT 1", policy="version = 2")
-    assert (broken.exit_code, "policy.toml:1:11" in broken.stderr) == (1, True)
+    assert (broken.exit_code, "policy.toml:1:11" in broken.stderr) == (2, True)
     misfit = told("SELECT 1", policy=POLICY.replace("traces.steps", "traces.stepz"))
-    assert (misfit.exit_code, "did you mean 'traces.steps'?" in misfit.stderr) == (1, True)
+    assert (misfit.exit_code, "did you mean 'traces.steps'?" in misfit.stderr) == (2, True)
 
 
 def test_no_database_is_told(run: Any, tmp_path: Path) -> None:
-    """A server out of reach is exit code 2."""
+    """A server out of reach is exit code 3."""
     (tmp_path / "p.toml").write_text("version = 1", "utf-8")
     dsn = "host=/nowhere dbname=x"
     result = run("explain", "--config", tmp_path / "p.toml", "--dsn", dsn, "SELECT 1")

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from tracewall.sql.quoting import quoted
+
 SCHEMA = "tracewall"
 CHANNEL = "tracewall_approval"
 VERSION = 2
@@ -213,15 +215,11 @@ def migration(asking: str, deciding: str = "") -> str:
         asking: the role that walls log in as to the store.
         deciding: the role of the approvers' tools; empty: the owner's alone.
     """
-    grants = [f"GRANT USAGE ON SCHEMA tracewall TO {_quoted(asking)};"]
-    grants += [f"GRANT EXECUTE ON FUNCTION tracewall.{f} TO {_quoted(asking)};" for f in _ASKING]
+    grants = [f"GRANT USAGE ON SCHEMA tracewall TO {quoted(asking)};"]
+    grants += [f"GRANT EXECUTE ON FUNCTION tracewall.{f} TO {quoted(asking)};" for f in _ASKING]
     if deciding:
-        to = _quoted(deciding)
+        to = quoted(deciding)
         grants.append(f"GRANT USAGE ON SCHEMA tracewall TO {to};")
         grants += [f"GRANT EXECUTE ON FUNCTION tracewall.{f} TO {to};" for f in _DECIDING]
     parts = (_START.strip(), _TABLES.strip(), _FUNCTIONS.strip(), *grants, "COMMIT;", "")
     return "\n".join(parts)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracewall.audit.record import FIRST_PREV, LONGEST
+from tracewall.sql.quoting import quoted
 
 _TEMPLATE = r"""
 -- Run this as a role that the service does not log in as; it owns the log then.
@@ -128,15 +129,11 @@ def migration(writer: str, schema: str, reader: str = "") -> str:
         reader: a role that may read the log, and append to chains of its own, in which
             its reading is recorded; empty: none but the owner.
     """
-    names = {"schema": _quoted(schema), "reader": _quoted(reader)}
+    names = {"schema": quoted(schema), "reader": quoted(reader)}
     return _TEMPLATE.lstrip().format(
         **names,
-        roles=", ".join(_quoted(role) for role in (writer, reader) if role),
+        roles=", ".join(quoted(role) for role in (writer, reader) if role),
         first_prev=FIRST_PREV.decode(),
         longest=LONGEST,
         readers=_READERS.format(**names) if reader else "",
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

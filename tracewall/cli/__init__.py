@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tracewall import _clash as _clash
 
 _NEEDED = ("click", "rich")
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         from tracewall.cli.commands import run
+
+        return run(arguments)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in _NEEDED:
             raise
@@ -27,4 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return run(arguments)
+    except KeyboardInterrupt:
+        # While modules are read; later it is told by the commands.
+        print("\ninterrupted", file=sys.stderr)
+        return _INTERRUPTED

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,14 +19,14 @@ from tracewall.approval.migration import migration
 from tracewall.approval.store import StoreUnavailable
 from tracewall.approval.verdict import Kind
 from tracewall.cli.options import CONFIG, FILE, json_option
-from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.cli.reading import complaint, read
+from tracewall.cli.screen import Missing, Refused, answer, console, either, safe
 from tracewall.counter import desk_of
 from tracewall.deciding import decide
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.logbook import plain_log
-from tracewall.policy.load import load
 from tracewall.policy.model import Policy
 from tracewall.signing import BadKey, Signer
 from tracewall.trust import verifier_of
@@ -52,10 +52,10 @@ def approvals() -> None:
 @click.option("--all", "every", is_flag=True, help="Those that are decided or over, too.")
 def list_(policy: Path, as_json: bool, every: bool) -> None:
     """List requests, newest first: those that wait, are approved, or are to be reviewed."""
-    desk = _desk(_policy(policy))
+    desk = _desk(read(policy))
     cases = [case for case in desk.cases() if every or _matters(case)]
     if as_json:
-        plain(json.dumps([_as_json(case) for case in cases]))
+        answer([_as_json(case) for case in cases])
         return
     for case in cases:
         console().print(_line(case), soft_wrap=True)
@@ -67,9 +67,9 @@ def list_(policy: Path, as_json: bool, every: bool) -> None:
 @_JSON
 def show(id: str, policy: Path, as_json: bool) -> None:
     """Show a request: the statement, its parameters, what it touches, who asks and why."""
-    case = _case(_desk(_policy(policy)), id)
+    case = _case(_desk(read(policy)), id)
     if as_json:
-        plain(json.dumps(_as_json(case)))
+        answer(_as_json(case))
         return
     for line in _page(case):
         console().print(line, soft_wrap=True)
@@ -80,14 +80,20 @@ def show(id: str, policy: Path, as_json: bool) -> None:
 @_JSON
 @click.option("--timeout", type=float, default=0.0, help="End after so many seconds; 0: never.")
 def watch(policy: Path, as_json: bool, timeout: float) -> None:
-    """Print each request that comes to wait, until it is ended."""
-    desk, seen, started = _desk(_policy(policy)), set[str](), time.monotonic()
+    """Print each request that comes to wait, until Ctrl-C."""
+    desk = _desk(read(policy))
+    with suppress(KeyboardInterrupt):
+        _watch(desk, timeout, as_json)
+
+
+def _watch(desk: Desk, timeout: float, as_json: bool) -> None:
+    seen, started = set[str](), time.monotonic()
     while not timeout or time.monotonic() - started < timeout:
         for case in reversed(_asked(desk.cases)):
             if case.state == "pending" and case.request.id not in seen:
                 seen.add(case.request.id)
                 if as_json:
-                    plain(json.dumps(_as_json(case)))
+                    answer(_as_json(case))
                 else:
                     console().print(_line(case), soft_wrap=True)
         time.sleep(min(_LOOK_SECONDS, timeout or _LOOK_SECONDS))
@@ -101,9 +107,10 @@ def watch(policy: Path, as_json: bool, timeout: float) -> None:
     default=None,
     help="For how many days they have been over; else as the policy says.",
 )
-def prune(policy: Path, older_than: float | None) -> None:
+@_JSON
+def prune(policy: Path, older_than: float | None, as_json: bool) -> None:
     """Delete requests that have been over for long; what waits for review stays."""
-    found = _policy(policy)
+    found = read(policy)
     desk = _desk(found)
     older = None if older_than is None else older_than * 86_400
     try:
@@ -113,15 +120,17 @@ def prune(policy: Path, older_than: float | None) -> None:
             log.incident(told)
     except AuditUnavailable:
         raise Refused("it can't be recorded what is deleted") from None
-    console().print(f"{deleted} requests deleted")
+    either(as_json, {"deleted": deleted}, f"{deleted} requests deleted")
 
 
 @approvals.command("migration")
 @click.option("--asking", required=True, help="The role that walls log in as to the store.")
 @click.option("--deciding", default="", help="The role of approvers' tools.")
-def migration_(asking: str, deciding: str) -> None:
+@_JSON
+def migration_(asking: str, deciding: str, as_json: bool) -> None:
     """Print the SQL that makes the store of requests in PostgreSQL, for its owner to run."""
-    plain(migration(asking, deciding))
+    sql = migration(asking, deciding)
+    either(as_json, {"sql": sql}, sql)
 
 
 def _verdict(kind: Kind, help: str) -> None:
@@ -141,12 +150,12 @@ def _verdict(kind: Kind, help: str) -> None:
         token_file: Path | None,
         key_file: Path | None,
     ) -> None:
-        found = _policy(policy)
+        found = read(policy)
         who = _approver(found, _secret(token_file, TOKEN_VARIABLE, "your token"))
         signer = _signer(_secret(key_file, KEY_VARIABLE, "the key to sign with"))
         case = _decided(found, id, kind, who, signer, reason)
         if as_json:
-            plain(json.dumps(_as_json(case)))
+            answer(_as_json(case))
         else:
             console().print(_line(case), soft_wrap=True)
 
@@ -172,19 +181,11 @@ def _decided(
         raise Refused(str(error)) from None
 
 
-def _policy(path: Path) -> Policy:
-    try:
-        return load(path)
-    except PolicyError as error:
-        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-        raise Missing(f"{where}: {error.message}", error.help) from None
-
-
 def _desk(policy: Policy) -> Desk:
     try:
         desk = _asked(lambda: desk_of(policy, None, time.time))
     except PolicyError as error:
-        raise Missing(f"{error.path}: {error.message}", error.help) from None
+        raise complaint(error) from None
     click.get_current_context().call_on_close(desk.close)
     return desk
 

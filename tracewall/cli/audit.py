@@ -17,7 +17,7 @@ from tracewall.audit.verify import verify as verified
 from tracewall.cli.audit_database import fetch, log_path, migration, prune
 from tracewall.cli.audit_read import erase, export, search, tail
 from tracewall.cli.options import FILE, JSON
-from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 
 
 class _Remembered(msgspec.Struct):
@@ -89,7 +89,8 @@ def verify(
     type=click.Path(dir_okay=False, path_type=Path),
     help="The new file for the private key, for its owner alone; without it: standard output.",
 )
-def keygen(name: str, out: Path | None) -> None:
+@JSON
+def keygen(name: str, out: Path | None, as_json: bool) -> None:
     """Make a key that signs checkpoints.
 
     NAME stands in each signature, as in audit.example.org. The private key is for the
@@ -100,10 +101,15 @@ def keygen(name: str, out: Path | None) -> None:
         signer = Signer.make(name)
     except BadKey as error:
         raise Missing(str(error)) from None
-    if out is None:
-        click.echo(signer.secret())
-    else:
+    if out is not None:
         _write_new(out, signer.secret() + "\n")
+    if as_json:
+        secret = "" if out else signer.secret()
+        told = {"path": str(out or ""), "private_key": secret, "public_key": str(signer.public)}
+        answer(told)
+        return
+    if out is None:
+        plain(signer.secret())
     click.echo(f"public key: {signer.public}", err=True)
 
 

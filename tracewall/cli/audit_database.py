@@ -23,12 +23,12 @@ from tracewall.audit.migration import migration as written
 from tracewall.audit.postgres import SCHEMA, PostgresLog
 from tracewall.audit.retiring import retire
 from tracewall.cli.live import why
-from tracewall.cli.options import policy_option
-from tracewall.cli.screen import Missing, plain
+from tracewall.cli.options import JSON, policy_option
+from tracewall.cli.reading import read
+from tracewall.cli.screen import Missing, either
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.events import Incident
 from tracewall.logbook import checkpoints
-from tracewall.policy.load import load
 
 _SCHEMA = click.option("--schema", default=SCHEMA, show_default=True, help="The log's schema.")
 _WRITER = re.compile(r"[0-9TZ.]+-[0-9]+-[0-9a-f]+")
@@ -130,20 +130,23 @@ class Following:
 @click.option("--role", required=True, help="The role that the log logs in as.")
 @click.option("--reader", default="", help="A role that may read the log, and so is recorded.")
 @_SCHEMA
-def migration(role: str, reader: str, schema: str) -> None:
+@JSON
+def migration(role: str, reader: str, schema: str, as_json: bool) -> None:
     """Print the SQL that makes a place for the record in a database.
 
     Run it as another role than ROLE, which may append then, and neither read, change nor
     delete.
     """
-    plain(written(role, schema, reader))
+    sql = written(role, schema, reader)
+    either(as_json, {"sql": sql}, sql)
 
 
 @click.command()
 @click.argument("path", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--conninfo", default="", help="A libpq connection string of who may read the log.")
 @_SCHEMA
-def fetch(path: Path, conninfo: str, schema: str) -> None:
+@JSON
+def fetch(path: Path, conninfo: str, schema: str, as_json: bool) -> None:
     """Write the files of a log that is kept in PostgreSQL.
 
     PATH is a new directory.
@@ -152,29 +155,33 @@ def fetch(path: Path, conninfo: str, schema: str) -> None:
         path.mkdir(mode=0o700)
     except OSError as error:
         raise Missing(f"the log can't be written: {error.strerror}", str(path)) from None
-    plain(f"{_copy(path, conninfo, schema)} records")
+    records = _copy(path, conninfo, schema)
+    told = {"path": str(path), "records": records}
+    either(as_json, told, f"{records} records")
 
 
 @click.command()
 @click.option("--conninfo", default="", help="A libpq connection string of the log's owner.")
 @policy_option("The policy file: its keep_for, its schema, and its signing key.")
-def prune(conninfo: str, policy: Path) -> None:
+@JSON
+def prune(conninfo: str, policy: Path, as_json: bool) -> None:
     """Delete what is old of a log in PostgreSQL, as `[audit] keep_for` says.
 
     The log's own role may not: this is for its owner. That, and what, is recorded before.
     """
+    found = read(policy)
+    if not found.audit.conninfo or not found.audit.keep_for:
+        help = "files are deleted by the wall itself"
+        raise Missing("the policy's [audit] has no conninfo, or no keep_for", help)
     try:
-        read = load(policy)
-        if not read.audit.conninfo or not read.audit.keep_for:
-            help = "files are deleted by the wall itself"
-            raise Missing("the policy's [audit] has no conninfo, or no keep_for", help)
-        signed = checkpoints(read, ())
-        gone = retire(conninfo, read.audit.schema, read.audit.keep_for, signed)
+        signed = checkpoints(found, ())
+        gone = retire(conninfo, found.audit.schema, found.audit.keep_for, signed)
     except psycopg.Error as error:
         raise Missing(f"nothing is deleted: {why(error)}") from None
     except (AuditUnavailable, PolicyError) as error:
         raise Missing(f"nothing is deleted: {error}") from None
-    plain(f"{gone.chains} chains, {gone.records} records")
+    told = {"chains": gone.chains, "records": gone.records}
+    either(as_json, told, f"{gone.chains} chains, {gone.records} records")
 
 
 def _copy(path: Path, conninfo: str, schema: str) -> int:

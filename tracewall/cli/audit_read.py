@@ -29,8 +29,8 @@ from tracewall.audit.verify import records
 from tracewall.cli.audit_database import Following, database, log_path
 from tracewall.cli.audit_database import note as note_there
 from tracewall.cli.entries import entry
-from tracewall.cli.options import SINCE, UNTIL, json_option
-from tracewall.cli.screen import Missing, console, plain
+from tracewall.cli.options import JSON, SINCE, UNTIL, json_option
+from tracewall.cli.screen import Missing, console, either, plain
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Incident
 
@@ -94,9 +94,13 @@ def search(path: Path, as_json: bool, names: Path | None, **filters: Any) -> Non
     show_default=True,
     help="Lines of JSON, or comma separated values.",
 )
+@json_option("The same as --format json.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file.")
-def export(path: Path, form: str, out: Path | None, names: Path | None, **filters: Any) -> None:
+def export(
+    path: Path, form: str, as_json: bool, out: Path | None, names: Path | None, **filters: Any
+) -> None:
     """Write statements and incidents of a log for other programs; filters as of `search`."""
+    form = "json" if as_json else form
     people = _people(names or path)
     _on_record(path, "export", filters, people)
     try:
@@ -140,7 +144,8 @@ def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
 @click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--subject", required=True, help="Whose data: the token's `sub`.")
 @click.option("--issuer", default="", help="The token's `iss`; left out: any issuer's.")
-def erase(path: Path, subject: str, issuer: str) -> None:
+@JSON
+def erase(path: Path, subject: str, issuer: str, as_json: bool) -> None:
     """Forget whose records a person's are, and what was committed to in them.
 
     For a log with `erasable = true`. The records stay, and the chain with them; the
@@ -154,7 +159,7 @@ def erase(path: Path, subject: str, issuer: str) -> None:
     if not gone:
         raise Missing("nobody of that name is in this log", "is it kept with erasable = true?")
     _note(path, Incident(kind="erased", detail=f"by {_user()}: {', '.join(gone)}"))
-    plain(f"erased: {', '.join(gone)}")
+    either(as_json, {"erased": list(gone)}, f"erased: {', '.join(gone)}")
 
 
 def _people(path: Path) -> dict[str, Person]:

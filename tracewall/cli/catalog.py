@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from tracewall.cli.live import Unreachable, answers
-from tracewall.cli.screen import Missing, Unanswered
+from tracewall.cli.options import json_option
+from tracewall.cli.screen import Missing, Unanswered, answer
 from tracewall.sql.snapshot import dumps
 
 
@@ -16,7 +17,8 @@ from tracewall.sql.snapshot import dumps
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
 )
-def catalog(dsn: str, output: Path | None) -> None:
+@json_option("Print one JSON object on what was written.")
+def catalog(dsn: str, output: Path | None, as_json: bool) -> None:
     """Write a snapshot of a database's catalog, as JSON.
 
     It is what tracewall knows of the database DSN: names of tables, columns, types,
@@ -35,3 +37,5 @@ def catalog(dsn: str, output: Path | None) -> None:
         output.write_bytes(text)
     except OSError as error:
         raise Missing(f"{output} can't be written: {error.strerror}") from None
+    if as_json:
+        answer({"path": str(output), "bytes": len(text)})

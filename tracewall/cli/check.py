@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import click
 from rich.text import Text
 
 from tracewall.cli.facts import facts
-from tracewall.cli.findings import Finding, kept, tell, worst
+from tracewall.cli.findings import IGNORE, Finding, is_ignored, kept, tell, worst
 from tracewall.cli.live import Unreachable, catalog, server
-from tracewall.cli.options import JSON
-from tracewall.cli.screen import Missing, Refused, Unanswered, console, plain, safe
+from tracewall.cli.options import JSON, policy_argument
+from tracewall.cli.reading import place, text_in
+from tracewall.cli.screen import Refused, Unanswered, answer, console, safe
 from tracewall.errors import PolicyError
 from tracewall.policy.exposed import exposed
-from tracewall.policy.load import load
+from tracewall.policy.load import of_text
 from tracewall.policy.match import column_names, misses
 from tracewall.policy.model import Policy
 from tracewall.policy.review import review
@@ -27,14 +27,13 @@ _ANY_KEY = b"only to see whether one is needed"
 
 
 @click.command()
-@click.argument("policy", type=click.Path(path_type=Path))
+@policy_argument
 @click.option("--dsn", help="Check against this database too: a libpq connection string or URI.")
-@click.option("--strict", is_flag=True, help="Fail on warnings too, not on errors only.")
-@click.option("--ignore", multiple=True, metavar="CHECK",
-              help="Leave out what this check finds; may be repeated.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Fail on warnings and weaknesses too.")
+@IGNORE
 @JSON
 def check(
-    policy: Path, dsn: str | None, strict: bool, ignore: Sequence[str], as_json: bool
+    policy: Path, dsn: str | None, strict: bool, ignored: Sequence[str], as_json: bool
 ) -> None:
     """Check a policy file.
 
@@ -42,24 +41,29 @@ def check(
     every name must also match something in that database, and the policy is looked through
     for rules that do nothing or reach far, and for columns that look like masked ones. Each
     finding is printed as path:line:column. The exit code is 1 where there is an error, with
-    --strict also where there is a warning. What weakens the guard on purpose (a lifted
-    mask, free comparisons, statements that are not followed) is told, and fails nothing; so
-    are files that everybody may change, or read though they hold a secret.
+    --strict also where there is a warning or a weakness. Weaknesses are what lets more
+    through on purpose (a lifted mask, free comparisons, statements that are not followed),
+    and files that everybody may change, or read though they hold a secret. --ignore lets
+    those pass that are meant: --ignore weak:grants.support.
     """
+    text = text_in(policy)
     try:
-        found = load(policy)
+        found = of_text(text, str(policy))
         Shield(found, dict.fromkeys(("", *(key.id for key in found.keys)), _ANY_KEY))
-        listed = kept(_against(found, dsn) if dsn is not None else [], ignore)
+        listed = kept(_against(found, dsn) if dsn is not None else [], ignored)
     except PolicyError as error:
         _unreadable(error, as_json)
     except Unreachable as error:
         raise Unanswered(f"the database can't be asked: {error}") from None
-    fails = worst(listed, strict=strict)
+    weak = [
+        each for each in _weak(found) if not is_ignored("weak", f"{each.rule} {each.how}", ignored)
+    ]
+    fails = worst(listed, strict=strict) or (strict and bool(weak))
     if as_json:
-        _as_json(found, dsn, listed, fails)
+        _as_json(found, dsn, listed, weak, fails)
     else:
         tell(listed, safe(found.path))
-        _sum(found, dsn, listed, fails)
+        _sum(found, dsn, weak, fails)
     raise click.exceptions.Exit(1 if fails else 0)
 
 
@@ -82,16 +86,13 @@ def _against(policy: Policy, dsn: str) -> list[Finding]:
 
 
 def _unreadable(error: PolicyError, as_json: bool) -> None:
-    """Tell the first complaint of a policy that can't be read, or that it is not there."""
-    where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-    if not Path(error.path).exists():
-        raise Missing(f"{where}: {error.message}", error.help)
+    """Tell the first complaint of a policy that is none."""
     if not as_json:
-        raise Refused(f"{where}: {error.message}", error.help)
+        raise Refused(f"{place(error)}: {error.message}", error.help)
     told = {"path": error.path, "line": error.line, "column": error.column}
     found = Finding("invalid", "error", error.message, error.help, error.line, error.column)
     said = {"message": error.message, "help": error.help, "findings": [found.as_json()]}
-    plain(json.dumps({"ok": False} | told | said))
+    answer({"ok": False} | told | said)
     raise click.exceptions.Exit(1)
 
 
@@ -105,15 +106,16 @@ def _counts(policy: Policy) -> dict[str, int]:
     return {name: len(getattr(policy, name)) for name in sections}
 
 
-def _as_json(policy: Policy, dsn: str | None, found: list[Finding], fails: bool) -> None:
+def _as_json(
+    policy: Policy, dsn: str | None, found: list[Finding], weak: list[Weakness], fails: bool
+) -> None:
     told: dict[str, object] = {"ok": not fails, "path": policy.path, "hash": policy.hash}
-    weak = [weakness._asdict() for weakness in _weak(policy)]
     listed = [each.as_json() for each in found]
     told |= {"live": dsn is not None, **_counts(policy)}
-    plain(json.dumps(told | {"weaknesses": weak, "findings": listed}))
+    answer(told | {"weaknesses": [each._asdict() for each in weak], "findings": listed})
 
 
-def _sum(policy: Policy, dsn: str | None, found: list[Finding], fails: bool) -> None:
+def _sum(policy: Policy, dsn: str | None, weak: list[Weakness], fails: bool) -> None:
     counted = ", ".join(
         f"{count} {name.removesuffix('s') if count == 1 else name}"
         for name, count in _counts(policy).items()
@@ -126,7 +128,7 @@ def _sum(policy: Policy, dsn: str | None, found: list[Finding], fails: bool) -> 
     out.print(Text.assemble(head, safe(policy.path)), soft_wrap=True)
     for line in lines:
         out.print(Text(f"   {line}", "dim"), soft_wrap=True)
-    for each in _weak(policy):
+    for each in weak:
         said = f"line {each.line}: {each.rule} {each.how}"
         told = Text.assemble(("weak ", "bold yellow"), safe(said))
         out.print(told, soft_wrap=True)

@@ -12,11 +12,11 @@ import click
 
 from tracewall.approval.store import StoreUnavailable
 from tracewall.cli.approvals import KEY_VARIABLE
-from tracewall.cli.options import CONFIG, FILE
-from tracewall.cli.screen import Missing, plain
+from tracewall.cli.options import CONFIG, FILE, json_option
+from tracewall.cli.reading import complaint, read
+from tracewall.cli.screen import Missing, either, safe
 from tracewall.cli.tapes import keys, store
 from tracewall.errors import PolicyError
-from tracewall.policy.load import load
 
 if TYPE_CHECKING:
     from tracewall.console import Console
@@ -46,6 +46,7 @@ _AT_ONCE = 64
 )
 @click.option("--recordings", default="", help="The directory or the URL of recorded sessions.")
 @click.option("--identity", type=FILE, help="The file with what opens encrypted recordings.")
+@json_option("Print one JSON object on where it is.")
 def console(
     policy: Path,
     host: str,
@@ -56,6 +57,7 @@ def console(
     key_file: Path | None,
     recordings: str,
     identity: Path | None,
+    as_json: bool,
 ) -> None:
     """Serve the web console.
 
@@ -73,7 +75,8 @@ def console(
             place = made.house.place
             if (tls or behind_proxy) and not place.secure:
                 raise Missing("the policy's console.url is not https", 'write url = "https://..."')
-            plain(f"the console is at {place.url}/ (Ctrl-C ends it)")
+            url = f"{place.url}/"
+            either(as_json, {"url": url}, f"the console is at {safe(url)} (Ctrl-C ends it)")
             _serve(made, listener, **tls)
 
 
@@ -85,7 +88,7 @@ def _made(
     except ModuleNotFoundError as missing:
         raise _not_installed(missing) from None
     try:
-        found = load(policy)
+        found = read(policy)
         named = found.console.key_env or found.console.key_file
         given = None if named else os.environ.get(KEY_VARIABLE)
         return app(
@@ -96,8 +99,7 @@ def _made(
             identities=identities,
         )
     except PolicyError as error:
-        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-        raise Missing(f"{where}: {error.message}", error.help) from None
+        raise complaint(error) from None
     except StoreUnavailable as error:
         raise Missing(f"requests are out of reach: {error}") from None
 

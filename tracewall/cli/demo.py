@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -15,8 +16,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from tracewall.cli.options import FILE
-from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.cli.options import FILE, json_option
+from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 from tracewall.cli.stagecraft import show, show_verdict
 from tracewall.demo.scenes import Scene, Verdict
 from tracewall.demo.server import ServerUnavailable
@@ -56,6 +57,7 @@ with psycopg.connect(token=os.environ["TOKEN"]) as conn:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Only stop what --keep left in this directory, and delete it.",
 )
+@json_option("Show nothing, and print one JSON object on how it ended.")
 def demo(
     runs: int | None,
     traces: Path | None,
@@ -63,6 +65,7 @@ def demo(
     policy: Path | None,
     keep: bool,
     stop: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what tracewall does, on a PostgreSQL server that is started for it.
 
@@ -71,10 +74,10 @@ def demo(
     """
     try:
         if stop is not None:
-            _strike(stop)
+            _strike(stop, as_json)
             return
         setting = staged(runs=runs, seed=seed, traces=traces, policy=policy, keep=keep)
-        verdict = _play(setting, keep)
+        verdict = _play(setting, keep, as_json)
     except PolicyError as error:
         raise Missing(str(error)) from None
     except Error as error:
@@ -96,9 +99,12 @@ def _expected() -> Iterator[None]:
         raise Missing(f"{error.filename or 'the system'}: {error.strerror or error}") from None
 
 
-def _strike(home: Path) -> None:
+def _strike(home: Path, as_json: bool) -> None:
     with _expected():
         rest = strike(home)
+    if as_json:
+        answer({"stopped": str(home), "left": list(rest)})
+        return
     out = console()
     out.print(Text(f"stopped and deleted: {safe(str(home))}"), soft_wrap=True)
     if rest:
@@ -106,14 +112,17 @@ def _strike(home: Path) -> None:
         out.print(Text(f"left, for the demo did not make it: {left}"), soft_wrap=True)
 
 
-def _play(setting: AbstractContextManager[Stage], keep: bool) -> Verdict:
+def _play(setting: AbstractContextManager[Stage], keep: bool, as_json: bool) -> Verdict:
     started = time.monotonic()
-    out = console()
+    out = console(quiet=as_json)
     with _stoppable(), ExitStack() as stack:
         with _expected(), out.status("starting a PostgreSQL server and filling its store"):
             stage = stack.enter_context(setting)
         verdict = _perform(out, stage)
         left = leave(stage) if keep else None
+    if as_json:
+        answer(_as_json(verdict, left, time.monotonic() - started))
+        return verdict
     show_verdict(out, verdict, time.monotonic() - started)
     if left is not None:
         _explain(out, left)
@@ -129,6 +138,14 @@ def _perform(out: Console, stage: Stage) -> Verdict:
         if isinstance(told, Verdict):
             return told
         show(out, told)
+
+
+def _as_json(verdict: Verdict, left: Left | None, seconds: float) -> dict[str, object]:
+    told = {"ok": verdict.ok, "seconds": round(seconds, 3)} | asdict(verdict)
+    if left is None:
+        return told | {"kept": None}
+    variables = {"TRACEWALL_CONFIG": str(left.policy), PASSWORD_VARIABLE: left.password}
+    return told | {"kept": {"home": str(left.home), "variables": variables | {"TOKEN": left.token}}}
 
 
 def _explain(out: Console, left: Left) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -10,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.text import Text
 
 from tracewall.audit.verify import records
-from tracewall.cli.options import FILE, json_option
-from tracewall.cli.screen import Missing, Unanswered, console, plain, safe
+from tracewall.cli.options import FILE, json_option, policy_option
+from tracewall.cli.reading import matching
+from tracewall.cli.reading import read as read_policy
+from tracewall.cli.screen import Missing, Unanswered, answer, console, safe
 from tracewall.cli.tapes import every, keys, loaded
-from tracewall.errors import PolicyError
-from tracewall.policy.load import load
-from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog, read
 from tracewall.sql.grammar import Unparsable
@@ -34,8 +33,10 @@ _COLOURS = {True: "bold red", False: "green"}
 
 
 @click.command()
-@click.argument("old", type=FILE)
-@click.argument("new", type=FILE)
+@click.argument(
+    "policies", nargs=-1, required=True, metavar="[OLD] NEW", type=click.Path(path_type=Path)
+)
+@policy_option("The policy file, in place of OLD.", required=False)
 @click.option("--dsn", help="The database: a libpq connection string or URI.")
 @click.option("--catalog", type=FILE, help="In its place, a snapshot made by tracewall catalog.")
 @click.option(
@@ -48,8 +49,8 @@ _COLOURS = {True: "bold red", False: "green"}
 @click.option("--audit", multiple=True, type=_PATH, help="An audit log.")
 @json_option("Print one JSON object per difference.")
 def diff(
-    old: Path,
-    new: Path,
+    policies: tuple[Path, ...],
+    policy: Path | None,
     dsn: str | None,
     catalog: Path | None,
     parties: tuple[str, ...],
@@ -65,8 +66,9 @@ def diff(
     The exit code is 1 where something loosens, and 0 where nothing does; what can't be ranked
     counts as loosening.
     """
+    pair = _pair(policies, policy)
     known = _catalog(dsn, catalog)
-    before, now = (Bench(_policy(path, known), known) for path in (old, new))
+    before, now = (Bench(_policy(path, known), known) for path in pair)
     people = [_party(text) for text in parties]
     everybody = people or parties_of(before.policy, now.policy)
     found = list(settings(before.policy, now.policy))
@@ -77,10 +79,21 @@ def diff(
     told = Counter(found)
     if as_json:
         for each, times in told.items():
-            plain(json.dumps({**each._asdict(), "loosens": each.loosens, "times": times}))
+            answer({**each._asdict(), "loosens": each.loosens, "times": times})
     else:
         _tell(list(told), len(samples))
     raise click.exceptions.Exit(1 if any(each.loosens for each in told) else 0)
+
+
+def _pair(given: tuple[Path, ...], policy: Path | None) -> tuple[Path, Path]:
+    """Give the old policy and the new one; the old may be the one that is in use."""
+    named = click.get_current_context().get_parameter_source("policy")
+    if len(given) == 1 and policy is not None:
+        return policy, given[0]
+    if len(given) != 2 or named is ParameterSource.COMMANDLINE:
+        help = "write tracewall diff OLD NEW; OLD may be named by --config or TRACEWALL_CONFIG"
+        raise Missing("an old policy and a new one are needed", help)
+    return given[0], given[1]
 
 
 def _catalog(dsn: str | None, snapshot: Path | None) -> Catalog:
@@ -95,15 +108,9 @@ def _catalog(dsn: str | None, snapshot: Path | None) -> Catalog:
 
 
 def _policy(path: Path, known: Catalog) -> Policy:
-    try:
-        policy = load(path)
-        complaint = unmatched(policy, column_names(known))
-        if complaint is not None:
-            raise complaint
-        return policy
-    except PolicyError as error:
-        where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-        raise Missing(f"{where}: {error.message}", error.help) from None
+    policy = read_policy(path)
+    matching(policy, known)
+    return policy
 
 
 def _party(text: str) -> Party:

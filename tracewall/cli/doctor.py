@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from rich.text import Text
 from tracewall.cli.doctor_here import of_installation, of_keys, of_places
 from tracewall.cli.doctor_role import of_role
 from tracewall.cli.doctor_server import of_server
-from tracewall.cli.findings import Finding, kept, tell, worst
+from tracewall.cli.findings import IGNORE, Finding, kept, tell, worst
 from tracewall.cli.grants import Rightful, rightful, script
 from tracewall.cli.live import Server, server, user, with_password
-from tracewall.cli.options import JSON
+from tracewall.cli.options import JSON, policy_argument
 from tracewall.cli.reading import against, read
-from tracewall.cli.screen import Missing, console, plain, safe
+from tracewall.cli.screen import Missing, answer, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog
@@ -28,7 +27,7 @@ _GRAVITY = ("error", "warning", "note")
 
 
 @click.command(short_help="Look at the role, the server, keys and places of a policy.")
-@click.argument("policy", type=click.Path(path_type=Path))
+@policy_argument
 @click.option(
     "--dsn", help="The database; by default the policy's own, logged in to as the wall is."
 )
@@ -36,8 +35,7 @@ _GRAVITY = ("error", "warning", "note")
               help="The role that the wall logs in as; by default the policy's user.")  # fmt: skip
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL that mends what SQL can mend.")
 @click.option("--strict", is_flag=True, help="Fail on warnings too, not on errors only.")
-@click.option("--ignore", multiple=True, metavar="CHECK",
-              help="Leave out what this check finds; may be repeated.")  # fmt: skip
+@IGNORE
 @JSON
 def doctor(
     policy: Path,
@@ -45,7 +43,7 @@ def doctor(
     role: str | None,
     as_sql: bool,
     strict: bool,
-    ignore: Sequence[str],
+    ignored: Sequence[str],
     as_json: bool,
 ) -> None:
     """Look at what stands around a wall: nothing is changed, and no table is read.
@@ -62,13 +60,13 @@ def doctor(
     with server(reached) as asked:
         name = role or user(found.database.conninfo) or known.role
         compared = rightful(found, known, asked, name)
-        listed = kept(_found(found, known, asked, compared), ignore)
+        listed = kept(_found(found, known, asked, compared), ignored)
     if as_sql:
         plain("\n".join(_sql(listed, compared, found)))
     elif as_json:
         told = {"ok": not worst(listed, strict=strict), "path": found.path, "role": name}
         more = {"database": known.database, "server": _version(asked)}
-        plain(json.dumps(told | more | {"findings": [each.as_json() for each in listed]}))
+        answer(told | more | {"findings": [each.as_json() for each in listed]})
     else:
         tell(listed, safe(found.path))
         _sum(listed, name, known.database)

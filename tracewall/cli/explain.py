@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from rich.tree import Tree
 from tracewall.cli.live import estimated
 from tracewall.cli.options import CONFIG, DSN, JSON
 from tracewall.cli.reading import against, read
-from tracewall.cli.screen import console, plain, safe
+from tracewall.cli.screen import answer, console, safe
 from tracewall.judge import decision_by
 from tracewall.policy.approvals import told
 from tracewall.policy.model import Decision, OutputColumn
@@ -59,7 +58,7 @@ def explain(
     if estimate and decision.outcome != "forbidden" and not decision.unfollowed:
         rows = estimated(dsn, text)
     if as_json:
-        plain(json.dumps(_as_json(decision) | {"rows_estimate": rows}))
+        answer(_as_json(decision) | {"rows_estimate": rows})
     else:
         out = console()
         if not out.is_terminal:

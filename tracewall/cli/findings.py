@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+import click
 from rich.text import Text
 
 from tracewall.cli.screen import console, safe
@@ -42,13 +44,29 @@ def worst(found: Iterable[Finding], *, strict: bool) -> bool:
     return any(each.severity == "error" or (strict and each.severity != "note") for each in found)
 
 
+IGNORE = click.option(
+    "--ignore", "ignored", multiple=True, metavar="CHECK[:TEXT]",
+    help="Leave out what this check finds, or only where TEXT is told of; may be repeated.",
+)  # fmt: skip
+
+
 def kept(found: Iterable[Finding], ignored: Sequence[str]) -> list[Finding]:
-    """Leave out what the checks of some names found, or of all in a group (``role``)."""
-    return [
-        each
-        for each in found
-        if each.check not in ignored and each.check.partition(".")[0] not in ignored
-    ]
+    """Leave out what is known: see `is_ignored`."""
+    return [each for each in found if not is_ignored(each.check, each.message, ignored)]
+
+
+def is_ignored(check: str, message: str, ignored: Sequence[str]) -> bool:
+    """Tell whether a finding is to be left out.
+
+    ``role.member`` is what the check of that name finds, ``role`` what all of its group do,
+    and ``broad:grants.all`` what one finds with that text, a name as a rule, in its message.
+    """
+    for each in ignored:
+        name, _, text = each.partition(":")
+        within = rf"(?<![\w.]){re.escape(text)}(?!\.?\w)" if text else ""
+        if name in (check, check.partition(".")[0]) and re.search(within, message):
+            return True
+    return False
 
 
 def tell(found: Iterable[Finding], path: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ import click
 
 from tracewall.cli.holdings import Holdings, holdings, surroundings
 from tracewall.cli.live import Server, server
-from tracewall.cli.options import DSN, JSON
+from tracewall.cli.options import DSN, JSON, policy_argument
 from tracewall.cli.reading import against, read
 from tracewall.cli.roles import Role, role_named
-from tracewall.cli.screen import plain
+from tracewall.cli.screen import answer, plain
 from tracewall.policy.model import Policy
 from tracewall.policy.needs import Needs, needs
 from tracewall.policy.privileges import Privilege, Thing, covers, granted, revoked
@@ -67,7 +66,7 @@ def rightful(policy: Policy, known: Catalog, asked: Server, name: str) -> Rightf
 
 
 @click.command(short_help="Print the GRANTs of a least-privilege role.")
-@click.argument("policy", type=click.Path(path_type=Path))
+@policy_argument
 @DSN
 @click.option("--role", required=True, metavar="NAME", help="The role that the wall logs in as.")
 @click.option("--revoke", is_flag=True, help="Take from the role what it has beyond that.")
@@ -88,7 +87,7 @@ def grants(
     with server(dsn) as asked:
         compared = rightful(found, known, asked, role)
     if as_json:
-        plain(json.dumps(_as_json(compared)))
+        answer(_as_json(compared))
     else:
         plain("\n".join(script(compared, found, revoke=revoke, public=revoke_public)))
 

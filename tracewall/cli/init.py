@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from tracewall.cli.options import json_option
 from tracewall.cli.proposal import Proposal, is_plain, propose, schemas_of
 from tracewall.cli.reading import live
 from tracewall.cli.scan import Seen, look
-from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 from tracewall.errors import PolicyError
 from tracewall.masking.config import Engine
 from tracewall.masking.detectors import Detectors, DetectorsUnavailable, detectors
@@ -92,7 +91,7 @@ def init(
     elif not as_json:
         plain(text.rstrip("\n"))
     if as_json:
-        plain(json.dumps(_as_json(draft, proposal, seen, "" if to_file else text)))
+        answer(_as_json(draft, proposal, seen, "" if to_file else text))
     elif to_file:
         _sum(draft, proposal, seen)
 

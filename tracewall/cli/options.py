@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
+from click.core import ParameterSource
+
+from tracewall.cli.screen import Missing
 
 Option: TypeAlias = Callable[[Any], Any]
 
@@ -15,17 +18,55 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 """The type of an option that takes a file which is there."""
 
 
-def policy_option(help: str = "The policy file.") -> Option:
-    """Give the option for the policy, which the environment may name."""
+_GIVEN = "tracewall.policy"
+
+
+def policy_option(help: str = "The policy file.", *names: str, required: bool = True) -> Option:
+    """Give the option for the policy, which the environment may name.
+
+    `names` are further ones of the option.
+    """
     return click.option(
         "--config",
+        *names,
         "policy",
         type=click.Path(path_type=Path),
-        required=True,
+        metavar="FILE",
         envvar="TRACEWALL_CONFIG",
         show_envvar=True,
+        callback=_policy if required else None,
         help=help,
     )
+
+
+def policy_argument(command: Any) -> Any:
+    """Let a command that is about a policy take it as an argument, or as all others do."""
+    option = policy_option("The policy file, in place of POLICY.")
+    return _POLICY(option(command))
+
+
+def _keep(context: click.Context, argument: click.Parameter, path: Path | None) -> None:
+    context.meta[_GIVEN] = path
+
+
+_POLICY = click.argument(
+    "given",
+    type=click.Path(path_type=Path),
+    required=False,
+    is_eager=True,
+    expose_value=False,
+    callback=_keep,
+    metavar="[POLICY]",
+)
+
+
+def _policy(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    given: Path | None = context.meta.get(_GIVEN)
+    if given and path and context.get_parameter_source("policy") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("the policy is named twice: by POLICY, and by --config", context)
+    if not (given or path) and not context.resilient_parsing:
+        raise Missing("no policy is named", "name its file by --config, or by TRACEWALL_CONFIG")
+    return given or path
 
 
 def json_option(help: str = "Print one JSON object.") -> Option:

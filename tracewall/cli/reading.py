@@ -5,32 +5,49 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracewall.cli.live import Unreachable, catalog
-from tracewall.cli.screen import Refused, Unanswered
+from tracewall.cli.screen import Missing, Unanswered
 from tracewall.errors import PolicyError
-from tracewall.policy.load import load
+from tracewall.policy.load import of_text, text_of
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog
 
 
 def read(path: Path) -> Policy:
-    """Read a policy. Raises Refused with its first complaint."""
+    """Read a policy. Raises Missing with its first complaint: without it there is no verdict."""
+    text = text_in(path)
     try:
-        return load(path)
+        return of_text(text, str(path))
     except PolicyError as error:
-        raise refused(error) from None
+        raise complaint(error) from None
+
+
+def text_in(path: Path) -> str:
+    """Read a policy's text. Raises Missing where the file gives none."""
+    try:
+        text = text_of(str(path))
+    except PolicyError as error:
+        raise complaint(error) from None
+    if not text.strip():
+        raise Missing(f"{path}: the policy is empty", "`tracewall init DSN` proposes one")
+    return text
 
 
 def against(policy: Policy, dsn: str) -> Catalog:
     """Read the catalog of a database, in which every name of the policy must match.
 
-    Raises Refused where one does not, Unanswered where the server can't be asked.
+    Raises Missing where one does not, Unanswered where the server can't be asked.
     """
     known = live(dsn)
-    complaint = unmatched(policy, column_names(known))
-    if complaint is not None:
-        raise refused(complaint)
+    matching(policy, known)
     return known
+
+
+def matching(policy: Policy, known: Catalog) -> None:
+    """Raise Missing where a name of the policy matches nothing in the catalog."""
+    miss = unmatched(policy, column_names(known))
+    if miss is not None:
+        raise complaint(miss)
 
 
 def live(dsn: str) -> Catalog:
@@ -41,7 +58,11 @@ def live(dsn: str) -> Catalog:
         raise Unanswered(f"the database can't be asked: {error}") from None
 
 
-def refused(error: PolicyError) -> Refused:
-    """Make of a complaint what a terminal is shown."""
-    where = ":".join(str(part) for part in (error.path, error.line, error.column) if part)
-    return Refused(f"{where}: {error.message}", error.help)
+def complaint(error: PolicyError) -> Missing:
+    """Make of a complaint what a terminal is shown: where, what, and what to do."""
+    return Missing(f"{place(error)}: {error.message}", error.help)
+
+
+def place(error: PolicyError) -> str:
+    """Give where a complaint is about, as compilers write it."""
+    return ":".join(str(part) for part in (error.path, error.line, error.column) if part)

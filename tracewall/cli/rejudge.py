@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-import msgspec
 from rich.text import Text
 
-from tracewall.cli.live import Unreachable, catalog
-from tracewall.cli.options import DSN, json_option
-from tracewall.cli.screen import Missing, console, plain, safe
+from tracewall.cli.options import DSN, json_option, policy_option
+from tracewall.cli.reading import live, read
+from tracewall.cli.screen import answer, console, safe
 from tracewall.cli.tapes import KEY, PATH, every, keys, loaded
-from tracewall.errors import PolicyError
 from tracewall.judge import decision_on
-from tracewall.policy.load import load
 from tracewall.policy.model import Decision, Policy
 from tracewall.recording.shown import Seen, Spoken
 from tracewall.sql.catalog import Catalog
@@ -41,37 +38,28 @@ class Change(NamedTuple):
 @PATH
 @click.argument("id", required=False, default="")
 @KEY
-@click.option(
-    "--policy",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The policy to judge by.",
-)
+@policy_option("The policy to judge by.", "--policy")
 @DSN
 @json_option("Print one JSON object for each change.")
-def judge(path: str, id: str, key: Path | None, file: Path, dsn: str, as_json: bool) -> None:
+def judge(path: str, id: str, key: Path | None, policy: Path, dsn: str, as_json: bool) -> None:
     """Judge recorded statements by another policy, and show what would change.
 
     The database is asked for its catalog only; nothing is executed. Recorded texts have no
     literals, so parameters stand in their place. The exit code is 1 where anything changes.
     """
-    try:
-        policy, known = load(file), catalog(dsn)
-    except (PolicyError, Unreachable) as error:
-        raise Missing(str(error)) from None
+    judged, known = read(policy), live(dsn)
     found, total = Counter[Change | None](), 0
     identities = keys(key)
     for entry in every(path, id):
         seen, _ = loaded(path, entry, identities, 0)
         total += len(seen.statements)
-        found.update(changes(seen, policy, known))
+        found.update(changes(seen, judged, known))
     unread = found.pop(None, 0)
     for change, times in found.most_common():
         if change is None:
             continue
         if as_json:
-            plain(msgspec.json.encode({**change._asdict(), "times": times}).decode())
+            answer({**change._asdict(), "times": times})
         else:
             _tell(change, times)
     if not as_json:

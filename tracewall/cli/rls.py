@@ -7,21 +7,22 @@ from pathlib import Path
 import click
 
 from tracewall.cli.live import user
-from tracewall.cli.options import DSN
+from tracewall.cli.options import DSN, JSON, policy_argument
 from tracewall.cli.reading import against, read
-from tracewall.cli.screen import Missing, plain
+from tracewall.cli.screen import Missing, answer, plain
 from tracewall.policy.model import Policy
 from tracewall.policy.rls import migration
 
 
 @click.command(short_help="Print the migration that row filters need.")
-@click.argument("policy", type=click.Path(path_type=Path))
+@policy_argument
 @DSN
 @click.option("--role", help="The role that the wall logs in as; by default the policy's user.")
 @click.option(
     "--deny-others", is_flag=True, help="Leave other roles without rows, instead of as they are."
 )
-def rls(policy: Path, dsn: str, role: str | None, deny_others: bool) -> None:
+@JSON
+def rls(policy: Path, dsn: str, role: str | None, deny_others: bool, as_json: bool) -> None:
     """Print the migration that makes the server hold a policy's row filters.
 
     Nothing is changed: read it, and run it as the owner of the tables. It may be run
@@ -29,7 +30,11 @@ def rls(policy: Path, dsn: str, role: str | None, deny_others: bool) -> None:
     """
     found = read(policy)
     known = against(found, dsn)
-    told = migration(found, known, role or _user(found), others=not deny_others)
+    name = role or _user(found)
+    told = migration(found, known, name, others=not deny_others)
+    if as_json:
+        answer({"role": name, "sql": told})
+        return
     plain(told.rstrip() or "-- Nothing is filtered by rows, and nothing was.")
 
 

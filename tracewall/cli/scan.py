@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tracewall.cli.live import TIMEOUT, sealed, why
 from tracewall.cli.options import JSON
-from tracewall.cli.screen import Missing, Unanswered, plain, safe
+from tracewall.cli.screen import Missing, Unanswered, answer, plain, safe
 from tracewall.cli.survey import Column, Table, proposed, survey, tables
 from tracewall.masking.detectors import Detectors, DetectorsUnavailable, detectors
 
@@ -95,7 +94,7 @@ def _look_at(
 
 def _tell(seen: Seen, rules: list[str], as_json: bool) -> None:
     if as_json:
-        plain(json.dumps(_told(seen, rules)))
+        answer(_told(seen, rules))
         return
     for rule in rules:
         plain(f"{rule}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import IO, Any
 
 import click
@@ -38,14 +39,33 @@ class Unanswered(Missing):
     exit_code = 3
 
 
-def console() -> Console:
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to who runs the commands, where rich would end with 1."""
+        raise
+
+
+def console(*, quiet: bool = False) -> Console:
     """Give the terminal that standard output is; colours only where it is one."""
-    return Console(highlight=False)
+    return _Output(highlight=False, quiet=quiet)
 
 
 def plain(text: str) -> None:
     """Print a line as it is, for programs to read: no colours, no wrapping."""
     click.echo(text)
+
+
+def answer(value: object) -> None:
+    """Print a value as JSON on one line, of printable ASCII: no text in it can steer a terminal."""
+    click.echo(json.dumps(value).replace("\x7f", "\\u007f"))
+
+
+def either(as_json: bool, value: object, text: str) -> None:
+    """Print a value for programs, or a line for people."""
+    if as_json:
+        answer(value)
+    else:
+        plain(text)
 
 
 def safe(text: str, *, lines: bool = False) -> str:

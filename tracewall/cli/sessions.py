@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from tracewall.audit.verify import records
 from tracewall.cli.options import json_option, policy_option
+from tracewall.cli.reading import read
 from tracewall.cli.rejudge import judge
 from tracewall.cli.replay import replay, told
-from tracewall.cli.screen import Missing, Refused, console, plain, safe
+from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 from tracewall.cli.tapes import KEY, PATH, every, keys, lines, loaded, one, store
-from tracewall.errors import PolicyError
-from tracewall.policy.load import load
 from tracewall.recording.page import page
 from tracewall.recording.reader import Proof
 from tracewall.recording.remote import Remote, RemoteUnavailable
@@ -30,6 +28,7 @@ from tracewall.recording.values import encoded
 
 _UNWRAPPED = 10_000
 _ID = click.argument("id")
+_JSON = json_option("Print one JSON object for each recording.")
 
 
 @click.group()
@@ -57,7 +56,7 @@ def list_(path: str, key: Path | None, who: str, as_json: bool) -> None:
         if who and seen.header.get("subject") != who:
             continue
         if as_json:
-            plain(msgspec.json.encode(_summary(entry, seen, proof)).decode())
+            answer(_summary(entry, seen, proof))
             continue
         began = float(seen.header.get("time") or 0)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(began)) if began else ""
@@ -74,8 +73,13 @@ def list_(path: str, key: Path | None, who: str, as_json: bool) -> None:
 @_ID
 @KEY
 @click.option("--rows", default=50, show_default=True, help="The most rows of a statement.")
-def show(path: str, id: str, key: Path | None, rows: int) -> None:
+@json_option("Print its lines as they are, one JSON object each.")
+def show(path: str, id: str, key: Path | None, rows: int, as_json: bool) -> None:
     """Print a session: its statements, decisions, rows and ends."""
+    if as_json:
+        for line in lines(path, one(path, id), keys(key)):
+            answer(line)
+        return
     seen, proof = loaded(path, one(path, id), keys(key), rows)
     out = console()
     for scene in scenes(seen, rows):
@@ -93,7 +97,8 @@ def show(path: str, id: str, key: Path | None, rows: int) -> None:
     help="The audit log: each recording must end as it says. That the log itself holds is proved "
     "by `tracewall audit verify`.",
 )
-def verify(path: str, id: str, key: Path | None, audit: Path | None) -> None:
+@json_option("Print one JSON object for each recording.")
+def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bool) -> None:
     """Check that recordings are what was written. The exit code is 1 when one is not."""
     out, faults = console(), 0
     ends = _ends(audit) if audit else {}
@@ -105,11 +110,16 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None) -> None:
         elif not fault and not proof.closed and known:
             fault = "its end was cut off"
         faults += bool(fault)
+        if as_json:
+            answer(_proved(entry, proof, fault))
+            continue
         style = "bold red" if fault else "green" if proof.closed else "yellow"
         state = safe(fault) or ("closed" if proof.closed else "not closed")
         where = f" (line {proof.line})" if proof.fault else ""
         told_ = f"{safe(entry.id)}  {proof.lines} lines, {state}{where}, head {proof.head}"
         out.print(Text(told_, style), soft_wrap=True)
+    if faults and as_json:
+        raise click.exceptions.Exit(1)
     if faults:
         raise Refused(f"{faults} recordings are not what was written")
 
@@ -129,8 +139,12 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None) -> None:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else standard output."
 )
-def export(path: str, id: str, key: Path | None, form: str, out: Path | None) -> None:
+@json_option("The same as --as json.")
+def export(
+    path: str, id: str, key: Path | None, form: str, out: Path | None, as_json: bool
+) -> None:
     """Write a session as one HTML page, as an asciicast, or as JSON lines."""
+    form = "json" if as_json else form
     entry, known = one(path, id), keys(key)
     texts: Iterable[str]
     if form == "json":
@@ -153,41 +167,51 @@ def export(path: str, id: str, key: Path | None, form: str, out: Path | None) ->
 @PATH
 @_ID
 @click.option("--why", default="", help="What the recording is kept for.")
-def hold(path: str, id: str, why: str) -> None:
+@_JSON
+def hold(path: str, id: str, why: str, as_json: bool) -> None:
     """Keep a recording from being pruned, until it is released."""
-    store(path).hold(one(path, id), why)
+    entry = one(path, id)
+    store(path).hold(entry, why)
+    if as_json:
+        answer(_named(entry, held=True))
 
 
 @sessions.command()
 @PATH
 @_ID
-def release(path: str, id: str) -> None:
+@_JSON
+def release(path: str, id: str, as_json: bool) -> None:
     """Let a recording be pruned again that was held."""
-    store(path).release(one(path, id))
+    entry = one(path, id)
+    store(path).release(entry)
+    if as_json:
+        answer(_named(entry, held=False))
 
 
 @sessions.command()
 @PATH
 @policy_option("The policy file, whose keep_for says how long recordings stay.")
 @click.option("--dry-run", is_flag=True, help="Only print what would go.")
-def prune(path: str, policy: Path, dry_run: bool) -> None:
+@_JSON
+def prune(path: str, policy: Path, dry_run: bool, as_json: bool) -> None:
     """Delete recordings whose time has come: not those on hold, nor of rules that are gone."""
-    try:
-        keep = {rule.name: rule.keep_for for rule in load(policy).recordings}
-    except PolicyError as error:
-        raise Missing(str(error)) from None
+    keep = {rule.name: rule.keep_for for rule in read(policy).recordings}
     place = store(path)
     for entry in list(prunable(place, keep, time.time())):
         if not dry_run:
             place.remove(entry)
-        plain(safe(f"{entry.rule}/{entry.id}"))
+        if as_json:
+            answer(_named(entry, deleted=not dry_run))
+        else:
+            plain(safe(f"{entry.rule}/{entry.id}"))
 
 
 @sessions.command()
 @PATH
 @click.argument("url")
 @click.option("--remove", is_flag=True, help="Delete here what has arrived there.")
-def ship(path: str, url: str, remove: bool) -> None:
+@_JSON
+def ship(path: str, url: str, remove: bool, as_json: bool) -> None:
     """Copy recordings that nobody writes to any more to a URL that fsspec knows.
 
     With --remove, what is on hold stays here as well.
@@ -198,10 +222,13 @@ def ship(path: str, url: str, remove: bool) -> None:
         for entry in list(place.entries()):
             if entry.open:
                 continue
-            if target.take(place, entry):
-                plain(safe(f"{entry.rule}/{entry.id}"))
-            if remove and not entry.held:
+            copied, removed = target.take(place, entry), remove and not entry.held
+            if removed:
                 place.remove(entry)
+            if as_json:
+                answer(_named(entry, copied=copied, removed=removed))
+            elif copied:
+                plain(safe(f"{entry.rule}/{entry.id}"))
     except RemoteUnavailable as error:
         raise Missing(str(error)) from None
     except OSError as error:
@@ -249,6 +276,23 @@ def _summary(entry: Entry, seen: Seen, proof: Proof) -> dict[str, Any]:
         "fault": proof.fault,
         "size": entry.size,
         "head": proof.head,
+    }
+
+
+def _named(entry: Entry, **done: bool) -> dict[str, object]:
+    """Give what was done to a recording, for programs."""
+    return {"id": entry.id, "rule": entry.rule, **done}
+
+
+def _proved(entry: Entry, proof: Proof, fault: str) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "rule": entry.rule,
+        "lines": proof.lines,
+        "head": proof.head,
+        "closed": proof.closed,
+        "fault": fault,
+        "line": proof.line if proof.fault else 0,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from tracewall.audit.verify import records
 from tracewall.cli.options import SINCE, UNTIL, json_option
-from tracewall.cli.screen import Missing, console, plain, safe
+from tracewall.cli.screen import Missing, answer, console, plain, safe
 from tracewall.trials.watched import GROUPINGS, Watched, suggested, watched
 
 _COLOURS = {"would_refuse": "bold red", "would_ask": "bold yellow", "would_mask": "yellow"}
@@ -56,7 +55,7 @@ def report(
             plain(grant + "\n")
     elif as_json:
         for group in found:
-            plain(json.dumps(group.as_json()))
+            answer(group.as_json())
     else:
         _tell(found, total, by)
     raise click.exceptions.Exit(1 if any(g.outcome != "would_mask" for g in found) else 0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from rich.text import Text
 
-from tracewall.cli.screen import Missing, Unanswered, console, plain, safe
+from tracewall.cli.screen import Missing, Unanswered, answer, console, safe
 from tracewall.errors import PolicyError
 from tracewall.trials import SUFFIX
 from tracewall.trials.catalogs import CatalogMissing, ServerSilent
@@ -43,7 +42,7 @@ def test(
         for result in _tried(file, only):
             told.append((str(file), result))
             if as_objects:
-                plain(json.dumps(as_json(result, str(file))))
+                answer(as_json(result, str(file)))
             elif not (quiet and result.passed):
                 _tell(result, str(file))
     if not told:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import platform
 
 import click
 
 from tracewall import pq
 from tracewall.cli.options import JSON
-from tracewall.cli.screen import plain
+from tracewall.cli.screen import answer, plain
 from tracewall.version import __version__
 
 
@@ -26,7 +25,7 @@ def version(as_json: bool) -> None:
         "python": platform.python_version(),
     }
     if as_json:
-        plain(json.dumps(told))
+        answer(told)
         return
     for name, number in told.items():
         plain(f"{name} {number}")

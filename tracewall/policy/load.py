@@ -6,8 +6,11 @@ parts say against each other comes after that.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
+import stat
 import tomllib
 from dataclasses import replace
 from typing import Any
@@ -25,6 +28,7 @@ _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _LONG_NUMBER = re.compile(r"(?<!\w)[+-]?[0-9][0-9_]{4299}")
 
 _LARGEST = 16 << 20
+_PATIENCE = 5.0  # Seconds without a byte.
 # tomllib copies a key for each of its parts; no key of ours has more than five. No text's
 # own quotes are looked for: a value that looks like such a key is no value of ours either.
 _DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
@@ -37,19 +41,51 @@ def load(path: str | os.PathLike[str]) -> Policy:
     changes its directory. Raises PolicyError, also when the file can't be read.
     """
     name = os.fspath(path)
-    return replace(loads(text_of(name), name), path=os.path.abspath(name))
+    return of_text(text_of(name), name)
+
+
+def of_text(text: str, name: str) -> Policy:
+    """Make the policy of what the file `name` says. Raises PolicyError."""
+    return replace(loads(text, name), path=os.path.abspath(name))
 
 
 def text_of(name: str, what: str = "the policy") -> str:
     """Read the text of the file `name`. Raises PolicyError."""
     try:
-        with open(name, "rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = _content(name)
         if len(content) <= _LARGEST:
             return content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise _unreadable(name, error, what) from None
     raise PolicyError(f"{what} is larger than {_LARGEST >> 20} MiB", path=name)
+
+
+def _content(name: str) -> bytes:
+    """Read a file, a little more than the largest that is taken; a pipe, as long as it comes."""
+    with open(name, "rb", buffering=0, opener=_opened) as file:
+        found = bytearray()
+        while len(found) <= _LARGEST:
+            _wait(file.fileno())
+            part = file.read(_LARGEST + 1 - len(found))
+            if part == b"":
+                break
+            found += part or b""
+        return bytes(found)
+
+
+def _opened(name: str, flags: int) -> int:
+    # A pipe that nobody writes to would keep whoever opens it for ever.
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _wait(file: int) -> None:
+    """Wait until there is something to read of a file. Raises TimeoutError."""
+    if stat.S_ISREG(os.fstat(file).st_mode) or not hasattr(select, "poll"):
+        return
+    ready = select.poll()
+    ready.register(file, select.POLLIN)
+    if not ready.poll(_PATIENCE * 1000):
+        raise TimeoutError(errno.ETIMEDOUT, "it is no plain file, and nothing comes from it")
 
 
 def loads(text: str, path: str = "") -> Policy:

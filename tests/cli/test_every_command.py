@@ -1,0 +1,120 @@
+"""What holds for every command there is, and for every one to come: the tree is walked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from tracewall.cli.commands import SUMMARIES, tracewall
+
+HOSTILE = "x\x1b]0;owned\x07\u202e\x9b2J\x7f\ny"
+STEERING = set("\x1b\x07\u202e\x9b\x7f\x00")
+WITHOUT_JSON = {"sessions replay": "it plays for people's eyes; sessions show --json has the lines"}
+
+
+def walk(
+    command: click.Command = tracewall, *path: str
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command by its words."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from walk(found, *path, name)
+
+
+EVERY = dict(walk())
+NAMES = [" ".join(words) for words in EVERY]
+
+
+def arguments(command: click.Command, text: str) -> list[str]:
+    """Give a command what it demands: that text for each argument and option."""
+    line: list[str] = []
+    for each in command.params:
+        if isinstance(each, click.Argument) and each.human_readable_name != "[POLICY]":
+            line += ["--", text] if text.startswith("-") else [text]
+        elif each.required or each.name == "policy":
+            line = [each.opts[0], text, *line]
+    return line
+
+
+def test_every_command_answers_programs() -> None:
+    """--json is everywhere but where there is a reason."""
+    lacking = {
+        name
+        for name, command in zip(NAMES, EVERY.values(), strict=True)
+        if not any("--json" in each.opts for each in command.params)
+    }
+    assert lacking == set(WITHOUT_JSON)
+
+
+def test_every_summary_of_the_first_help_is_the_commands_own() -> None:
+    """The first help imports no command, and yet says what each says of itself."""
+    context = click.Context(tracewall)
+    for name, summary in SUMMARIES.items():
+        command = tracewall.get_command(context, name)
+        assert command is not None and command.get_short_help_str(200) == summary
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("console", "demo")])
+def test_what_is_repeated_steers_no_terminal(run: Any, tmp_path: Path, name: str) -> None:
+    """Arguments with escape sequences, direction marks and line ends come back as escapes."""
+    words = tuple(name.split())
+    line = arguments(EVERY[words], HOSTILE)
+    with_json = [] if name in WITHOUT_JSON else ["--json"]
+    for more in ([], with_json, [f"--{HOSTILE}"]):
+        result = run(*words, *line, *more)
+        assert not STEERING.intersection(result.output), shlex.join([*words, *line])
+        assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_line_is_told_in_a_sentence(run: Any, name: str) -> None:
+    """An unknown option is exit code 2, what is wrong, how it is right, and where to read on."""
+    words = name.split()
+    result = run(*words, "--wrong")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: No such option") and "--wrong" in result.stderr
+    assert f"tracewall {name} --help" in " ".join(result.stderr.split())
+
+
+READING_NOTHING = {"approvals migration", "audit keygen", "audit migration", "demo", "schema"}
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - READING_NOTHING - {"version"}))
+def test_what_is_not_there_is_told_in_a_sentence(
+    run: Any, name: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A file or server that is missing is exit code 2 or 3, one sentence, and no traceback."""
+    monkeypatch.chdir(tmp_path)
+    command = EVERY[tuple(name.split())]
+    line = arguments(command, str(tmp_path / "none"))
+    result = run(*name.split(), *line)
+    assert result.exit_code in (2, 3) and result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert len([line for line in result.stderr.splitlines() if line.startswith("error")]) == 1
+
+
+def test_a_word_that_is_no_command_is_told_with_the_one_that_was_meant(run: Any) -> None:
+    """At the top and within groups."""
+    result = run("chekc")
+    assert (result.exit_code, "did you mean check?" in result.stderr) == (2, True)
+    result = run("sessions", "lits")
+    assert (result.exit_code, "lits" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_help_fits_the_terminal(columns: int) -> None:
+    """No line of any help is wider than the terminal, where words allow."""
+    for words, command in EVERY.items():
+        context = click.Context(command, info_name=" ".join(words), terminal_width=columns)
+        wide = [line for line in command.get_help(context).splitlines() if len(line) > columns]
+        assert not wide, (words, wide)
