@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import io
 import os
 import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -25,6 +27,9 @@ ROOT = HERE.parent
 PACKAGE = ROOT / "tracewall"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
+_SWITCH = re.compile(
+    r"(?:#\s*(?:type: ignore\[[a-z,-]+\]|noqa: [A-Z]+[0-9]+)\s*)+(?:#\s*|\()[A-Za-z].+"
+)
 on_the_wheel = pytest.mark.skipif(
     os.environ.get("TRACEWALL_EXPECT_INSTALLED") != "1",
     reason="holds for the installed wheel: tools/run.py test",
@@ -108,6 +113,19 @@ def test_public_names_are_documented(module: Path) -> None:
         assert isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         promise = (ast.get_docstring(node) or "").partition("\n\n")[0]
         assert promise.endswith((".", ":", "?", "!")), getattr(node, "name", "the module")
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted([*MODULES, *(ROOT / "tools").glob("*.py")]),
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_what_is_switched_off_says_why(module: Path) -> None:
+    """Each ``type: ignore`` and ``noqa`` names what it switches off, its reason beside it."""
+    source = io.StringIO(module.read_text("utf-8"))
+    for token in tokenize.generate_tokens(source.readline):
+        if token.type == tokenize.COMMENT and re.match(r"#\s*(type: ignore|noqa)", token.string):
+            assert _SWITCH.fullmatch(token.string), f"line {token.start[0]}: {token.string}"
 
 
 @pytest.mark.parametrize(

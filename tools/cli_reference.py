@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Behind all else: an installed package goes first.
 sys.path.append(str(ROOT))
 
-from tracewall.cli.commands import tracewall  # noqa: E402
+from tracewall.cli.commands import tracewall  # noqa: E402  # the path comes first
 
 PAGE = ROOT / "docs/reference/cli.md"
 HEADING = "\n## Commands\n"

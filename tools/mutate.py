@@ -275,6 +275,7 @@ def forked(work: Any, seconds: int) -> str:
         for number in (0, 1, 2):
             os.dup2(null, number)
         code = 1
+        # Whatever the mutant does, this process ends here.
         with contextlib.suppress(BaseException):
             code = work()
         os._exit(code)

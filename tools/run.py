@@ -133,6 +133,7 @@ def recall(folder: Path) -> dict[str, Any]:
                 "or name another folder in the environment variable TRACEWALL_VENV."
             ) from None
     except ValueError:
+        # What was cut off by an interrupt is made anew.
         pass
     return {}
 

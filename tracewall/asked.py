@@ -98,7 +98,7 @@ def asking(
         "break_glass": break_glass,
     }
     said = {name: value for name, value in given.items() if value is not None}
-    token = _ASKED.set(replace(_ASKED.get(), **said))  # type: ignore[arg-type]
+    token = _ASKED.set(replace(_ASKED.get(), **said))  # type: ignore[arg-type]  # by name
     try:
         yield
     finally:

@@ -76,14 +76,14 @@ class Doors(GuardedCursor[Row]):
     def _execute(self, query: Query, params: Params | None, options: dict[str, Any]) -> Self:
         """Send a statement; where people are asked first, once more if they agree."""
         try:
-            done: Self = super().execute(query, params, **options)  # type: ignore[misc]
+            done: Self = super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
             return done
         except Pending as ex:
             found = ex
         permit = permitted(self._conn, found)
         self._permit = permit
         try:
-            super().execute(query, params, **options)  # type: ignore[misc]
+            super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
         except BaseException as ex:
             settle(self._conn, permit, ending(self._conn, ex))
             if isinstance(ex, Pending):
@@ -101,7 +101,7 @@ class Doors(GuardedCursor[Row]):
         # It runs in a pipeline of its own, in which the connection can't change hands.
         self._conn._welcome()
         try:
-            super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]
+            super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]  # likewise
         except BaseException as ex:
             self._done(ex)
             raise
@@ -118,7 +118,7 @@ class Doors(GuardedCursor[Row]):
         """Iterate row by row on a result, masked as it comes."""
         permit = None
         while True:
-            rows: Any = super().stream(query, params, binary=binary, size=size)  # type: ignore[misc]
+            rows: Any = super().stream(query, params, binary=binary, size=size)  # type: ignore[misc]  # likewise
             try:
                 with closing(rows):
                     for row in rows:

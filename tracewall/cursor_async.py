@@ -73,14 +73,14 @@ class AsyncDoors(GuardedCursor[Row]):
     async def _execute(self, query: Query, params: Params | None, options: dict[str, Any]) -> Self:
         """Send a statement; where people are asked first, once more if they agree."""
         try:
-            done: Self = await super().execute(query, params, **options)  # type: ignore[misc]
+            done: Self = await super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
             return done
         except Pending as ex:
             found = ex
         permit = await permitted(self._conn, found)
         self._permit = permit
         try:
-            await super().execute(query, params, **options)  # type: ignore[misc]
+            await super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
         except BaseException as ex:
             await settle(self._conn, permit, ending(self._conn, ex))
             if isinstance(ex, Pending):
@@ -98,7 +98,7 @@ class AsyncDoors(GuardedCursor[Row]):
         # It runs in a pipeline of its own, in which the connection can't change hands.
         await self._conn._welcome()
         try:
-            await super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]
+            await super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]  # likewise
         except BaseException as ex:
             self._done(ex)
             raise
@@ -115,7 +115,7 @@ class AsyncDoors(GuardedCursor[Row]):
         """Iterate row by row on a result, masked as it comes."""
         permit = None
         while True:
-            rows: Any = super().stream(query, params, binary=binary, size=size)  # type: ignore[misc]
+            rows: Any = super().stream(query, params, binary=binary, size=size)  # type: ignore[misc]  # likewise
             try:
                 async with aclosing(rows):
                     async for row in rows:

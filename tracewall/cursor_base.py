@@ -202,7 +202,7 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         rest = iter(params_seq)
         for first in rest:
             # Only of these it is certain how many there are.
-            batch = len(params_seq) if type(params_seq) in (list, tuple) else 0  # type: ignore[arg-type]
+            batch = len(params_seq) if type(params_seq) in (list, tuple) else 0  # type: ignore[arg-type]  # one of these
             yield from self._admit_now(query, first, batch)
             return chain((first,), islice(rest, batch - 1) if batch else rest)
         self._admission = None

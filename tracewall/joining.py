@@ -25,6 +25,7 @@ def joined(
     """
     found_by = veils[run[0]].joins
     assert found_by is not None
+    # Whatever fails on the way to a return withholds the rows.
     with suppress(Exception):
         texts = [bytes(each or b"").decode() for each in raw]
         cut = zip(run, texts, crossing(texts, found_by), strict=True)

@@ -273,7 +273,7 @@ def _constant_loader(shown: object, wire: Format) -> type[AnyLoader]:
 
         def __init__(self, pseudo: int, context: AdaptContext | None = None) -> None:
             super().__init__(pseudo, context)
-            self.load = load  # type: ignore[method-assign]
+            self.load = load  # type: ignore[method-assign]  # C in place of the method
 
         def load(self, data: Buffer) -> Any:
             """Give what is shown; each instance has this as a function in C."""
@@ -313,6 +313,7 @@ def value_mask(
             return None
         spelled = None
         if spelled_as is not None and _fits(shown, bits):
+            # What can't be spelled is withheld below.
             with suppress(Exception):
                 spelled = speller.dump_sequence([shown], formats)[0]
         elif spelled_as is None and isinstance(shown, bytes):

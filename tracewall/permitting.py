@@ -88,6 +88,7 @@ def driven(generator: Any, wait: Callable[[Any], Any]) -> Any:
         try:
             step.run()
         except Exception as ex:
+            # For the generator to raise, where its caller expects it.
             error = ex
         except BaseException:
             # What the generator has begun it undoes, as after a statement that was cancelled.

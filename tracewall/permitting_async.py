@@ -89,6 +89,7 @@ async def driven(generator: Any, wait: Callable[[Any], Awaitable[Any]]) -> Any:
         try:
             await asyncio.to_thread(step.run)
         except Exception as ex:
+            # For the generator to raise, where its caller expects it.
             error = ex
         except BaseException:
             # What the generator has begun it undoes, as after a statement that was cancelled.

@@ -31,7 +31,7 @@ from tracewall.waist import PINNED
 try:
     from psycopg._server_cursor_base import ServerCursorMixin
 except ImportError:  # psycopg 3.2
-    from psycopg.server_cursor import (  # type: ignore[no-redef,import-not-found]
+    from psycopg.server_cursor import (  # type: ignore[no-redef,import-not-found]  # only one is there
         ServerCursorMixin,
     )
 

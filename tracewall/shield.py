@@ -147,6 +147,7 @@ class Shield:
             try:
                 shown = self._scanner(scan)(shown)
             except Exception:
+                # Unforeseen, so withheld; the error may quote the text.
                 return ""
         return shown if isinstance(shown, str) else ""
 

@@ -52,13 +52,13 @@ class TracewallDialect(PGDialect_psycopg):
     @classmethod
     def load_provisioning(cls) -> None:
         """Load what SQLAlchemy's own test suite needs to know of PostgreSQL."""
-        PGDialect_psycopg.load_provisioning()  # type: ignore[no-untyped-call]
+        PGDialect_psycopg.load_provisioning()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
 
     def _type_info_fetch(self, connection: Any, name: str) -> Any:
         # SQLAlchemy asks for hstore on each engine's first connection. Whoever acts then
         # may have no right to look into the system catalog: there is none for them.
         try:
-            return super()._type_info_fetch(connection, name)  # type: ignore[no-untyped-call]
+            return super()._type_info_fetch(connection, name)  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
         except Forbidden:
             return None
 
@@ -71,7 +71,7 @@ class AsyncTracewallDialect(TracewallDialect, PGDialectAsync_psycopg):
     @classmethod
     def import_dbapi(cls) -> Any:
         """Give the DB-API module that SQLAlchemy makes of an asynchronous one: tracewall."""
-        made: Any = PGDialectAsync_psycopg.import_dbapi()  # type: ignore[no-untyped-call]
+        made: Any = PGDialectAsync_psycopg.import_dbapi()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
         module = _module()
         vars(made).update({name: own for name, own in vars(module).items() if name != "connect"})
         # 2.0 has the module by the first name only.

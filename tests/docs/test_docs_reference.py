@@ -27,6 +27,7 @@ from tracewall.telemetry import mirror
 from tracewall.trials.format import PARTY, TRIAL, TRIALS
 
 KEY = b"0123456789abcdef"
+PACKAGE = Path(str(tracewall.__file__)).parent
 NAMES = {
     "IPv4Address": IPv4Address,
     "date": date,
@@ -168,6 +169,35 @@ def test_every_error_is_told(pages: Any) -> None:
         assert row[1] == (getattr(getattr(errors, name), "sqlstate", None) or "none")
 
 
+def test_every_rule_that_decides_is_told(pages: Any) -> None:
+    """The page on errors has each rule by which the code decides or refuses."""
+    deciding = [*PACKAGE.glob("*.py"), *PACKAGE.glob("policy/*.py")]
+    source = "".join(path.read_text("utf-8") for path in deciding)
+    written = set(
+        re.findall(r'\brule(?:: str)?(?:, reason(?:, hint)?)? ?= ?"([a-z][a-z._-]*)"', source)
+    )
+    written |= set(re.findall(r'\b(?:Refused\(|Decision\(\s*"\w+",)\s*"([a-z][a-z._-]*)"', source))
+    page = pages["docs/reference/errors.md"].text
+    part = page.partition("\n## The decision behind a refusal\n")[2].partition("\n## ")[0]
+    assert {"default", "unreadable", "door", "transaction", "token", "approvals"} <= written
+    assert [rule for rule in sorted(written) if f"`{rule}`" not in part] == []
+
+
+def test_every_option_of_a_wall_is_told(api: Any) -> None:
+    """`Wall.load` is told with each of its options, in order."""
+    (shown,) = [row[0] for row in tables(api)["Wall"] if row[0].startswith("`Wall.load(")]
+    known = list(inspect.signature(tracewall.Wall.load).parameters)
+    assert re.findall(r"\w+", shown.partition("(")[2]) == known
+
+
+def test_every_flow_of_a_column_is_told(api: Any) -> None:
+    """The lineage of an output column is told with each way of flowing."""
+    (told,) = [row[1] for row in tables(api)["Decision"] if row[0] == "`column.lineage`"]
+    assert [how for how in re.findall(r"`(\w+)`", told) if how != "column"] == [
+        how.name.lower() for how in How
+    ]
+
+
 def test_every_member_of_a_record_is_told(pages: Any) -> None:
     """Each member of the audit's values has its row under its own name, and no other has."""
     told = tables(pages["docs/reference/audit.md"])
@@ -185,8 +215,7 @@ def test_every_member_of_a_record_is_told(pages: Any) -> None:
 def test_every_kind_of_record_is_told(pages: Any) -> None:
     """Kinds of records, statuses and incidents are those that the code writes."""
     told = tables(pages["docs/reference/audit.md"])
-    package = Path(str(tracewall.__file__)).parent
-    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
     kinds = set(re.findall(r'"kind":"(\w+)"', source)) | set(re.findall(r'body\("(\w+)"', source))
     assert set(first(told["Lines"])) >= kinds and kinds
     incidents = set(re.findall(r'(?:Incident\(kind=|_tell\(|\.tell\()"(\w+)"', source))

@@ -63,6 +63,19 @@ def test_the_shipped_rules_hold(policy: Path) -> None:
     assert bench.wall.policy.hash == tracewall.policy.load.load(policy).hash
 
 
+def test_the_record_on_the_bench_holds_what_the_policy_says(policy: Path) -> None:
+    """What a policy wants in its record is there on the bench too: pseudonyms, sizes of results."""
+    wanted = "[audit]\nerasable = true\nbytes = true\n"
+    policy.write_text(policy.read_text().replace("[audit]\n", wanted))
+    with FakeBackend(TABLES) as backend, Bench.load(policy, backend) as bench:
+        backend.on(SELECT).rows([(1, "CANARY")])
+        with bench.connect("analysts") as conn:
+            conn.execute(SELECT).fetchall()
+        recorded = bench.recorded()
+    assert '"subject":"p-' in recorded
+    assert '"bytes":' in recorded
+
+
 async def test_the_bench_connects_asynchronously(policy: Path) -> None:
     """The asynchronous connection is guarded by the same wall."""
     with FakeBackend(TABLES) as backend, Bench.load(policy, backend) as bench:

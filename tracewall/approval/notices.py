@@ -133,6 +133,7 @@ def _told(notice: Notice, event: str, request: Request) -> bool:
     try:
         notice(event, request)
     except Exception:
+        # A place out of reach, or a notice with a fault: either way it is tried again.
         return False
     return True
 

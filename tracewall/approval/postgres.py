@@ -42,7 +42,7 @@ class PostgresStore:
             autocommit=True,
             connect_timeout=_PATIENCE,
             application_name="tracewall approvals",
-            **self._secret,  # type: ignore[arg-type]
+            **self._secret,  # type: ignore[arg-type]  # password= is one of many
         )
         made.execute("SELECT set_config('statement_timeout', %s, false)", (_TIMEOUT,))
         made.execute("SELECT set_config('search_path', 'pg_catalog', false)")

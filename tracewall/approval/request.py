@@ -174,6 +174,7 @@ def canonical(value: Any) -> bytes:
         return text.encode()
     except (TypeError, ValueError, RecursionError):
         pass
+    # Out here, so that no part of what is asked for is in the error's context.
     raise NotEncodable("the request holds a text that is no valid Unicode")
 
 
@@ -200,6 +201,7 @@ def decoded(content: bytes) -> Request:
                 return made
     except (msgspec.MsgspecError, ValueError):
         pass
+    # Out here, so that nothing of what is kept is in the error's context.
     raise NotEncodable("what is kept is no request of this version")
 
 

@@ -138,6 +138,7 @@ class Sender:
         try:
             self._anchor(note)
         except Exception as error:
+            # Somebody else's function may raise anything; the record goes on without it.
             if not self._failing:
                 self._failing = True
                 failed(f"an anchor does not take checkpoints: {type(error).__name__}")

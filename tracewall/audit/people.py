@@ -140,8 +140,8 @@ class People:
         where, given = "WHERE subject = ? AND ? IN (issuer, '')", (subject, issuer)
         try:
             with self._open() as store:
-                found = store.execute(f"SELECT pseudonym FROM people {where}", given).fetchall()  # noqa: S608
-                store.execute(f"DELETE FROM people {where}", given)  # noqa: S608
+                found = store.execute(f"SELECT pseudonym FROM people {where}", given).fetchall()  # noqa: S608  # a constant
+                store.execute(f"DELETE FROM people {where}", given)  # noqa: S608  # a constant
         except sqlite3.Error as error:
             raise OSError(f"{FILE}: {error}") from None
         return [pseudonym for (pseudonym,) in found]

@@ -130,7 +130,7 @@ class TimelyLog:
                 raise
             call.done.acquire()
             if call.error is None and late is not None:
-                late(call.result)  # type: ignore[arg-type]
+                late(call.result)  # type: ignore[arg-type]  # no error, so there is a result
             raise
         if not in_time and call.is_("late"):
             # It may have come through this very moment.
@@ -140,7 +140,7 @@ class TimelyLog:
             call.done.acquire()
         if call.error is not None:
             raise call.error
-        return call.result  # type: ignore[return-value]
+        return call.result  # type: ignore[return-value]  # no error, so there is a result
 
     def _see_to_threads(self) -> None:
         with self._lock:
@@ -161,6 +161,7 @@ class TimelyLog:
             try:
                 call.result = call.run()
             except BaseException as error:
+                # Whoever waits for the call raises it.
                 call.error = error
             self._running.discard(call)
             self._late = False

@@ -46,7 +46,7 @@ def made_up_traces(runs: int, *, seed: int = 1, secrets: float = 0.02) -> Iterat
     if not 0.0 <= secrets <= 1.0:
         raise ValueError("the share of texts with secrets must be between 0 and 1")
     # Made-up traces want numbers that come again, not numbers nobody can foresee.
-    return _traces(runs, Random(seed), secrets)  # noqa: S311
+    return _traces(runs, Random(seed), secrets)  # noqa: S311  # the same story for a seed
 
 
 def _traces(runs: int, rng: Random, secrets: float) -> Iterator[Trace]:

@@ -92,7 +92,7 @@ def read_traces(
     if not 0.0 <= secrets <= 1.0:
         raise ValueError("the share of texts with secrets must be between 0 and 1")
     # Made-up callers and secrets want numbers that come again, not unforeseeable ones.
-    return _traces(path, Random(seed), limit, secrets)  # noqa: S311
+    return _traces(path, Random(seed), limit, secrets)  # noqa: S311  # the same story for a seed
 
 
 def _traces(path: Path, rng: Random, limit: int | None, secrets: float) -> Iterator[Trace]:

@@ -104,6 +104,7 @@ class Introspector:
         except FetchFailed as failed:
             self.problem = f"introspection {failed}"
         except Exception as error:
+            # Unforeseen: the token counts as not known to be active, and this says why.
             self.problem = f"introspection failed with {type(error).__name__}"
         else:
             self.problem = ""

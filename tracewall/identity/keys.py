@@ -107,6 +107,7 @@ def read_key_set(document: bytes, uses: frozenset[str] = _FOR_SIGNATURES) -> Key
             ignored.append(f"keys[{index}]: {unfit}")
             continue
         except Exception:
+            # PyJWT and cryptography raise what they like; one bad key spoils no other.
             ignored.append(f"keys[{index}]: unreadable")
             continue
         if key.name and named.setdefault(key.name, key).id != key.id:
@@ -285,6 +286,7 @@ class KeyKeeper:
         except FetchFailed as failed:
             self._problem = str(failed)
         except Exception as error:
+            # Unforeseen: the keys that are there go on for their time, and this says why.
             self._problem = f"failed with {type(error).__name__}"
         else:
             self._problem = ""

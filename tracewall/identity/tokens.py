@@ -115,6 +115,7 @@ class Verifier:
         except Refused as refused:
             return rejection(refused.code, name, refused.detail)
         except Exception:
+            # Unforeseen, so refused; the error may quote the token.
             return rejection("unverifiable", name)
 
     def still_valid(self, principal: Principal, now: float) -> Rejection | None:
@@ -145,6 +146,7 @@ class Verifier:
         try:
             code = self._revocation(principal)
         except Exception:
+            # The program's own function may raise anything: nobody knows, so nobody goes on.
             code = "revocations_unavailable"
         if not code and source.introspector:
             active = source.introspector.active(principal.mark)

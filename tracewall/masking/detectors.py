@@ -22,7 +22,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from tracewall.masking import automaton, folding, joints, spelling
+from tracewall.masking import automaton, confirm, folding, joints, spelling
 from tracewall.masking.anchored import anchored
 from tracewall.masking.automaton import DetectorsUnavailable
 from tracewall.masking.config import DETECTORS, PLACES, Engine, Pattern
@@ -282,7 +282,7 @@ class Detectors:
 
     def _inside(self, data: bytes, run: Found, left: int) -> str:
         """Name the strongest of what a run of base64 holds."""
-        plain = spelling.decoded(data[run[0] : run[1]])
+        plain = confirm.decoded(data[run[0] : run[1]])
         inside: list[Found] = []
         if self._search is not None:
             self._scan(plain, self._search(plain), 0, len(plain), inside, left)

@@ -22,6 +22,9 @@ TAG = 12
 PSEUDONYM = "h_"
 """What a pseudonym of a text begins with; 32 hexadecimal digits follow."""
 
+PSEUDONYM_FORM = PSEUDONYM + "[0-9a-f]{32}"
+"""A regular expression for the pseudonym of a text."""
+
 _PLAIN_HEAD, _PLAIN_TAG = 12, 4
 _CALLED = re.compile(
     rb"\[masked:([A-Za-z0-9_.-]{1,80}):([0-9a-f]{12})\]"

@@ -62,8 +62,8 @@ _ATTRIBUTES: Mapping[str, str] = MappingProxyType(
     }
 )
 _LISTS = frozenset(
-    ("gen_ai.input.messages", "gen_ai.output.messages", "messages", "input_messages")
-) | {"output_messages"}
+    "gen_ai.input.messages gen_ai.output.messages messages input_messages output_messages".split()
+)
 _NAMES = frozenset(("id", "call_id", "tool_call_id", "tool_use_id", "name", "index"))
 _WORD = re.compile(r"[\w.:/+-]{1,128}")
 _KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -153,21 +153,17 @@ class MessageMask:
         return around if around in self.hidden else found
 
     def _part(self, value: dict[str, Any], kind: str, depth: int) -> tuple[Any, int]:
-        inside = self._function if kind == "arguments" else None
         made, count = {}, 0
         for key, item in value.items():
             if _is_built(key, item):
                 made[key] = item
                 continue
-            if inside and key == "function" and isinstance(item, dict):
-                made[key], more = inside(item, depth)
+            if kind == "arguments" and key == "function" and isinstance(item, dict):
+                made[key], more = self._part(item, kind, depth)
             else:
-                made[key], more = (item, 0) if item is None else self._shown(item, kind)
+                made[key], more = self._whole(item, kind)
             count += more
         return made, count
-
-    def _function(self, value: dict[str, Any], depth: int) -> tuple[Any, int]:
-        return self._part(value, "arguments", depth)
 
     def _members(self, value: dict[str, Any], said: str, depth: int) -> tuple[Any, int]:
         made, count = {}, 0

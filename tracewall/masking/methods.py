@@ -131,10 +131,11 @@ def _named(path: str) -> Leaf:
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as ex:
+        # An import runs the module, which may raise anything.
         raise ValueError(f"there is no function {path!r} ({type(ex).__name__})") from None
     if not callable(found):
         raise ValueError(f"{path!r} is no function")
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]  # callable, as was looked
 
 
 def _typed(function: Leaf) -> Mask:
@@ -200,7 +201,7 @@ def _rebuilt(value: tuple[Any, ...], items: list[object]) -> object:
     if type(value) is tuple:
         return tuple(items)
     # A named tuple; any other subclass has no _make and fails.
-    return type(value)._make(items)  # type: ignore[attr-defined]
+    return type(value)._make(items)  # type: ignore[attr-defined]  # see above
 
 
 def _psycopg_class(kind: type, name: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from tracewall.masking.config import DETECTORS, Method, Pattern, Replacement
 from tracewall.masking.documents import SECRET
-from tracewall.masking.markers import PLAIN, PSEUDONYM
+from tracewall.masking.markers import PLAIN, PSEUDONYM_FORM
 from tracewall.masking.replacing import OVERSIZED
 
 _SHORTEST_CONSTANT = 4
@@ -50,6 +50,6 @@ def _methods(methods: Iterable[Method]) -> Iterator[str]:
             if len(method.value) >= _SHORTEST_CONSTANT:
                 yield re.escape(method.value)
         elif method.name == "hash":
-            yield f"{PSEUDONYM}[0-9a-f]{{32}}"
+            yield PSEUDONYM_FORM
         else:
             yield from map(re.escape, (PLAIN.whole, PLAIN.middle, f"{PLAIN.local}@"))

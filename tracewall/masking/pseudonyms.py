@@ -24,13 +24,16 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from tracewall.masking.markers import Mark
 
 MIN_KEY = 16
 """The least length, in bytes, of a key for the method ``hash``."""
+
+_Made: TypeAlias = Callable[[bytes, bytes], int]
+"""Takes what kind of value it is and its bytes, gives 128 bits of the digest."""
 
 _CLASS_E = 0xF000_0000  # 240.0.0.0/4, reserved (RFC 1112)
 _DOCUMENTATION = 0x2001_0DB8 << 96  # 2001:db8::/32 (RFC 3849)
@@ -56,7 +59,7 @@ def digester(
 
 
 def text_pseudonym(key: bytes, purpose: str, mark: Mark) -> Callable[[str], str]:
-    """Give what makes the pseudonym of a text, `prefix` and all, by the shortest way."""
+    """Give what makes the pseudonym of a text, its ``h_`` and its tag too, by the shortest way."""
     digest, spelled = digester(key, purpose, b"s"), mark.speller()
 
     def pseudonym(value: str) -> str:
@@ -72,6 +75,20 @@ def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[
     def made(kind: bytes, data: bytes) -> int:
         return int.from_bytes(digest(kind + data)[:16], "big")
 
+    def unique(value: UUID) -> UUID:
+        bits = made(b"u", value.bytes)
+        return UUID(int=bits & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62)
+
+    return {
+        str: text_pseudonym(key, purpose, mark),
+        bytes: lambda value: digest(b"b" + value)[:16],
+        UUID: unique,
+        **_numbers(made),
+        **_addresses(made),
+    }
+
+
+def _numbers(made: _Made) -> dict[type, Callable[[Any], object]]:
     def number(value: int) -> int:
         size = value.bit_length() // 8 + 1
         # 2**52 to 2**53 - 1: above any int4, so never taken for a real small id, and exact
@@ -93,10 +110,10 @@ def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[
         found = fraction(Decimal(value)) if math.isfinite(value) else None
         return None if found is None else float(found)
 
-    def unique(value: UUID) -> UUID:
-        bits = made(b"u", value.bytes)
-        return UUID(int=bits & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62)
+    return {int: number, Decimal: decimal, float: floating}
 
+
+def _addresses(made: _Made) -> dict[type, Callable[[Any], object]]:
     def ipv4(value: IPv4Address) -> IPv4Address:
         return IPv4Address(_CLASS_E | made(b"4", value.packed) >> 100)
 
@@ -104,12 +121,6 @@ def pseudonyms(key: bytes, purpose: str, mark: Mark) -> Mapping[type, Callable[[
         return IPv6Address(_DOCUMENTATION | made(b"6", value.packed) >> 32)
 
     return {
-        str: text_pseudonym(key, purpose, mark),
-        int: number,
-        Decimal: decimal,
-        float: floating,
-        UUID: unique,
-        bytes: lambda value: digest(b"b" + value)[:16],
         IPv4Address: ipv4,
         IPv6Address: ipv6,
         # With a netmask, which /32 and /128 would not be: the server drops these, and what

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracewall.masking.config import Replacement
+from tracewall.masking.markers import PSEUDONYM_FORM
 from tracewall.masking.methods import MaskFailed, masker
 
 OVERSIZED = "[oversized]"
 """What stands for a text that is too long to be searched."""
 
-_PSEUDONYM = re.compile(r"h_[0-9a-f]{32}")
+_PSEUDONYM = re.compile(PSEUDONYM_FORM)
 
 
 def marks(

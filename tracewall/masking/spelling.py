@@ -15,7 +15,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tracewall.masking import confirm, joints
+from tracewall.masking import joints
 from tracewall.masking.shape import Shape, Verdict
 
 # The padding at the end of base64 is no soft break.
@@ -163,11 +163,6 @@ SOFT = "soft break"
 """What a hit is called that tells of quoted-printable."""
 SOFT_BREAK = Shape(rb"=\r?\n", b"=", _soft, (b"=\n", b"=\r\n"))
 """Hits where quoted-printable breaks a line: cheaper than to look for it in every text."""
-
-
-def decoded(run: bytes) -> bytes:
-    """Decode a run of base64 that may have lost its padding; empty when it is none."""
-    return confirm.decoded(run)
 
 
 # Lines

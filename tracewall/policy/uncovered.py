@@ -119,7 +119,7 @@ def opaque(seen: Reviewed) -> Iterator[Remark]:
 def _followed(view: Relation, seen: Reviewed) -> bool:
     name = ".".join('"' + each.replace('"', '""') + '"' for each in (view.schema, view.name))
     # Nothing is sent: it is only read.
-    sql = f"SELECT * FROM {name}".encode()  # noqa: S608
+    sql = f"SELECT * FROM {name}".encode()  # noqa: S608  # only read
     told = understand(sql, seen.catalog)
     return isinstance(told, Statement)
 

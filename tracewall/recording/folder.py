@@ -18,7 +18,7 @@ from tracewall.recording.store import HOLD, SUFFIXES, Entry
 try:
     import fcntl
 except ImportError:  # Windows: nobody can tell, so every file counts as closed.
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # the module or nothing
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
 

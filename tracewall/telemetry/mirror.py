@@ -151,6 +151,7 @@ class Mirror:
             try:
                 self._logger.emit(context=where, **said)
             except Exception as error:
+                # A processor may raise anything; the record is kept elsewhere.
                 if not self._complained:
                     self._complained = True
                     _log.warning("the mirror failed with %s", type(error).__name__)

@@ -17,7 +17,7 @@ from tracewall.connection_async import AsyncConnection
 from tracewall.identity.issuers import NO_TYPE, TrustedIssuer
 from tracewall.identity.profiles import PROVIDERS
 from tracewall.policy.load import load
-from tracewall.policy.model import Audit, Database, Enforcement
+from tracewall.policy.model import Audit, Database, Enforcement, Policy
 from tracewall.testing.backend import FakeBackend
 from tracewall.testing.issuer import TokenIssuer
 from tracewall.trust import trusted_issuer
@@ -77,23 +77,10 @@ class Bench:
             made.write_jwks(home / f"{len(issuers)}.json")
             trusted[issuer.name] = replace(known, keys=str(home / f"{len(issuers)}.json"))
             issuers[issuer.name] = made
-        changed = replace(
-            read,
-            issuers=tuple(
-                replace(issuer, keys=trusted[issuer.name].keys, discovery="")
-                for issuer in read.issuers
-            ),
-            audit=Audit(
-                directory=str(home / "audit"),
-                durability=read.audit.durability,
-                writes=read.audit.writes,
-                erasable=read.audit.erasable,
-                mirror=read.audit.mirror,
-            ),
-            # Rules that are only observed are tested as they will be.
-            enforcement=read.enforcement if options.get("unsafe_observe") else Enforcement(),
-            recording=replace(read.recording, directory=str(home / "recordings")),
-        )
+        changed = _at_home(read, home, trusted)
+        # Rules that are only observed are tested as they will be.
+        if not options.get("unsafe_observe"):
+            changed = replace(changed, enforcement=Enforcement())
         login = backend.conninfo if backend is not None else conninfo
         if login:
             changed = replace(changed, database=Database(login))
@@ -140,6 +127,22 @@ class Bench:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _at_home(policy: Policy, home: Path, trusted: Mapping[str, TrustedIssuer]) -> Policy:
+    """Give a policy that writes to a folder only, and reads the keys that are there."""
+    keys = {name: issuer.keys for name, issuer in trusted.items()}
+    # Of the record's keys those stay that say what is in it, not where it goes, nor who signs.
+    said = {
+        name: getattr(policy.audit, name)
+        for name in ("durability", "writes", "erasable", "mirror", "bytes")
+    }
+    return replace(
+        policy,
+        issuers=tuple(replace(each, keys=keys[each.name], discovery="") for each in policy.issuers),
+        audit=Audit(directory=str(home / "audit"), **said),
+        recording=replace(policy.recording, directory=str(home / "recordings")),
+    )
 
 
 def mint_token(

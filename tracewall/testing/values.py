@@ -73,6 +73,7 @@ def encoded(value: Any, oid: int, binary: bool) -> bytes | None:
             return _array(value, info.oid)
         return _scalar(value, oid, name, binary)
     except Exception as ex:
+        # A dumper raises what it likes about a value that is not of its type.
         form = "binary" if binary else "text"
         raise ValueError(
             f"a {type(value).__name__} can't be sent as {name or oid} in {form} format"
