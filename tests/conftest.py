@@ -24,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tracewall.demo.fill import Filled
 from tracewall.demo.generate import generate
 from tracewall.demo.secrets import Planted
-from tracewall.demo.server import embedded_server
+from tracewall.demo.server import embedded_server, stop_server
 from tracewall.demo.store import create_store, drop_store
 
 STORE_RUNS = 200
@@ -102,7 +102,12 @@ def server() -> Iterator[Server]:
             yield Server(conninfo, embedded=False)
     else:
         with embedded_server() as started:
-            yield Server(started.conninfo, embedded=True)
+            with psycopg.connect(started.conninfo, autocommit=True) as conn:
+                # For two-phase commits; it takes a start of the server.
+                conn.execute("ALTER SYSTEM SET max_prepared_transactions = 16")
+            stop_server(started.directory)
+            with embedded_server(started.directory) as again:
+                yield Server(again.conninfo, embedded=True)
 
 
 @pytest.fixture(scope="session")

@@ -265,17 +265,16 @@ class Ledger:
         self, admission: Admission, status: str, sqlstate: str = "", error_type: str = ""
     ) -> None:
         if admission.ended:
+            self._close_span(admission)
             return
         # Where an interrupt comes before it is recorded, the next call tells the same end.
         ended = admission.told = admission.told or ended_told(admission, status, sqlstate)
         self.wall.audit.outcome(admission.intent, ended)
         admission.ended = True
         try:
-            self._open.discard(admission)
             if admission.judged.decision.unfollowed:
                 self.known.doubt()
         finally:
-            # Nobody ends a span later that an interrupt has kept from ending here.
             self.wall.telemetry.finish(
                 admission.span,
                 admission.labels,
@@ -286,8 +285,17 @@ class Ledger:
                 masked=ended.masked,
                 counts=ended.counts,
             )
+        admission.span = None
+        self._open.discard(admission)
         if admission.take is not None:
             admission.take.outcome(status, error=error_type, **outcome_told(ended))
+
+    def _close_span(self, admission: Admission) -> None:
+        """End a span that an interrupt has kept from ending with its statement."""
+        if admission.span is not None:
+            self.wall.telemetry.close(admission.span)
+            admission.span = None
+        self._open.discard(admission)
 
 
 def _named(error: BaseException) -> str:

@@ -46,9 +46,10 @@ from tracewall.loaders import Transformer as Transformer
 from tracewall.loaders import as_texts, loader, rewriting
 from tracewall.rewriting import BATCH, Rewriting
 from tracewall.session import Admission
-from tracewall.shield import Veil
+from tracewall.shield import MaskFailed, Veil
 
 _EXCHANGED = "the result was replaced while its rows were loaded; execute the statement again"
+_UNMASKED = "a value could not be masked, so the rows are withheld"
 _NO_LOADERS: Mapping[int, type[AnyLoader]] = MappingProxyType({})
 _FIRST_PSEUDO_OID = 0xF000_0000
 
@@ -112,11 +113,11 @@ class GuardedTransformer(Transformer):
         try:
             found = self._rewritten_row(way, super().load_row(row, tuple))
         except BaseException as ex:
-            reason = _told(ex, way)
+            met = _told(ex, way)
         else:
             return make_row(found) if found else found
         # Out here, so that neither context nor traceback of the error holds a value.
-        return make_row(self._loaded_exactly(row, row + 1, reason)[0])
+        return make_row(self._loaded_otherwise(row, row + 1, way, met)[0])
 
     def load_rows(self, row0: int, row1: int, make_row: Any) -> list[Any]:
         """Load the rows from `row0` up to `row1`."""
@@ -127,11 +128,11 @@ class GuardedTransformer(Transformer):
             try:
                 made += self._rewritten(way, super().load_rows(first, last, tuple))
             except BaseException as ex:
-                reason = _told(ex, way)
+                met = _told(ex, way)
             else:
                 continue
             # Out here, so that neither context nor traceback of the error holds a value.
-            made += self._loaded_exactly(first, last, reason)
+            made += self._loaded_otherwise(first, last, way, met)
         return made if make_row is tuple else list(map(make_row, made))
 
     def _rewritten_row(self, way: Way | None, values: Any) -> Any:
@@ -144,10 +145,29 @@ class GuardedTransformer(Transformer):
             raise Withheld(_EXCHANGED)
         return way.rewriting.rows(rows) if way.rewriting is not None else rows
 
-    def _loaded_exactly(self, first: int, last: int, reason: BaseException | None) -> list[Any]:
-        """Load rows value by value."""
-        if reason is not None:
-            raise reason
+    def _loaded_otherwise(
+        self, first: int, last: int, way: Way | None, met: BaseException
+    ) -> list[Any]:
+        """Load rows value by value, where it is a value that could not be loaded at once."""
+        if way is None or way.rewriting is None or _is_silent(met):
+            raise met
+        if isinstance(met, e.Error) or self._fails_again(first, last, way):
+            return self._loaded_exactly(first, last)
+        # A signal's handler raised it meanwhile, in the middle of a mask maybe.
+        raise Withheld(_UNMASKED) if isinstance(met, MaskFailed) else met
+
+    def _fails_again(self, first: int, last: int, way: Way) -> bool:
+        try:
+            self._rewritten(way, super().load_rows(first, last, tuple))
+        except Exception:
+            return True
+        except BaseException as ex:
+            stopped = bare(ex)
+        else:
+            return False
+        raise stopped
+
+    def _loaded_exactly(self, first: int, last: int) -> list[Any]:
         way = self._turn(self._exact)
         try:
             return self._rewritten(way, super().load_rows(first, last, tuple))
@@ -193,11 +213,10 @@ class GuardedTransformer(Transformer):
         return types
 
 
-def _told(error: BaseException, way: Way | None) -> BaseException | None:
-    """Give an error that is to be raised; None: load by the way that tells why."""
-    if _is_silent(error):
-        return bare(error)
-    return error if way is None or way.rewriting is None else None
+def _told(error: BaseException, way: Way | None) -> BaseException:
+    """Give an error as it may be told: without frames where these may hold values."""
+    exact = way is None or way.rewriting is None
+    return error if exact and not _is_silent(error) else bare(error)
 
 
 def _is_silent(error: BaseException) -> bool:

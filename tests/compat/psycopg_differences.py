@@ -63,5 +63,8 @@ DIFFERENT: dict[str, str] = {
     "tests.test_connection_info::test_attrs": EMPTY,
     "tests.test_connection_info::test_error_message": EMPTY,
     "tests.test_errors::test_diag_encoding": RAW,
+    # Only with psycopg's implementation in Python, whose connection can be exchanged.
+    "tests.test_prepared::test_deallocate_or_close": RAW,
+    "tests.test_prepared_async::test_deallocate_or_close": RAW,
     "tests.test_errors::test_pgconn_error": EMPTY,
 }

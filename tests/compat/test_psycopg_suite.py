@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import runpy
+from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,8 @@ def test_the_server_was_sent_what_was_admitted(
     begin("guarded", "tests", "-p", "swap", witnessed=True)
     sent = _sent(log.read_bytes()[since:])
     admitted = _admitted(tmp_path / "audit")
+    own = sum(map(_is_own, sent))
+    print(f"sent: {len(sent)}, {own} of them the wall's own or psycopg's; texts: {len({*sent})}")
     unseen = {text for text in sent if not (_is_own(text) or _digest(text) in admitted)}
     assert unseen == set()
     assert len(sent) > 10_000
@@ -122,6 +126,8 @@ def test_every_difference_is_explained(
     """What passes plainly passes guarded, but for what is listed with its reason."""
     begin = partial(_begin, run, scratch_dsn, tmp_path, checkout)
     plain, guarded = begin("plain", "tests"), begin("guarded", "tests", "-p", "swap")
+    print(f"plain: {_told(plain)}\nguarded: {_told(guarded)}")
+    print(f"listed and lost: {len(lost(plain, guarded))}, gained: {len(lost(guarded, plain))}")
     suspects = {case for case in lost(plain, guarded) if case.split("[")[0] not in DIFFERENT}
     if suspects:
         # On a busy machine some of them fail by chance, with psycopg too.
@@ -129,6 +135,11 @@ def test_every_difference_is_explained(
         suspects &= lost(plain, begin("guarded", *places, "-p", "swap"))
     assert suspects == set()
     assert sum(outcome == "passed" for outcome in guarded.values()) > 4_500
+
+
+def _told(outcomes: Mapping[str, str]) -> str:
+    counted = Counter(outcomes.values())
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counted.items()))
 
 
 def _begin(

@@ -54,7 +54,13 @@ class Stopped(BaseException):
     """What a signal's handler may raise anywhere, as SystemExit or KeyboardInterrupt."""
 
 
-def stopped_at(line: int, work: Callable[[], Any]) -> BaseException | None:
+class Late(Exception):
+    """What the handler of an alarm may raise anywhere, as TimeoutError."""
+
+
+def stopped_at(
+    line: int, work: Callable[[], Any], kind: type[BaseException] = Stopped
+) -> BaseException | None:
     """Interrupt work at its `line`-th line within tracewall; None: it has fewer."""
     passed = 0
 
@@ -65,18 +71,18 @@ def stopped_at(line: int, work: Callable[[], Any]) -> BaseException | None:
         if event == "line":
             passed += 1
             if passed == line:
-                raise Stopped
+                raise kind
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
         work()
-    except Stopped as ex:
+    except (Stopped, Late, Withheld) as ex:
         return ex
     finally:
         sys.settrace(before)
-    return None
+    return None if passed < line else AssertionError("nobody was told")
 
 
 def held(error: BaseException | None) -> Iterator[str]:
@@ -110,6 +116,25 @@ def test_an_interrupted_fetch_tells_no_value(guarded: Any, rows: int, step: int)
         error = stopped_at(line, fetch)
         if error is None:
             break
+        assert not raw(error), line
+    assert line > 30
+    fetch()
+
+
+@pytest.mark.parametrize("rows, step", [(1, 1), (4, 3), (20, 7)])
+def test_an_alarm_is_not_taken_for_a_value(guarded: Any, rows: int, step: int) -> None:
+    """An ordinary exception out of a signal's handler ends the fetch, wherever it comes."""
+    cursor = guarded().execute(SQL.format(rows))
+
+    def fetch() -> None:
+        cursor.scroll(0, mode="absolute")
+        assert rows == len(cursor.fetchall() if rows > 1 else [cursor.fetchone()])
+
+    for line in range(1, 700, step):
+        error = stopped_at(line, fetch, Late)
+        if error is None:
+            break
+        assert isinstance(error, Late | Withheld), line
         assert not raw(error), line
     assert line > 30
     fetch()

@@ -218,6 +218,14 @@ class Telemetry:
                 except Exception as error:
                     self._complain(error)
 
+    def close(self, span: Span) -> None:
+        """End a span that `finish` was interrupted at, where that is not done. Never raises."""
+        try:
+            if span.is_recording():
+                span.end()
+        except Exception as error:
+            self._complain(error)
+
     def connecting(self, address: str, port: int, namespace: str) -> Span | None:
         """Start the span of a log-in; None when nobody would record it. For `connected`.
 
