@@ -268,8 +268,7 @@ class Shield:
                 f'scan "{scan.name}" can\'t be used: {ex}',
                 path=self._path,
                 line=scan.line,
-                help='detectors come with the extra: pip install "pgtracewall[detect]"; or choose '
-                'engine = "builtin" under [detect]'
+                help='or choose engine = "builtin" under [detect]'
                 if isinstance(ex, DetectorsUnavailable)
                 else "",
             ) from None

@@ -16,14 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL
-from sqlalchemy.dialects.postgresql.psycopg import (
-    PGDialect_psycopg,
-    PGDialectAsync_psycopg,
-)
 
 import tracewall
 from tracewall.errors import Forbidden
+from tracewall.extras import explained
+
+try:
+    from sqlalchemy import URL
+    from sqlalchemy.dialects.postgresql.psycopg import (
+        PGDialect_psycopg,
+        PGDialectAsync_psycopg,
+    )
+except ModuleNotFoundError as missing:
+    raise explained(missing, "tracewall.sqlalchemy", "pgtracewall[sqlalchemy]") from None
 
 __all__ = ["AsyncTracewallDialect", "TracewallDialect"]
 

@@ -107,8 +107,10 @@ def export(
         # Nobody's file is overwritten.
         with out.open("x", encoding="utf-8", newline="") if out else _stdout() as stream:
             _write(form, _found(path, filters, people), stream)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise Missing(f"the export can't be written: {error.strerror}", str(out)) from None
+        raise Missing(f"the export can't be written: {error.strerror}", str(out or "")) from None
 
 
 @click.command()
@@ -134,6 +136,8 @@ def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         return
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise Missing(
             f"the log can't be read: {error.strerror}", str(error.filename or "")

@@ -12,9 +12,10 @@ from tracewall.cli.facts import facts
 from tracewall.cli.findings import IGNORE, Finding, is_ignored, kept, tell, worst
 from tracewall.cli.live import Unreachable, catalog, server
 from tracewall.cli.options import JSON, policy_argument
-from tracewall.cli.reading import place, text_in
+from tracewall.cli.reading import complaint, place, text_in
 from tracewall.cli.screen import Refused, Unanswered, answer, console, safe
 from tracewall.errors import PolicyError
+from tracewall.masking.detectors import DetectorsUnavailable
 from tracewall.policy.exposed import exposed
 from tracewall.policy.load import of_text
 from tracewall.policy.match import column_names, misses
@@ -52,6 +53,9 @@ def check(
         Shield(found, dict.fromkeys(("", *(key.id for key in found.keys)), _ANY_KEY))
         listed = kept(_against(found, dsn) if dsn is not None else [], ignored)
     except PolicyError as error:
+        if isinstance(error.__context__, DetectorsUnavailable):
+            # Nothing is wrong with the policy: there is no verdict without the library.
+            raise complaint(error) from None
         _unreadable(error, as_json)
     except Unreachable as error:
         raise Unanswered(f"the database can't be asked: {error}") from None

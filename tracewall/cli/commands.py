@@ -116,11 +116,10 @@ def _ends() -> Iterator[None]:
     except click.UsageError as error:
         raise _misused(error) from None
     except (KeyboardInterrupt, click.Abort) as end:
-        if isinstance(end.__cause__, EOFError):
+        # click takes the end of the input for an interruption.
+        if isinstance(end.__context__, EOFError):
             raise Missing("no answer was given", "give it as an option: see --help") from None
         raise Interrupted from None
-    except EOFError:
-        raise Missing("no answer was given", "give it as an option: see --help") from None
     except BrokenPipeError:
         raise Unheard from None
     except UnicodeEncodeError:

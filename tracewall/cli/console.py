@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ def console(
     It shows requests to decide on, recorded sessions and the audit record. By default on this
     machine only. Anywhere else it wants TLS, or a proxy that has it.
     """
+    _installed()
     tls = _tls(tls_cert, tls_key)
     if host not in _LOOPBACK and not tls and not behind_proxy:
         help = "give --tls-cert and --tls-key, or --behind-proxy where a proxy ends TLS"
@@ -80,13 +82,18 @@ def console(
             _serve(made, listener, **tls)
 
 
+def _installed() -> None:
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            help = 'pip install "pgtracewall[console]"'
+            raise Missing(f"the console needs {name}, which is not installed", help)
+
+
 def _made(
     policy: Path, url: str, key_file: Path | None, recordings: str, identities: Sequence[Any]
 ) -> Console:
-    try:
-        from tracewall.console import app
-    except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from None
+    from tracewall.console import app
+
     try:
         found = read(policy)
         named = found.console.key_env or found.console.key_file
@@ -105,10 +112,8 @@ def _made(
 
 
 def _serve(made: Console, listener: socket.socket, **options: Any) -> None:
-    try:
-        import uvicorn
-    except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from None
+    import uvicorn
+
     config = uvicorn.Config(
         made,
         # What a request says of its origin is nobody's word: where the console is, the policy says.
@@ -147,11 +152,3 @@ def _listening(host: str, port: int) -> socket.socket:
 def _here(host: str, listener: socket.socket) -> str:
     named = f"[{host}]" if ":" in host else host
     return f"http://{named}:{listener.getsockname()[1]}"
-
-
-def _not_installed(missing: ModuleNotFoundError) -> Missing:
-    name = (missing.name or "").partition(".")[0]
-    if name not in _NEEDED:
-        raise missing
-    help = 'pip install "pgtracewall[console]"'
-    return Missing(f"the console needs {name}, which is not installed", help)

@@ -9,6 +9,11 @@
    shown in a frame that has no origin.
 """
 
-from tracewall.console.application import Console, app
+from tracewall.extras import explained
+
+try:
+    from tracewall.console.application import Console, app
+except ModuleNotFoundError as missing:
+    raise explained(missing, "tracewall.console", "pgtracewall[console]") from None
 
 __all__ = ["Console", "app"]

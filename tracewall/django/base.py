@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Any, ClassVar
 
-from django.db.backends.postgresql import base
 from psycopg import adapters
 from psycopg.abc import AdaptContext
 from psycopg.adapt import AdaptersMap
@@ -13,6 +12,12 @@ from psycopg.pq import Format
 from psycopg.types.datetime import TimestamptzLoader
 
 import tracewall
+from tracewall.extras import explained
+
+try:
+    from django.db.backends.postgresql import base
+except ModuleNotFoundError as missing:
+    raise explained(missing, "tracewall.django", "django") from None
 
 __all__ = ["DatabaseWrapper"]
 
