@@ -4,11 +4,12 @@
 """Template strings, by psycopg's own path for them: judged as they would be sent.
 
 Before Python 3.14 there are none, but psycopg has classes that stand for theirs; a subclass of
-them goes through the same code of psycopg's as a real one does.
+them goes through the same code of psycopg's as a real one does. From 3.14 on they are real.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,27 +24,38 @@ if not hasattr(_compat, "Template"):
     pytest.skip("this psycopg knows no template strings", allow_module_level=True)
 
 
-class Part(_compat.Interpolation):  # type: ignore[misc,type-arg]
-    """What stands in braces."""
+REAL = sys.version_info >= (3, 14)
 
-    def __init__(self, value: object, format_spec: str = "") -> None:
-        self.value, self.format_spec = value, format_spec
-        self.expression, self.conversion = "value", None
+if REAL:
+    from string.templatelib import Interpolation, Template
 
+    def Part(value: object, format_spec: str = "") -> Any:
+        """Give what stands in braces."""
+        return Interpolation(value, "value", None, format_spec)
 
-class Text(_compat.Template):  # type: ignore[misc]
-    """A template string of some parts; it tells others the second time if it has `others`."""
+    Text: Any = Template
+else:
 
-    def __new__(cls, *parts: object, others: tuple[object, ...] = ()) -> Any:
-        """Make it without the stand-in's own way, which has none."""
-        return object.__new__(cls)
+    class Part(_compat.Interpolation):
+        """What stands in braces."""
 
-    def __init__(self, *parts: object, others: tuple[object, ...] = ()) -> None:
-        self._turns = [parts, others or parts]
+        def __init__(self, value: object, format_spec: str = "") -> None:
+            self.value, self.format_spec = value, format_spec
+            self.expression, self.conversion = "value", None
 
-    def __iter__(self) -> Iterator[Any]:
-        """Give the parts."""
-        return iter(self._turns.pop(0) if len(self._turns) > 1 else self._turns[0])
+    class Text(_compat.Template):
+        """A template string of some parts; it tells others later if it has `others`."""
+
+        def __new__(cls, *parts: object, others: tuple[object, ...] = ()) -> Any:
+            """Make it without the stand-in's own way, which has none."""
+            return object.__new__(cls)
+
+        def __init__(self, *parts: object, others: tuple[object, ...] = ()) -> None:
+            self._turns = [parts, others or parts]
+
+        def __iter__(self) -> Iterator[Any]:
+            """Give the parts."""
+            return iter(self._turns.pop(0) if len(self._turns) > 1 else self._turns[0])
 
 
 @pytest.fixture
@@ -71,7 +83,8 @@ def test_a_template_is_judged_as_it_is_sent(
 ) -> None:
     """By each door that takes one: masked where it reads a masked column."""
     # A DECLARE is put around one by psycopg, as a template that its stand-in can't make.
-    monkeypatch.setattr("psycopg._server_cursor_base.Template", Text)
+    if not REAL:
+        monkeypatch.setattr("psycopg._server_cursor_base.Template", Text)
     masked(conn.execute(Text(*KEYS)).fetchall(), guard)
     masked([row for row in conn.cursor().stream(Text(*KEYS))], guard)
     bound = tracewall.ClientCursor(conn)
@@ -98,9 +111,49 @@ def test_a_template_that_is_refused_is_never_sent(conn: Any) -> None:
     assert conn.explain(Text(*HIDDEN)).outcome != "allowed"
 
 
+@pytest.mark.skipif(REAL, reason="a real template string can't be changed")
 def test_a_template_that_changes_its_mind_is_rendered_once(conn: Any, guard: Any) -> None:
     """What it tells the second time nobody asks."""
     masked(conn.execute(Text(*KEYS, others=HIDDEN)).fetchall(), guard)
+
+
+class Fickle(sql.SQL):
+    """A part of a query that is a masked column first, and a hidden one from then on."""
+
+    def __init__(self) -> None:
+        super().__init__("api_key")
+        self.asked = 0
+
+    def as_bytes(self, context: Any = None) -> bytes:
+        """Tell what was asked for, another thing each time."""
+        self.asked += 1
+        return b"api_key" if self.asked == 1 else b"client_ip"
+
+
+def test_a_part_that_changes_its_mind_is_rendered_once(conn: Any, guard: Any) -> None:
+    """What a Composable in braces tells the second time nobody asks."""
+    fickle = Fickle()
+    text = Text("select run_id, ", Part(fickle, "q"), " from ", NAME, KEYS[-2], Part(2))
+    rows = conn.execute(text).fetchall()
+    masked(rows, guard)
+    assert fickle.asked == 1
+
+
+@pytest.mark.skipif(not REAL, reason="the syntax came with Python 3.14")
+def test_the_syntax_of_template_strings(conn: Any, guard: Any) -> None:
+    """What a program writes as t"…" is judged, masked, and its values are parameters."""
+    names = {
+        "table": sql.Identifier("traces", "runs"),
+        "none": None,
+        "canary": "canary' or true --",
+    }
+    text = 't"select run_id, api_key from {table:i} where api_key is not null limit 2"'
+    masked(conn.execute(eval(text, names)).fetchall(), guard)
+    with pytest.raises(tracewall.Forbidden):
+        conn.execute(eval('t"select client_ip from {table:i}"', names))
+    nested = 't"select run_id from {table:i} where {t"agent = {canary}":q}"'
+    assert conn.execute(eval(nested, names)).fetchall() == []
+    assert "canary" not in guard.recorded()
 
 
 def test_a_value_in_a_template_is_a_parameter(conn: Any, guard: Any) -> None:
