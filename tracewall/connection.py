@@ -28,6 +28,7 @@ from tracewall.learning import refresh_gen
 from tracewall.permitting import driven, required
 from tracewall.sending import broken_off, check_process, let_go
 from tracewall.session import Session
+from tracewall.locks import Lock
 from tracewall.wall import Wall
 
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
+
+
 
 
 def _until(deadline: float | None) -> float:
@@ -79,6 +82,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         super().__init__(pgconn, row_factory)
         self.cursor_factory = Cursor
         self.server_cursor_factory = ServerCursor
+        self.lock = Lock()
 
     @classmethod
     def connect(  # type: ignore[override]  # two options more than psycopg's

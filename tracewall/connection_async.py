@@ -22,6 +22,7 @@ from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
+from tracewall.locks import Lock
 from tracewall.permitting_async import driven, required
 from tracewall.sending import broken_off, check_process, let_go
 from tracewall.session import Session
@@ -92,6 +93,10 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         super().__init__(pgconn, row_factory)
         self.cursor_factory = AsyncCursor
         self.server_cursor_factory = AsyncServerCursor
+        if True:  # ASYNC
+            pass
+        else:
+            self.lock = Lock()
 
     @classmethod
     async def connect(  # type: ignore[override]  # two options more than psycopg's

@@ -10,7 +10,6 @@ the raw value. Clear columns keep psycopg's loaders; NULL reaches no loader at a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from threading import RLock
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -44,6 +43,7 @@ from tracewall.loaders import Apart as Apart
 from tracewall.loaders import Own as Own
 from tracewall.loaders import Transformer as Transformer
 from tracewall.loaders import as_texts, loader, rewriting
+from tracewall.locks import RLock
 from tracewall.rewriting import BATCH, Rewriting
 from tracewall.session import Admission
 from tracewall.shield import MaskFailed, Veil

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet, ref
+
+from tracewall.locks import Lock
 
 
 class Ending(Protocol):
@@ -33,7 +34,7 @@ class Underway:
     def __init__(self) -> None:
         self.process = os.getpid()
         self._sessions: WeakSet[Ending] = WeakSet()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._at_exit: Callable[[], None] = _AtExit(ref(self))
         atexit.register(self._at_exit)
         if hasattr(os, "register_at_fork"):

@@ -7,7 +7,6 @@ its side of the desk needs. Waiting wakes up by NOTIFY.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ import psycopg
 
 from tracewall.approval.migration import CHANNEL
 from tracewall.approval.store import Kept, Spending, StoreUnavailable
+from tracewall.locks import Lock
 
 _PATIENCE = 5
 _TIMEOUT = "5000"
@@ -32,7 +32,7 @@ class PostgresStore:
     def __init__(self, conninfo: str, password: str = "") -> None:
         self._conninfo = conninfo
         self._secret = {"password": password} if password else {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._held: psycopg.Connection[Any] | None = None
         self._pid = os.getpid()
 

@@ -22,9 +22,11 @@ from urllib.parse import urlsplit
 
 from tracewall.audit.notes import Signer, checkpoint
 from tracewall.audit.record import Head
+from tracewall.locks import RLock
 
 Anchor: TypeAlias = Callable[[str], None]
 """Keeps a note where the log's writers can't change it; whatever it raises is a failure."""
+
 
 _PATIENCE: Final = 5.0
 _HANGS: Final = 60.0
@@ -85,7 +87,7 @@ class Sender:
     def __init__(self, anchor: Anchor) -> None:
         self._anchor = anchor
         self._failing = self._closed = False
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(RLock())
         self._waiting: tuple[str, Callable[[str], None]] | None = None
         self._thread: threading.Thread | None = None
         self._since = 0.0
@@ -95,7 +97,7 @@ class Sender:
         """Let a note be told soon; `failed` is called with a word where that goes wrong."""
         if self._pid != os.getpid():
             # The child of a fork has no thread, and may have copied a lock that is held.
-            self._changed, self._thread, self._pid = threading.Condition(), None, os.getpid()
+            self._changed, self._thread, self._pid = threading.Condition(RLock()), None, os.getpid()
             self._since = 0.0
         with self._changed:
             self._waiting = note, failed

@@ -6,15 +6,16 @@ import contextlib
 import errno
 import os
 import secrets
-import threading
 import time
 from pathlib import Path
 from typing import Final
 
 from tracewall.audit.locks import hold
 from tracewall.audit.record import SUFFIX
+from tracewall.locks import Lock
 
 # Not every system has fdatasync; fsync promises more and costs more.
+
 _SYNC: Final = "fdatasync" if hasattr(os, "fdatasync") else "fsync"
 
 
@@ -60,7 +61,7 @@ class AppendedFile:
         self.size = 0
         self.usable = True
         self._synced = 0
-        self._syncing = threading.Lock()
+        self._syncing = Lock()
 
     @property
     def writer(self) -> str:

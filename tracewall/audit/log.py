@@ -15,7 +15,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -35,10 +34,12 @@ from tracewall.audit.waiting import Batch, Entry, Intent, Note, Outcome
 from tracewall.audit.writer import Writer
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Ended, Incident, Moment, What, Who
+from tracewall.locks import Lock
 
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
 
 BATCH: Final = 64
+
 _OLDEST_SECONDS: Final = 1.0
 
 
@@ -83,7 +84,7 @@ class FileLog:
         self._checkpoints = checkpoints
         self._keeping = keeping
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         # Outcomes arrive without a lock: a generator that the garbage collector ends in the
         # middle of `intent` reports its outcome in the thread that holds the lock.
         self._ended: list[Outcome] = []
@@ -368,7 +369,7 @@ class FileLog:
 
     def _forked(self) -> None:
         """Leave the parent's file and queue to the parent; runs in the child before any thread."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._writer.leave_to_parent(len(self._batch.entries))
         self._batch, self._ended = Batch(self._writer.next), []
         self._oldest, self._failing = 0.0, False

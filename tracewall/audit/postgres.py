@@ -32,8 +32,10 @@ from tracewall.audit.waiting import Batch, Intent, Note, Outcome
 from tracewall.audit.writer import Writer
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Ended, Incident, Moment, What, Who
+from tracewall.locks import RLock
 
 SCHEMA: Final = "tracewall_audit"
+
 _MOST_WAITING: Final = 10_000
 _MOST_AT_ONCE: Final = 256
 _OLDEST_SECONDS: Final = 1.0
@@ -104,7 +106,7 @@ class PostgresLog:
     def _start(self) -> None:
         """Begin to write, in a thread; a forked child begins a chain of its own."""
         self._pid = os.getpid()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(RLock())
         self._next = self._writer.next
         # The first number that is not kept; 0: not even the chain has begun.
         self._kept = self._attempts = 0

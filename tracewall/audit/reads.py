@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from tracewall.audit.log import FileLog
 from tracewall.audit.people import Person
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Incident
+from tracewall.locks import Lock
 
 READS = "reads"
 """The directory, in that of a log, of the log of who has read it."""
@@ -36,7 +36,7 @@ class Reads:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._log: FileLog | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def note(self, incident: Incident) -> None:
         """Record a reading.

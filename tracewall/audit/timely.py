@@ -20,6 +20,7 @@ from tracewall.audit.log import FileLog
 from tracewall.audit.record import Head
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Ended, Incident, Moment, What, Who
+from tracewall.locks import Lock
 
 _MOST_THREADS: Final = 16
 """So many threads wait for one sync of the disk at most, as a log's group commit has it."""
@@ -69,7 +70,7 @@ class TimelyLog:
         self._running: set[_Call[Any]] = set()
         self._threads = self._idle = 0
         self._late = False
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:
         """Record what is about to be sent; raise `AuditUnavailable` unless it is kept in time."""

@@ -19,8 +19,10 @@ from tracewall.console.visits import verified
 from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
+from tracewall.locks import Lock
 
 Page = Callable[..., Response]
+
 
 _RANDOM: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _AWAY: Final = re.compile(
@@ -38,7 +40,7 @@ class LoginPages:
         self._page = page
         self._flows = {flow.name: flow for flow in house.flows}
         self._used: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._arriving = threading.BoundedSemaphore(_ARRIVING)
 
     def form(self, ask: Ask, words: str = "", status: int = 200) -> Response:

@@ -11,19 +11,20 @@ import hashlib
 import hmac
 import re
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tracewall.approval.request import Person
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
+from tracewall.locks import Lock
 
 MOST = 1_000
 """How many visits there may be at once."""
 
 MOST_OF_ONE = 8
 """How many of them may be one person's."""
+
 
 _BYTES = 32
 _MARK = re.compile(rf"[0-9a-f]{{{4 * _BYTES}}}")
@@ -75,7 +76,7 @@ class Visits:
         self._clock = clock
         self._lasts = lasts
         self._visits: dict[str, Visit] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def begin(self, who: Principal, token: str, verifier: Verifier) -> tuple[str, Visit]:
         """Begin a visit, and give the number that the browser is to know it by."""

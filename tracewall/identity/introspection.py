@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from tracewall.identity.fetch import FetchFailed, locate, post
+from tracewall.locks import Busy, PatientLock
 
 _LARGEST: Final = 64 * 1024
 _REMEMBERED: Final = 4_096
@@ -67,7 +68,7 @@ class Introspector:
         self._answers: dict[str, tuple[bool, float]] = {}
         self._next: dict[str, float] = {}
         # By process: a lock that was held during a fork stays locked in the child for ever.
-        self._locks: dict[tuple[int, str], threading.Lock] = {}
+        self._locks: dict[tuple[int, str], PatientLock] = {}
         self.problem = ""
 
     def active(self, mark: str) -> bool | None:
@@ -88,15 +89,11 @@ class Introspector:
         """
         mark = fingerprint(token)
         turn = (os.getpid(), mark)
-        lock = self._locks.setdefault(turn, threading.Lock())
-        if not lock.acquire(timeout=self._timeout):
-            return
-        try:
+        lock = self._locks.setdefault(turn, PatientLock(self._timeout))
+        with contextlib.suppress(Busy), lock:
             if self.due(mark):
                 self._ask(mark, token, subject)
-        finally:
             self._locks.pop(turn, None)
-            lock.release()
 
     def _ask(self, mark: str, token: str, subject: str) -> None:
         try:

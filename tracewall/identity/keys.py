@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,9 +25,11 @@ import jwt
 
 from tracewall.identity.discovery import Metadata, discovered
 from tracewall.identity.fetch import FetchFailed, Location, fetch, locate
+from tracewall.locks import Busy, PatientLock
 
 MAX_DOCUMENT: Final = 1024 * 1024
 """The largest key set that is read, in bytes."""
+
 
 _MIN_RSA_BITS: Final = 2048
 _LONGEST_PAUSE: Final = 60.0
@@ -188,8 +190,8 @@ class _Turn:
 
     __slots__ = ("failures", "lock", "next_fetch")
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
+    def __init__(self, patience: float) -> None:
+        self.lock = PatientLock(patience)
         self.next_fetch = float("-inf")
         self.failures = 0
 
@@ -266,17 +268,13 @@ class KeyKeeper:
         One fetch is under way at a time; whoever calls meanwhile waits for its end.
         """
         turn = self._turn()
-        if not turn.lock.acquire(timeout=self._timeout):
-            return
-        try:
+        with contextlib.suppress(Busy), turn.lock:
             if self._clock() >= turn.next_fetch:
                 self._read(turn)
-        finally:
-            turn.lock.release()
 
     def _turn(self) -> _Turn:
         process = os.getpid()
-        return self._turns.get(process) or self._turns.setdefault(process, _Turn())
+        return self._turns.get(process) or self._turns.setdefault(process, _Turn(self._timeout))
 
     def _read(self, turn: _Turn) -> None:
         # Said before the fetch starts, so that others go on with the set they have.

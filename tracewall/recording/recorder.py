@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tracewall.errors import AuditUnavailable
+from tracewall.locks import Lock, RLock
 from tracewall.recording.sealing import Sealed, recipients
 from tracewall.recording.tape import Sink, Tape
 from tracewall.recording.values import encoded, recorded
@@ -72,7 +72,7 @@ class Recorder:
         self._to = recipients(to) if to else []
         self._tell = tell or (lambda kind, detail: None)
         self._reels = weakref.WeakSet[Reel]()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._closed = False
 
     def reel(self, terms: Terms, header: dict[str, Any]) -> Reel:
@@ -131,7 +131,7 @@ class Reel:
         self._id = ""
         self._failed = False
         self._taken = 0
-        self._lock = threading.RLock()
+        self._lock = RLock()
         weakref.finalize(self, _forsake, holder := _Holder())
         self._holder = holder
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 import time
 import zlib
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from tracewall.locks import RLock
 from tracewall.recording.values import encoded
 
 FORMAT: Final = 1
@@ -26,6 +26,7 @@ FORMAT: Final = 1
 
 FIRST: Final = "0" * 64
 """What the first line has in place of the hash of the one before."""
+
 
 _GZIP: Final = 31
 
@@ -66,7 +67,7 @@ class Tape:
         self.lines = self.size = 0
         self.usable = True
         self._sink = sink
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._process = os.getpid()
         self._began = time.monotonic()
         self._packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)

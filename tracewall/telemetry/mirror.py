@@ -26,10 +26,12 @@ from opentelemetry._logs import Logger, LoggerProvider, SeverityNumber, get_logg
 from opentelemetry.context import Context
 
 from tracewall.events import Ended, Incident, Moment, What, Who
+from tracewall.locks import RLock
 from tracewall.version import __version__
 
 MOST: Final = 10_000
 """How many records wait at most."""
+
 
 _PATIENCE: Final = 2.0
 _QUIET: Final = frozenset({"ok", "unknown"})
@@ -56,7 +58,7 @@ class Mirror:
         self._provider = provider
         self._logger = get_logger("tracewall", __version__, provider)
         self._waiting: deque[tuple[Context, dict[str, Any]]] = deque()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(RLock())
         self._pid, self._running = 0, False
         self._dropped = 0
         self._busy = self._complained = self._closed = False
@@ -122,7 +124,11 @@ class Mirror:
         }
         if self._pid != os.getpid():
             # The child of a fork has no thread, and what waited is the parent's.
-            self._changed, self._pid, self._running = threading.Condition(), os.getpid(), False
+            self._changed, self._pid, self._running = (
+                threading.Condition(RLock()),
+                os.getpid(),
+                False,
+            )
             self._waiting.clear()
         with self._changed:
             if len(self._waiting) >= MOST or self._closed:

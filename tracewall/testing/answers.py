@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tracewall.locks import Lock
 from tracewall.testing.values import guessed_oid, type_oid
 from tracewall.testing.wire import Field
 
@@ -15,6 +15,7 @@ Column: TypeAlias = str | tuple[str, str] | tuple[str, str, str]
 """A column of an answer: its name; or with its type; or with ``schema.table.column`` it is of."""
 
 Pattern: TypeAlias = "str | re.Pattern[str] | Callable[[str], bool]"
+
 
 _PLACEHOLDER = re.compile(r"%(?:\([^)]*\))?[sbt]|\$\d+")
 _FIELDS = {
@@ -69,7 +70,7 @@ class Answer:
         self._exact = _normal(pattern) if isinstance(pattern, str) else ""
         self._parts: list[Told] = []
         self._count: int | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.used = 0
         """How many times it was given so far."""
 

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from psycopg.conninfo import make_conninfo
 
+from tracewall.locks import RLock
 from tracewall.testing import wire
 from tracewall.testing.answers import (
     Answer,
@@ -83,7 +84,7 @@ class FakeBackend:
         self._password, self._database, self._user = password, database, user
         self._answers: list[Answer] = []
         self._talks: dict[int, Conversation] = {}
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._processes = itertools.count(1)
         self._closing = False
         self._socket = socket.create_server(("127.0.0.1", 0))
