@@ -25,10 +25,10 @@ from tracewall.handover import welcome_gen
 from tracewall.hearing import hear_gen, left_over
 from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
+from tracewall.locks import Lock
 from tracewall.permitting import driven, required
 from tracewall.sending import broken_off, check_process, let_go
 from tracewall.session import Session
-from tracewall.locks import Lock
 from tracewall.wall import Wall
 
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 WAIT_INTERVAL = 0.1
 """Seconds between two looks at signals while waiting, as psycopg's own."""
-
-
 
 
 def _until(deadline: float | None) -> float:
