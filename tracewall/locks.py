@@ -42,8 +42,7 @@ class PatientLock(_RLock):  # type: ignore[misc]  # final in typeshed only
                 return True
             raise Busy
         except BaseException:
-            # Threading's own way to ask, as its Condition does.
-            if self._is_owned():  # type: ignore[attr-defined]
+            if self._is_owned():  # type: ignore[attr-defined]  # as Condition asks
                 self.release()
             raise
 
