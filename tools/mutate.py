@@ -1,308 +1,359 @@
-"""Make a module wrong in one place after another, and tell which mistakes no test notices.
+"""Make modules wrong in one place after another, and tell which mistakes no test notices.
 
 The tests run once, for the lines that each of them reaches. Then each mutant's code is put
-in place of the module's functions in a process forked from that one, which runs the tests
-that reach its line, quickest first. What is printed is what survived, and what no test of
-these reached. Take tests that need no server: a fork has none of its own.
+in place of its module's functions in a process forked from that one, which runs the tests
+that reach its line: first those that noticed others, then the quickest. What is made at
+import (tables, defaults) is tried in a process that imports the module anew.
 
-    python tools/mutate.py tracewall/policy/decide.py tests/judge/test_decide.py
+    python tools/mutate.py decide             # an area of tools/mutate.toml
+    python tools/mutate.py decide --module tracewall/policy/uses.py --tests tests/judge
+
+Each result is a line of ``build/mutants/AREA.jsonl``: a run that was stopped goes on there,
+as long as the module is the same. What survived is printed, but for what ``mutate.toml``
+explains; the exit code is 1 where anything is left.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
-import copy
 import functools
 import gc
-import inspect
+import hashlib
+import importlib
+import json
 import os
 import random
-import signal
 import sys
 import time
-from collections import defaultdict
+import tomllib
+from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
 import coverage
+import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
+from forks import Pool
+from mistakes import Mutant, codes, mutants, mutated
 
-_OTHERS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.BitOr: ast.BitAnd,
-    ast.BitAnd: ast.BitOr,
-    ast.Break: ast.Continue,
-    ast.Continue: ast.Break,
-}
-_NAMES = {"any": "all", "all": "any", "min": "max", "max": "min"}
+ROOT = Path(__file__).resolve().parent.parent
+_OPTIONS = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+_OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported already
+# So many budgets' worth of tests is tried with nothing changed, and others are not taken.
+_CONTROL = 10
+# What takes long to import and is not the project's, for processes that import it anew.
+_HEAVY = ("psycopg", "psycopg_pool", "sqlglot", "postgast", "msgspec", "jwt", "opentelemetry.trace")
+
+
+@dataclass
+class Module:
+    """A module under test: its text, what to try, and the tests that reach its lines."""
+
+    path: Path
+    source: str
+    every: list[Mutant]
+    chosen: list[Mutant]
+    lines: dict[int, list[str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The path within the project."""
+        return self.path.relative_to(ROOT).as_posix()
+
+    @property
+    def edition(self) -> str:
+        """What tells this text of the module from another."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """One mistake: the tree that has it, its line, and how it reads."""
+class Results:
+    """The results so far, a line of JSON for each."""
 
-    line: int
-    story: str
-    tree: ast.Module
+    path: Path
 
+    def add(self, module: Module, mutant: Mutant, verdict: str, **more: Any) -> None:
+        """Keep one."""
+        told = {"module": module.name, "edition": module.edition, "number": mutant.number}
+        told |= {"line": mutant.line, "story": mutant.story, "verdict": verdict} | more
+        with self.path.open("a") as file:
+            file.write(json.dumps(told) + "\n")
 
-def variants(node: ast.AST) -> Iterator[ast.AST | None]:
-    """Give what could stand in a node's place by mistake; None removes it."""
-    match node:
-        case ast.Compare(ops=ops):
-            for at, op in enumerate(ops):
-                if type(op) in _OTHERS:
-                    yield _with(node, ops=[*ops[:at], _OTHERS[type(op)](), *ops[at + 1 :]])
-        case ast.BoolOp(op, values):
-            yield _with(node, op=_OTHERS[type(op)]())
-            for rest in _less(values):
-                yield rest[0] if len(rest) == 1 else _with(node, values=rest)
-        case ast.UnaryOp(ast.Not(), operand):
-            yield operand
-        case ast.BinOp(_, op) if type(op) in _OTHERS:
-            yield _with(node, op=_OTHERS[type(op)]())
-        case ast.Constant(bool(said)):
-            yield ast.Constant(not said)
-        case ast.Constant(int(number)):
-            yield ast.Constant(number + 1)
-        case ast.Call(ast.Name(name)) if name in _NAMES:
-            yield _with(node, func=ast.Name(_NAMES[name], ast.Load()))
-        case ast.Set(elts) | ast.Tuple(elts, ast.Load()) if len(elts) > 1:
-            yield from (_with(node, elts=rest) for rest in _less(elts))
-        case ast.IfExp(_, body, orelse):
-            yield from (body, orelse)
-        case ast.comprehension(ifs=ifs):
-            yield from (_with(node, ifs=rest) for rest in _less(ifs))
-        case ast.If(test) | ast.While(test) if not isinstance(test, ast.Compare | ast.UnaryOp):
-            yield _with(node, test=ast.UnaryOp(ast.Not(), test))
-        case ast.Return(value) if value is not None and not _is_none(value):
-            yield ast.Return(ast.Constant(None))
-        case ast.Expr(value) if not isinstance(value, ast.Constant):
-            yield ast.Pass()
-        case ast.Raise() | ast.AugAssign():
-            yield ast.Pass()
-        case ast.Break() | ast.Continue():
-            yield _OTHERS[type(node)]()
-
-
-def _with(node: ast.AST, **fields: Any) -> ast.AST:
-    made = copy.copy(node)
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
-
-
-def _less(held: list[Any]) -> Iterator[list[Any]]:
-    for at in range(len(held)):
-        yield held[:at] + held[at + 1 :]
-
-
-def _places(parent: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
-    for name, value in ast.iter_fields(parent):
-        # What a type is said to be, and whether a class may be changed, decides nothing.
-        if name in ("annotation", "returns", "decorator_list"):
-            continue
-        if isinstance(parent, ast.ClassDef) and name == "keywords":
-            continue
-        for at in range(len(value)) if isinstance(value, list) else (None,):
-            node = value[at] if at is not None else value
-            if isinstance(node, ast.AST):
-                yield parent, name, at
-                yield from _places(node)
-
-
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
-
-
-def mutants(source: str) -> Iterator[Mutant]:
-    """Give every mutant of a module, in the order of its text."""
-    tree = ast.parse(source)
-    for parent, name, at in list(_places(tree)):
-        held = getattr(parent, name)
-        node = held if at is None else held[at]
-        for variant in variants(node):
-            _put(parent, name, at, variant)
-            made = ast.fix_missing_locations(copy.deepcopy(tree))
-            _put(parent, name, at, node)
-            inner = node.iter if isinstance(node, ast.comprehension) else node
-            line = getattr(inner, "lineno", getattr(parent, "lineno", 0))
-            yield Mutant(line, f"{_read(node)}  ->  {_read(variant)}", made)
-
-
-def _put(parent: ast.AST, name: str, at: int | None, value: Any) -> None:
-    if at is None:
-        setattr(parent, name, value)
-    else:
-        getattr(parent, name)[at] = value
-
-
-def _read(node: ast.AST | None) -> str:
-    return ast.unparse(node).replace("\n", " ")[:110] if node is not None else ""
-
-
-def functions(code: CodeType) -> Iterator[CodeType]:
-    """Give the code of a module's functions and methods, not of those within them."""
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            # A class's body is no function: what it defines is one level further in.
-            yield from [const] if const.co_flags & inspect.CO_NEWLOCALS else functions(const)
-
-
-def install(tree: ast.Module, path: Path) -> bool:
-    """Give the functions of an imported module other code; False where none differs.
-
-    What was remembered of calls is forgotten.
-    """
-    made = {
-        (code.co_qualname, code.co_firstlineno): code
-        for code in functions(compile(tree, str(path), "exec"))
-    }
-    differs = False
-    for found in gc.get_objects():
-        if isinstance(found, functools._lru_cache_wrapper):
-            found.cache_clear()
-        elif isinstance(found, FunctionType) and found.__code__.co_filename == str(path):
-            code = made.get((found.__code__.co_qualname, found.__code__.co_firstlineno))
-            if code is not None and code != found.__code__:
-                found.__code__ = code
-                differs = True
-    return differs
+    def of(self, modules: list[Module]) -> dict[tuple[str, int], dict[str, Any]]:
+        """Give the last result of each mutant of the modules as they are now."""
+        editions = {module.name: module.edition for module in modules}
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        found = map(json.loads, lines)
+        return {
+            (one["module"], one["number"]): one
+            for one in found
+            if editions.get(one["module"]) == one["edition"]
+        }
 
 
 class Run:
     """A pytest session that runs its tests once, and then against each mutant."""
 
-    def __init__(self, told: argparse.Namespace) -> None:
-        self.told, self.path = told, told.module.resolve()
+    def __init__(self, told: argparse.Namespace, modules: list[Module], results: Results) -> None:
+        self.told, self.modules, self.results = told, modules, results
         self.seconds: dict[str, float] = {}
-        self.counts: dict[str, int] = defaultdict(int)
+        self.killers: deque[str] = deque(maxlen=12)
+        self.pool = Pool(told.jobs)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests once for the lines they reach, then the mutants."""
-        watch = coverage.Coverage(data_file=None, include=[str(self.path)], config_file=False)
-        watch.start()
-        for item in session.items:
-            watch.switch_context(item.nodeid)
-            start = time.perf_counter()
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-            self.seconds[item.nodeid] = time.perf_counter() - start
-        watch.stop()
+        self._reach(session)
         if session.testsfailed:
             sys.exit("the tests fail as it is")
-        lines = watch.get_data().contexts_by_lineno(str(self.path))
-        every = [m for m in mutants(self.path.read_text()) if m.line]
-        random.seed(self.told.seed)
-        chosen = random.sample(every, min(self.told.sample, len(every)))
-        self._say(f"# {len(every)} mutants, {len(session.items)} tests")
-        if forked(lambda: _failing(session.items), _CONTROL) != "survived":
-            sys.exit("the tests fail in a fork, with nothing changed")
+        found = Installer.of(self.modules)
+        gc.freeze()
+        known = self.results.of(self.modules)
         stop = time.monotonic() + self.told.minutes * 60
-        for mutant in sorted(chosen, key=lambda m: m.line):
+        quickest = self._taken(session.items, _CONTROL * self.told.budget)
+        items = {item.nodeid: item for item in quickest}
+        self._control(quickest)
+        for module, mutant in _left(self.modules, known):
             if time.monotonic() > stop:
-                self._say("# out of time")
                 break
-            self._try(mutant, lines, session)
-        self._say(f"# {self.told.module} {dict(self.counts)}")
+            self._try(module, mutant, items, found)
+        self.pool.finish()
+        session._setupstate.teardown_exact(None)
         return True
 
-    def _say(self, text: str) -> None:
-        os.write(self.told.out, text.encode() + b"\n")
+    def _reach(self, session: pytest.Session) -> None:
+        paths = [str(module.path) for module in self.modules]
+        watch = coverage.Coverage(data_file=None, include=paths, config_file=False)
+        watch.start()
+        for item, following in zip_longest(session.items, session.items[1:]):
+            watch.switch_context(item.nodeid)
+            start = time.perf_counter()
+            # The session follows the last one: what tests share (a server) stays for the forks.
+            runtestprotocol(item, nextitem=following or item.session)  # type: ignore[arg-type]
+            self.seconds[item.nodeid] = time.perf_counter() - start
+        watch.stop()
+        for module in self.modules:
+            module.lines = watch.get_data().contexts_by_lineno(str(module.path))
 
-    def _try(self, mutant: Mutant, lines: dict[int, list[str]], session: pytest.Session) -> None:
-        near = set(lines.get(mutant.line, ()))
-        items = [item for item in session.items if item.nodeid in near]
-        taken = self._quickest(items)
-        verdict = "unreached"
-        if taken:
-            verdict = forked(lambda: self._wrong(mutant, taken), int(3 * self.told.budget) + 20)
-        self.counts[verdict] += 1
-        if verdict != "killed":
-            tests = f"{len(taken)} of {len(items)} tests"
-            self._say(f"{verdict} {self.told.module}:{mutant.line} ({tests}) {mutant.story}")
+    def _control(self, items: list[pytest.Item]) -> None:
+        said: list[str] = []
+        self.pool.start(
+            lambda: _failing(items), 600, lambda verdict, who: said.extend((verdict, who))
+        )
+        self.pool.finish()
+        if said[0] != "survived":
+            sys.exit(f"with nothing changed, a fork is {said[0]}: {said[1]}")
 
-    def _quickest(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        left, taken = self.told.budget, list[pytest.Item]()
-        for item in sorted(items, key=lambda item: self.seconds[item.nodeid]):
+    def _try(
+        self, module: Module, mutant: Mutant, items: dict[str, pytest.Item], found: Installer
+    ) -> None:
+        lines = module.lines
+        near = {name for at in lines for name in lines[at] if at == mutant.line or mutant.at_import}
+        reached = [items[name] for name in near if name in items]
+        if mutant.at_import:
+            reached = [i for i in reached if "server" not in getattr(i, "fixturenames", ())]
+        taken = self._taken(reached, self.told.budget)
+        counts = {"tests": len(taken), "of": len(reached)}
+        if not taken:
+            self.results.add(module, mutant, "unreached", **counts)
+        elif mutant.at_import:
+            self.results.add(module, mutant, "waits", names=[i.nodeid for i in taken], **counts)
+        else:
+
+            def work() -> str | None:
+                found.install(mutated(module.source, str(module.path), mutant.number))
+                return _failing(taken)
+
+            def done(verdict: str, killer: str) -> None:
+                self._noticed(killer)
+                self.results.add(module, mutant, verdict, by=killer, **counts)
+
+            self.pool.start(work, 3 * self.told.budget + 20, done)
+
+    def _noticed(self, killer: str) -> None:
+        if self.seconds.get(killer, 1) < 1 and killer not in self.killers:
+            self.killers.append(killer)
+
+    def _taken(self, items: list[pytest.Item], left: float) -> list[pytest.Item]:
+        taken = list[pytest.Item]()
+        for item in sorted(
+            items, key=lambda item: (item.nodeid not in self.killers, self.seconds[item.nodeid])
+        ):
             left -= self.seconds[item.nodeid]
             if left >= 0 or not taken:
                 taken.append(item)
         return taken
 
-    def _wrong(self, mutant: Mutant, items: list[pytest.Item]) -> int:
-        return _failing(items) if install(mutant.tree, self.path) else _SAME
 
-
-def _failing(items: list[pytest.Item]) -> int:
+def _failing(items: list[pytest.Item]) -> str | None:
     for item, following in zip_longest(items, items[1:]):
-        if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
-            return 1
-    return 0
+        told = runtestprotocol(item, log=False, nextitem=following or item.session)  # type: ignore[arg-type]
+        if any(report.failed for report in told):
+            return item.nodeid
+    return None
 
 
-_CONTROL = 120
-_SAME = 3
-_OPTIONS = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+@dataclass(frozen=True)
+class Installer:
+    """The functions of the modules that this process has, and what it remembers of calls."""
+
+    functions: list[FunctionType]
+    memories: list[Any]
+
+    @classmethod
+    def of(cls, modules: list[Module]) -> Installer:
+        """Find them."""
+        paths = {str(module.path) for module in modules}
+        every = gc.get_objects()
+        functions = [f for f in every if isinstance(f, FunctionType)]
+        memories = [m for m in every if isinstance(m, functools._lru_cache_wrapper)]
+        return cls([f for f in functions if f.__code__.co_filename in paths], memories)
+
+    def install(self, module: CodeType) -> None:
+        """Give the functions of a module its code, and forget what was remembered of calls."""
+        made = codes(module)
+        for memory in self.memories:
+            memory.cache_clear()
+        for function in self.functions:
+            old = function.__code__
+            if old.co_filename == module.co_filename:
+                code = made.get((old.co_qualname, old.co_firstlineno))
+                if code is not None and code.co_freevars == old.co_freevars:
+                    function.__code__ = code
 
 
-def forked(work: Any, seconds: int) -> str:
-    """Run `work` in a process of its own; give ``killed``, ``survived``, ``slow`` or ``same``."""
-    pid = os.fork()
-    if not pid:
-        os.setpgid(0, 0)
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        code = 1
-        # Whatever the mutant does, this process ends here.
-        with contextlib.suppress(BaseException):
-            code = work()
-        os._exit(code)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return {0: "survived", _SAME: "same"}.get(os.waitstatus_to_exitcode(status), "killed")
-        time.sleep(0.005)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return "slow"
+def _left(
+    modules: list[Module], known: dict[tuple[str, int], dict[str, Any]]
+) -> Iterator[tuple[Module, Mutant]]:
+    for module in modules:
+        for mutant in module.chosen:
+            if (module.name, mutant.number) not in known:
+                yield module, mutant
+
+
+def at_import(told: argparse.Namespace, modules: list[Module], results: Results) -> None:
+    """Try what is made at import: for each mutant, a process that imports its module anew."""
+    for name in _HEAVY:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    by_name = {module.name: module for module in modules}
+    pool, stop = Pool(told.jobs), time.monotonic() + told.minutes * 60
+    waiting = [one for one in results.of(modules).values() if one["verdict"] == "waits"]
+    for name in sorted({one["module"] for one in waiting}):
+        those = [one for one in waiting if one["module"] == name]
+        module, said = by_name[name], list[str]()
+        right = functools.partial(_anew, module, None, those[0]["names"])
+        pool.start(right, 120, lambda verdict, _, said=said: said.append(verdict))  # type: ignore[misc]
+        pool.finish()
+        if said != ["survived"]:
+            sys.exit(f"the tests of {name} fail in a process of their own, with nothing changed")
+        for one in those:
+            if time.monotonic() > stop:
+                break
+            mutant = next(m for m in module.every if m.number == one["number"])
+            wrong = functools.partial(_anew, module, mutant.number, one["names"])
+            counts = {"tests": one["tests"], "of": one["of"], "at_import": True}
+            add = functools.partial(results.add, module, mutant, **counts)
+            pool.start(wrong, 4 * told.budget + 40, lambda verdict, _, add=add: add(verdict))  # type: ignore[misc]
+    pool.finish()
+
+
+def _anew(module: Module, number: int | None, tests: list[str]) -> str | None:
+    path = str(module.path)
+    if number is not None:
+        wrong, usual = mutated(module.source, path, number), SourceFileLoader.get_code
+
+        def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
+            return wrong if self.path == path else usual(self, fullname)
+
+        SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
+    return None if pytest.main([*_OPTIONS, "-x", *tests]) == 0 else "killed"
+
+
+def report(modules: list[Module], results: Results, explained: list[dict[str, str]]) -> int:
+    """Print the figures, and what survived without an explanation; give how many did."""
+    known, left = results.of(modules), 0
+    reasons = {(one["module"], one["line"], one["story"]) for one in explained}
+    for module in modules:
+        tried = [one for (name, _), one in known.items() if name == module.name]
+        counts, lines = Counter(one["verdict"] for one in tried), module.source.splitlines()
+        for one in sorted(tried, key=lambda one: one["line"]):
+            if one["verdict"] in ("survived", "unreached"):
+                text = lines[one["line"] - 1].strip()
+                if (module.name, text, one["story"]) in reasons:
+                    counts[one["verdict"]] -= 1
+                    counts["explained"] += 1
+                else:
+                    left += 1
+                    tests = f"{one['tests']} of {one['of']} tests"
+                    print(f"{one['verdict']} {module.name}:{one['line']} ({tests}) {one['story']}")
+        figures = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        print(f"# {module.name}: {len(module.every)} mutants, {len(tried)} tried: {figures}")
+    return left
+
+
+def read(path: Path, sample: int, seed: int) -> Module:
+    """Read a module, and choose which of its mutants are tried."""
+    source = path.read_text()
+    every = list(mutants(source, str(path)))
+    random.seed(seed)
+    chosen = random.sample(every, min(sample, len(every)))
+    return Module(path, source, every, sorted(chosen, key=lambda m: (m.line, m.number)))
 
 
 def main() -> None:
     """Read the command line, and run."""
+    known = tomllib.loads((ROOT / "tools" / "mutate.toml").read_text())
     asked = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    asked.add_argument("module", type=Path)
-    asked.add_argument("tests", nargs="+")
-    asked.add_argument("--sample", type=int, default=400, help="how many mutants at most")
+    asked.add_argument(
+        "area", help=f"one of {', '.join(known['areas'])}, or a name for the results"
+    )
+    asked.add_argument("--module", nargs="+", help="instead of the area's modules")
+    asked.add_argument("--tests", nargs="+", help="instead of the area's tests")
+    asked.add_argument(
+        "--sample", type=int, default=300, help="how many mutants of a module at most"
+    )
     asked.add_argument("--seed", type=int, default=1, help="of the choice of a sample")
     asked.add_argument("--budget", type=float, default=6.0, help="seconds of tests for a mutant")
-    asked.add_argument("--minutes", type=float, default=10.0, help="when to stop")
+    asked.add_argument("--minutes", type=float, default=60.0, help="when to stop")
+    asked.add_argument("--jobs", type=int, default=1, help="how many processes at a time")
+    asked.add_argument("--report", action="store_true", help="run nothing, print what is known")
     told = asked.parse_args()
-    told.out = os.dup(1)
-    sys.exit(pytest.main([*_OPTIONS, *told.tests], plugins=[Run(told)]))
+    area = known["areas"].get(told.area, {})
+    paths = [Path(name).resolve() for name in told.module or area["modules"]]
+    modules = [read(path, told.sample, told.seed) for path in paths]
+    results = Results(ROOT / "build" / "mutants" / f"{told.area}.jsonl")
+    results.path.parent.mkdir(parents=True, exist_ok=True)
+    if not told.report:
+        _run(told, modules, results, told.tests or area["tests"])
+    sys.exit(1 if report(modules, results, known.get("explained", [])) else 0)
+
+
+def _run(
+    told: argparse.Namespace, modules: list[Module], results: Results, tests: list[str]
+) -> None:
+    sys.path.insert(0, str(ROOT))
+    # A found mistake is enough: no smaller example of it is sought, and none is kept.
+    quick = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile(
+        "mutants", phases=quick, database=None, derandomize=True, deadline=None
+    )
+    hypothesis.settings.load_profile("mutants")
+    # The tests run in a fork: this process imports nothing of the project until it tries imports.
+    pid = os.fork()
+    if not pid:
+        sys.exit(pytest.main([*_OPTIONS, *tests], plugins=[Run(told, modules, results)]))
+    _, status = os.waitpid(pid, 0)
+    if status:
+        sys.exit("the run ended early")
+    at_import(told, modules, results)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -67,6 +67,15 @@ def test_nothing_may_be_protected(told: Told, words: Any, action: str) -> None:
     silent = told(unread(action), free, words.denial("shop.logs", name="hushed"))
     assert (silent.outcome, silent.rule) == ("forbidden", "unreadable")
     assert "hushed" not in silent.hint
+
+
+def test_a_silent_denial_gets_the_words_of_what_nothing_grants(told: Told, words: Any) -> None:
+    """Who is denied an action without a reason is never told that it is granted to them."""
+    mask, free = words.mask("shop.people.token"), words.grant("", "ddl")
+    ungranted = told(unread("ddl"), mask)
+    denied = told(unread("ddl"), mask, free, words.denial("", "ddl", name="hushed"))
+    assert ungranted.hint == 'this needs a grant of "ddl"'
+    assert asdict(denied) == asdict(ungranted)
 
 
 def test_what_does_not_reach_the_caller_stands_against_nothing(told: Told, words: Any) -> None:

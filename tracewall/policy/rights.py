@@ -14,7 +14,6 @@ from tracewall.policy.covering import (
     hits,
     is_on,
     lessened,
-    lifts,
     may_hit,
     reaches,
     spells,
@@ -196,21 +195,6 @@ class Rights:
         if column not in self._stored:
             self._stored[column] = self._protection(column, lifting=False)
         return self._stored[column]
-
-    def escapes(self, rule: Mask | Scan, source: Column, target: Column) -> bool:
-        """Tell whether somebody sees `target` without a rule that hides `source` from the caller.
-
-        Whoever sees a value in clear could write it down anyway.
-        """
-        lifting = [grant for grant in self.policy.grants if lifts(grant, rule)]
-        if not lifting or rule.name not in self.shown(source).names:
-            return False
-        return any(self._on_column(g, target) and not self._on_column(g, source) for g in lifting)
-
-    def _on_column(self, grant: Grant, column: Column) -> bool:
-        kin = self.catalog.family[column[0]]
-        name = column_name(self.catalog.relations[column[0]], column[1])
-        return any(is_on(grant, each) for each in kin) and covers(grant.columns, name)
 
     def opaque(self, name: str) -> bool:
         """Tell whether a grant names a column (``schema.view.column``) without any wildcard."""

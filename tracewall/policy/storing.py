@@ -1,7 +1,8 @@
 """What may be stored where: a protected value as it is, in what is as protected.
 
 1. A column into which a value is written lies under every rule that the value lay under.
-2. Nobody sees that column in clear from whom the value is hidden where it was.
+2. Nobody sees that column in clear from whom the value is hidden where it was. One person
+   may have what several grants lift; what is lifted for some rows only may hide others.
 3. A part of a value, or what is computed from it or converted, could show there what its
    mask hides, or be compared piece by piece: it is stored nowhere.
 4. What goes into a partitioned table lands in any of its partitions: each has to lie under
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracewall.policy.model import Mask, Scan
+from tracewall.policy.covering import column_name, covers, is_on, lifts, reaches
+from tracewall.policy.model import Grant, Mask, Scan
 from tracewall.policy.refused import Refused, named
 from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Relation
 from tracewall.sql.flow import Access, Column, How, Source, Write
+from tracewall.sql.statement import inherited
 
 
 def check_write(write: Write, rights: Rights) -> None:
@@ -29,7 +32,7 @@ def check_write(write: Write, rights: Rights) -> None:
             *_leaking_scans(source, rights),
         )
         for rule in rules:
-            if rule.name not in held or rights.escapes(rule, source.column, write.target):
+            if rule.name not in held or escapes(rule, source.column, write.target, rights):
                 raise Refused(
                     named(rule),
                     f"a value of {rights.spelled(source.column)} may not be written into "
@@ -74,7 +77,7 @@ def check_moves(access: Access, rights: Rights) -> None:
         for rule in rights.stored(target).rules:
             # Where it is lifted on one of them, it lies on that one less.
             if rule.name not in held or any(
-                rights.escapes(rule, target, beneath) for beneath in _beneath(target, rights)
+                escapes(rule, target, beneath, rights) for beneath in _beneath(target, rights)
             ):
                 raise Refused(
                     named(rule),
@@ -108,3 +111,38 @@ def _is_beneath(relation: Relation, above: Relation, rights: Rights) -> bool:
     known = rights.catalog.relations
     parents = [known[oid] for oid in relation.parents if oid in known]
     return any(each.oid == above.oid or _is_beneath(each, above, rights) for each in parents)
+
+
+def escapes(rule: Mask | Scan, source: Column, target: Column, rights: Rights) -> bool:
+    """Tell whether somebody may see `target` without a rule that hides `source` from the caller.
+
+    Whoever sees a value in clear could write it down anyway. A column is clear to whom the
+    rule is lifted wherever it lies: on the column itself, its heirs, and beneath a view.
+    """
+    lifting = [grant for grant in rights.policy.grants if lifts(grant, rule)]
+    if not lifting or rule.name not in rights.shown(source).names:
+        return False
+    clear = set(_laid(rule, target, rights))
+    return any(
+        all(any(_is_on(g, at) and not _is_whole(g, hidden) for g in lifting) for at in clear)
+        for hidden in _laid(rule, source, rights)
+    )
+
+
+def _laid(rule: Mask | Scan, column: Column, rights: Rights) -> Iterator[tuple[Relation, str]]:
+    """Give the places, relation and column's name, where a rule lies that protects a column."""
+    name = column_name(rights.catalog.relations[column[0]], column[1])
+    for kin in rights.catalog.family[column[0]]:
+        if reaches(rule.columns, kin.schema, kin.name, name):
+            yield kin, name
+    for beneath in inherited(column, rights.catalog):
+        yield from _laid(rule, beneath, rights)
+
+
+def _is_on(grant: Grant, place: tuple[Relation, str]) -> bool:
+    relation, name = place
+    return is_on(grant, relation) and covers(grant.columns, name)
+
+
+def _is_whole(grant: Grant, place: tuple[Relation, str]) -> bool:
+    return grant.rows is None and _is_on(grant, place)
