@@ -11,7 +11,7 @@ from tracewall.asked import NOTHING, Asked, pending, shown_of
 from tracewall.audit.people import Committing
 from tracewall.budgets import Meter
 from tracewall.errors import Forbidden, Unreadable, Withheld
-from tracewall.events import Ended
+from tracewall.events import Ended, Who
 from tracewall.holder import Holder
 from tracewall.judge import Judged
 from tracewall.policy.model import Approval, Decision
@@ -56,7 +56,8 @@ class Result(Protocol):
 class Admission(msgspec.Struct, eq=False):
     """A statement that was let through, until its outcome is recorded.
 
-    ``sql`` is what was judged, and all that may leave; ``holder`` whose state must be on
+    ``sql`` is what was judged, and all that may leave; ``who`` whom it was admitted
+    for; ``holder`` whose state must be on
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
     told), ``bytes`` how many bytes were seen (-1: they are not counted); ``transaction`` is
     its number within the session (0: it is one by itself); ``take`` records it, where that
@@ -80,6 +81,7 @@ class Admission(msgspec.Struct, eq=False):
     span: Span | None
     started: float
     holder: Holder | None = None
+    who: Who | None = None
     rows: int = -1
     bytes: int = -1
     transaction: int = 0
@@ -158,19 +160,21 @@ def _late(admission: Admission, rows: int) -> Forbidden:
     return pending(decision, act, rules, admission.sql, shown, admission.said, late=late)
 
 
-def differs(admission: Admission, result: Result) -> str:
-    """Tell how a result's columns are not those that were judged; empty: they are."""
+def differs(admission: Admission, columns: int, origins: tuple[int, ...]) -> str:
+    """Tell how a result's columns are not those that were judged; empty: they are.
+
+    Args:
+        admission: what was judged.
+        columns: how many there are.
+        origins: the oids of their tables, then their attribute numbers; 0: the server
+            tells no origin, as for expressions.
+    """
     sources, right = admission.judged.sources, admission.judged.right
-    if result.nfields != len(sources):
+    if columns != len(sources):
         return "it has another number of columns"
-    places = range(len(sources))
-    told = (*map(result.ftable, places), *map(result.ftablecol, places))
-    if told in right:
-        return ""
-    for known, table, column in zip(sources, told, told[len(sources) :], strict=False):
-        # 0: the server tells no origin, as for expressions.
+    for known, table, column in zip(sources, origins, origins[columns:], strict=False):
         if table and (table, column) not in known:
             return "a column comes from elsewhere"
     if len(right) < _MOST_RIGHT:
-        right.add(told)
+        right.add(origins)
     return ""

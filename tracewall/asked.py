@@ -50,12 +50,12 @@ LONGEST_TICKET = 200
 """How long (characters) a ticket's name may be."""
 
 NOTHING = Asked()
-_ASKED: ContextVar[Asked] = ContextVar("tracewall_asked", default=NOTHING)
+ASKED: ContextVar[Asked] = ContextVar("tracewall_asked", default=NOTHING)
 
 
 def asked() -> Asked:
     """Give what the caller of this context says."""
-    return _ASKED.get()
+    return ASKED.get()
 
 
 @contextmanager
@@ -98,11 +98,11 @@ def asking(
         "break_glass": break_glass,
     }
     said = {name: value for name, value in given.items() if value is not None}
-    token = _ASKED.set(replace(_ASKED.get(), **said))  # type: ignore[arg-type]  # by name
+    token = ASKED.set(replace(ASKED.get(), **said))  # type: ignore[arg-type]  # by name
     try:
         yield
     finally:
-        _ASKED.reset(token)
+        ASKED.reset(token)
 
 
 def _names(reveal: Iterable[str]) -> frozenset[str]:

@@ -224,12 +224,11 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         try:
             if session is not None and session.caller.stale():
                 _renew(session)
-            run = super().wait
-            late = () if timeout is None else (timeout,)
             if session is not None and session.metered:
-                found: RV = driven(gen, lambda each: run(each, interval, *late))
-                return found
-            return run(gen, interval, *late)
+                return self._driven(gen, interval, timeout)
+            if timeout is None:
+                return super().wait(gen, interval)
+            return super().wait(gen, interval, timeout)
         except e.Error as ex:
             failure = self._scrubbed(ex)
         except BaseException as ex:
@@ -242,6 +241,12 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             failure = required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.
         raise failure
+
+    def _driven(self, gen: PQGen[RV], interval: float, timeout: float | None) -> RV:
+        """Consume a generator that may wait for what counts rows over time."""
+        run, late = super().wait, () if timeout is None else (timeout,)
+        found: RV = driven(gen, lambda each: run(each, interval, *late))
+        return found
 
     def execute(
         self,

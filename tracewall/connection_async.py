@@ -240,12 +240,11 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         try:
             if session is not None and session.caller.stale():
                 await _renew(session)
-            run = super().wait
-            late = () if timeout is None else (timeout,)
             if session is not None and session.metered:
-                found: RV = await driven(gen, lambda each: run(each, interval, *late))
-                return found
-            return await run(gen, interval, *late)
+                return await self._driven(gen, interval, timeout)
+            if timeout is None:
+                return await super().wait(gen, interval)
+            return await super().wait(gen, interval, timeout)
         except e.Error as ex:
             failure = self._scrubbed(ex)
         except BaseException as ex:
@@ -258,6 +257,12 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             failure = await required(self, failure)
         # Outside the except block, so that the raw error is nobody's context.
         raise failure
+
+    async def _driven(self, gen: PQGen[RV], interval: float, timeout: float | None) -> RV:
+        """Consume a generator that may wait for what counts rows over time."""
+        run, late = super().wait, () if timeout is None else (timeout,)
+        found: RV = await driven(gen, lambda each: run(each, interval, *late))
+        return found
 
     async def execute(
         self,

@@ -25,6 +25,7 @@ from psycopg.pq import ConnStatus, Format, TransactionStatus
 from psycopg.rows import Row
 from psycopg.sql import Composable
 
+from tracewall.again import Ticket
 from tracewall.clearance import explained
 from tracewall.errors import AuditUnavailable, Forbidden
 from tracewall.facade import KNOWN, ShownConnection, inside
@@ -109,6 +110,9 @@ class GuardedConnection(BaseConnection[Row]):
     _portals: dict[str, Admission]
     """The server-side cursors that were declared, by name, each with its admission."""
 
+    _tickets: dict[str, Ticket]
+    """What is known of statements that may go the short way, by their texts."""
+
     _flowing: Admission | None = None
     """The stream or COPY that is or was at work, whose rows come one by one."""
 
@@ -118,6 +122,7 @@ class GuardedConnection(BaseConnection[Row]):
     def __init__(self, pgconn: PGconn, *rest: Any, **options: Any) -> None:
         self._wire = pgconn
         self._portals = {}
+        self._tickets = {}
         self._facade: PGconn = cast(Any, ShownConnection(pgconn))
         super().__init__(pgconn, *rest, **options)
         pgconn.notice_handler = partial(take_notice, ref(self))

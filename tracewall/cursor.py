@@ -22,6 +22,7 @@ from tracewall.reception import ending
 from tracewall.server_cursor_base import GuardedServerCursor
 
 _NO_WORDS = (None,) * 7
+_NO_OPTIONS = {"prepare": None}
 
 
 class Doors(GuardedCursor[Row]):
@@ -76,6 +77,13 @@ class Doors(GuardedCursor[Row]):
     def _execute(self, query: Query, params: Params | None, options: dict[str, Any]) -> Self:
         """Send a statement; where people are asked first, once more if they agree."""
         try:
+            if self._short and type(query) is str and (not options or options == _NO_OPTIONS):
+                conn = self._conn
+                ticket = conn._tickets.get(query)
+                if ticket is not None:
+                    with conn.lock:
+                        conn.wait(self._again_gen(query, params, ticket))
+                    return self
             done: Self = super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
             return done
         except Pending as ex:

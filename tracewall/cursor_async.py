@@ -19,6 +19,7 @@ from tracewall.reception import ending
 from tracewall.server_cursor_base import GuardedServerCursor
 
 _NO_WORDS = (None,) * 7
+_NO_OPTIONS = {"prepare": None}
 
 
 class AsyncDoors(GuardedCursor[Row]):
@@ -73,6 +74,13 @@ class AsyncDoors(GuardedCursor[Row]):
     async def _execute(self, query: Query, params: Params | None, options: dict[str, Any]) -> Self:
         """Send a statement; where people are asked first, once more if they agree."""
         try:
+            if self._short and type(query) is str and (not options or options == _NO_OPTIONS):
+                conn = self._conn
+                ticket = conn._tickets.get(query)
+                if ticket is not None:
+                    async with conn.lock:
+                        await conn.wait(self._again_gen(query, params, ticket))
+                    return self
             done: Self = await super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
             return done
         except Pending as ex:

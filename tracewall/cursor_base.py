@@ -18,6 +18,7 @@ from psycopg._connection_base import BaseConnection
 from psycopg.abc import Params, PQGen, Query
 from psycopg.rows import Row
 
+from tracewall.again import Again
 from tracewall.approval.desk import Permit
 from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, metered_gen
 from tracewall.copy_base import CopyDoor
@@ -29,7 +30,6 @@ from tracewall.recorded_rows import transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
 from tracewall.sending import check_pins, check_types
 from tracewall.session import Admission, Session
-from tracewall.showing import Showing
 from tracewall.sql.statement import is_empty
 from tracewall.waist import check, drift, overridden
 
@@ -40,15 +40,11 @@ if TYPE_CHECKING:
 check(drift())
 
 
-class GuardedCursor(CopyDoor[Row], Showing[Row]):
+class GuardedCursor(CopyDoor[Row], Again[Row]):
     """The guard of a cursor class; put it before psycopg's own in the list of bases."""
 
-    _admission: Admission | None = None
     _permit: Permit | None = None
     _rendered: PostgresQuery | None = None
-    _shown: Any = None
-    _plain: Any = None
-    _taped: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a class that would look on while results are set. Raises TypeError."""
@@ -74,7 +70,16 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
         conn, session = self._conn, self._guarded_by()
         if session.known.outdated():
             yield from refresh_gen(conn)
-        rendered = self._render(query, params)
+        yield from self._send_gen(query, self._render(query, params), prepare, binary)
+
+    def _send_gen(
+        self,
+        query: Query,
+        rendered: PostgresQuery,
+        prepare: bool | None = None,
+        binary: bool | None = None,
+    ) -> PQGen[None]:
+        conn, session = self._conn, self._guarded_by()
         admission = yield from self._admit_gen(session, rendered)
         try:
             session.fresh = None
@@ -98,6 +103,7 @@ class GuardedCursor(CopyDoor[Row], Showing[Row]):
             self._drop(admission, ex)
             raise
         self._last_query = query
+        self._remember(query, rendered, admission)
         if conn._prepared._to_flush:
             yield from conn._prepared.maintain_gen(conn)
 

@@ -23,11 +23,12 @@ _OLD_SECONDS = 1.0
 class Knowledge:
     """The catalog that a connection's statements are judged by; None: it is not known."""
 
-    __slots__ = ("_checked", "_doubted", "_fingerprint", "_wall", "catalog")
+    __slots__ = ("_checked", "_doubted", "_fingerprint", "_oldest", "_wall", "catalog")
 
     def __init__(self, wall: Wall) -> None:
         self.catalog: Catalog | None = None
         self._wall = wall
+        self._oldest = wall.policy.database.catalog_max_age
         self._checked = 0.0
         self._doubted = False
         self._fingerprint = b""
@@ -40,7 +41,7 @@ class Knowledge:
     @property
     def is_watched(self) -> bool:
         """True where each result is held to the catalog as it is when the result has come."""
-        return not self._wall.policy.database.catalog_max_age
+        return not self._oldest
 
     def fits(self, fingerprint: bytes) -> bool:
         """Tell whether the catalog is still that of a fingerprint."""
@@ -49,8 +50,7 @@ class Knowledge:
     def outdated(self) -> bool:
         """Tell whether the server should be asked again before the next statement."""
         age = time.monotonic() - self._checked
-        oldest = self._wall.policy.database.catalog_max_age
-        return self._doubted or self.catalog is None or age >= oldest
+        return age >= self._oldest or self._doubted or self.catalog is None
 
     def is_old(self) -> bool:
         """Tell whether a name that is not known may have come into being since."""

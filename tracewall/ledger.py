@@ -142,7 +142,7 @@ class Ledger:
         try:
             span = self.wall.telemetry.start(shown, batch=batch)
             holder = self._acting if self._who is not None else self.holder
-            admission = Admission(sql, judged, intent, shown, span, started, holder)
+            admission = Admission(sql, judged, intent, shown, span, started, holder, who)
             self.fresh = admission
             self._open.add(admission)
         except BaseException as ex:
@@ -275,16 +275,17 @@ class Ledger:
             if admission.judged.decision.unfollowed:
                 self.known.doubt()
         finally:
-            self.wall.telemetry.finish(
-                admission.span,
-                admission.labels,
-                started=admission.started,
-                sqlstate=sqlstate,
-                error_type=error_type,
-                rows=admission.rows,
-                masked=ended.masked,
-                counts=ended.counts,
-            )
+            if admission.span is not None or not self.wall.telemetry.silent:
+                self.wall.telemetry.finish(
+                    admission.span,
+                    admission.labels,
+                    started=admission.started,
+                    sqlstate=sqlstate,
+                    error_type=error_type,
+                    rows=admission.rows,
+                    masked=ended.masked,
+                    counts=ended.counts,
+                )
         admission.span = None
         self._open.discard(admission)
         if admission.take is not None:

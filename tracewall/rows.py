@@ -78,6 +78,7 @@ class GuardedTransformer(Transformer):
         self._way: Way | None = None
         self._quick = Way([], Format.TEXT, None)
         self._exact = self._quick
+        self._laid: tuple[int, ...] | None = None
 
     @property
     def pgresult(self) -> Any:
@@ -103,9 +104,12 @@ class GuardedTransformer(Transformer):
         if masks:
             # What is being loaded meanwhile, by a loader's doing or a thread's, is not shown.
             self._way = None
+        elif set_loaders:
+            self._laid = None
         super().set_pgresult(result, set_loaders=set_loaders and not masks, format=format)
         if result is not None and masks:
-            self._mask(result, Format(result.fformat(0) if format is None else format))
+            told = result.fformat(0) if format is None else format
+            self._mask(result, Format.BINARY if told == Format.BINARY else Format.TEXT)
 
     def load_row(self, row: int, make_row: Any) -> Any:
         """Load one row, or None."""
@@ -179,21 +183,35 @@ class GuardedTransformer(Transformer):
 
     def _mask(self, result: PGresult, wire: Format) -> None:
         assert self.veils is not None
-        found = [result.ftype(at) for at in range(result.nfields)]
+        found = tuple(map(result.ftype, range(result.nfields)))
+        with self._turning:
+            if found == self._laid and wire is self._quick.wire:
+                # The loaders in place are those of the last result, which had the same types.
+                self._way = Way(*self._quick)
+                return
         oids = as_texts(found, self.veils, self.texts, wire)
         rewrites, loaders = rewriting(self.veils, oids, wire, self.most) or (None, {})
         self._exact = Way(oids, wire, None)
         self._quick = Way(self._types(oids, wire, loaders), wire, rewrites)
-        self._turn(self._quick)
+        self._turn(self._quick, found)
 
-    def _turn(self, to: Way) -> Way:
-        """Load by a way from now on; what was begun by another is not shown."""
+    def _turn(self, to: Way, laid: tuple[int, ...] | None = None) -> Way:
+        """Load by a way from now on; what was begun by another is not shown.
+
+        ``laid`` are the types of the result, where the next one of the same may go on by it.
+        """
         with self._turning:
-            self._way = None
+            self._way = self._laid = None
             types = to.types if to is not self._exact else self._types(to.types, to.wire)
             self.set_loader_types(types, to.wire)
             self._way = way = to._replace()
+            self._laid = laid
         return way
+
+    def set_loader_types(self, types: Sequence[int], format: Format) -> None:
+        """Load by other types from now on."""
+        self._laid = None
+        super().set_loader_types(types, format)
 
     def _types(
         self, oids: list[int], wire: Format, loaders: Mapping[int, type[AnyLoader]] = _NO_LOADERS

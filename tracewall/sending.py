@@ -40,8 +40,8 @@ _LEFT_OPEN = frozenset(
 )
 """psycopg's generators that begin and end transactions and pipelines, where interrupted."""
 
-_STRINGS = b"standard_conforming_strings"
-_ENCODING = b"client_encoding"
+STRINGS = b"standard_conforming_strings"
+ENCODING = b"client_encoding"
 # Judging depends on both, and the server reports them by itself whenever they change.
 
 
@@ -60,10 +60,10 @@ def check_pins(pgconn: PGconn, session: Session) -> None:
         Forbidden: it does not any more, and whoever acts may not do just anything.
     """
     told = pgconn.parameter_status
-    if told(_STRINGS) != b"on":
-        name = _STRINGS.decode()
-    elif told(_ENCODING) != b"UTF8":
-        name = _ENCODING.decode()
+    if told(STRINGS) != b"on":
+        name = STRINGS.decode()
+    elif told(ENCODING) != b"UTF8":
+        name = ENCODING.decode()
     else:
         return
     if not _exempt(session):

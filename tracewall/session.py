@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
 from tracewall.admission import Result, differs, refusal, size_of, too_big, too_many
-from tracewall.asked import asked
+from tracewall.asked import ASKED, NOTHING, asked
 from tracewall.bearer import Bearer
 from tracewall.caller import Caller
 from tracewall.errors import (
@@ -27,11 +27,11 @@ from tracewall.errors import (
     TokenRejected,
     Withheld,
 )
-from tracewall.events import Incident, Who
+from tracewall.events import Incident, Moment, Who
 from tracewall.holder import HELD, Holder, holder_of
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.provider import TokenProvider
-from tracewall.judge import Judge
+from tracewall.judge import Judge, Judged
 from tracewall.ledger import Ledger
 from tracewall.shield import Written
 from tracewall.sql.statement import is_empty
@@ -59,6 +59,7 @@ class Session(Ledger):
         self._bearer: Bearer | None = None
         self._judge: Judge | None = None
         self._observed = False
+        self._weighs = wall.policy.audit.bytes
 
     # --- who ------------------------------------------------------------------------
 
@@ -252,6 +253,31 @@ class Session(Ledger):
             raise self.refuse(admission, wrong_door(judged.decision, judged.door, door))
         return admission
 
+    def again(self, sql: bytes, who: Who, judged: Judged, transaction: int) -> Admission | None:
+        """Record the intent to send what was sent before; None: it is to be judged.
+
+        Args:
+            sql: the exact bytes for the wire.
+            who: who acted when it was judged.
+            judged: what the judgement was.
+            transaction: its number; 0: it will be one by itself.
+
+        Raises:
+            TokenRejected: the token is refused by now.
+            AuditUnavailable: the intent can't be recorded.
+        """
+        started = time.perf_counter()
+        # Forgotten with whoever acts, and with the catalog: what was judged by them holds.
+        known = self._principal
+        if self._who is not who or self._acting is not self.holder or known is None:
+            return None
+        if self.caller.bearer() is not self._bearer or ASKED.get() is not NOTHING:
+            return None
+        if rejected := self.wall.verifier.still_valid(known, self.wall.clock()):
+            raise self._reject(rejected)
+        moment = Moment(transaction) if transaction else None
+        return self._intend(sql, who, judged, moment, started)
+
     def _record(self, taping: Taping, admission: Admission, who: Who) -> None:
         try:
             admission.take = taping.take(admission.judged, self._principal, who)
@@ -302,15 +328,18 @@ class Session(Ledger):
             raise Withheld(
                 "a result came that belongs to no judged statement; nothing of it is handed out"
             )
-        fields = result.nfields
-        if fields:
-            if not admission.judged.decision.unfollowed and (how := differs(admission, result)):
+        judged, fields = admission.judged, range(result.nfields)
+        if not fields:
+            self.count(admission, result.command_tuples or 0, returned=False)
+            return
+        # As `differs` asks, which is called only for what was not found right before.
+        origins = (*map(result.ftable, fields), *map(result.ftablecol, fields))
+        if origins not in judged.right and not judged.decision.unfollowed:
+            how = differs(admission, len(fields), origins)
+            if how:
                 raise self.mismatch(admission, how)
-            rows = result.ntuples
-        else:
-            rows = result.command_tuples or 0
-        self.count(admission, rows, returned=fields > 0)
-        if fields:
+        self.count(admission, result.ntuples)
+        if judged.decision.byte_limit or self._weighs:
             self.weigh(admission, result)
 
     def count(self, admission: Admission, rows: int, *, returned: bool = True) -> None:
@@ -321,8 +350,11 @@ class Session(Ledger):
         """
         before = admission.rows
         admission.rows = seen = rows if before < 0 else before + rows
-        if (excess := too_many(admission, seen, returned=returned)) is not None:
-            raise excess
+        limited = 0 < admission.judged.decision.row_limit < seen or admission.most
+        if limited or admission.promised >= 0 or admission.said is not NOTHING:
+            excess = too_many(admission, seen, returned=returned)
+            if excess is not None:
+                raise excess
 
     def weigh(self, admission: Admission, result: Result) -> None:
         """Count the bytes of a result that is about to be handed out, where that is wanted.
@@ -330,7 +362,7 @@ class Session(Ledger):
         Raises:
             Withheld: they are more than allowed.
         """
-        if not (admission.judged.decision.byte_limit or self.wall.policy.audit.bytes):
+        if not (admission.judged.decision.byte_limit or self._weighs):
             return
         admission.bytes = max(admission.bytes, 0) + size_of(result)[1]
         if (excess := too_big(admission)) is not None:

@@ -6,6 +6,7 @@ psycopg move one of those places, the import fails: a guard that is not called i
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,6 +16,7 @@ import psycopg
 from psycopg._connection_base import BaseConnection
 from psycopg._cursor_base import BaseCursor
 from psycopg._preparing import PrepareManager
+from psycopg._queries import PostgresQuery
 
 _WAIST: dict[type, dict[str, tuple[str, ...]]] = {
     BaseCursor: {
@@ -60,6 +62,38 @@ def overridden(kind: type) -> list[str]:
     """Give the names of `PINNED` that a class has something of its own for."""
     first = {name: next(vars(k)[name] for k in kind.__mro__ if name in vars(k)) for name in PINNED}
     return [name for name, own in PINNED.items() if first[name] is not own]
+
+
+STOOD_IN: tuple[Any, ...] = (
+    BaseCursor._reset,
+    BaseCursor._execute_gen,
+    BaseCursor._convert_query,
+    BaseCursor._maybe_prepare_gen,
+    BaseCursor._get_prepared,
+    BaseCursor._send_query_prepared,
+    BaseCursor._check_results,
+    BaseCursor._set_results,
+    BaseCursor._select_current_result,
+    PrepareManager.get,
+    PrepareManager.key,
+    PrepareManager.maybe_add_to_cache,
+    PrepareManager.maintain_gen,
+    PostgresQuery.convert,
+    PostgresQuery.dump,
+    PostgresQuery.validate_and_reorder_params,
+    psycopg.Cursor.execute,
+    psycopg.AsyncCursor.execute,
+)
+"""What of psycopg's the short way of `tracewall.again` does itself."""
+
+KNOWN_DEALINGS = frozenset({"7ba3a699e0f5ff9f"})
+"""The `dealings` of the releases of psycopg that the short way was written after."""
+
+
+def dealings() -> str:
+    """Give a digest of all names that the functions `STOOD_IN` for deal with."""
+    told = [f"{each.__qualname__}: {sorted(each.__code__.co_names)}" for each in STOOD_IN]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
 def drift() -> list[str]:

@@ -31,6 +31,15 @@ def prepared(conn: Any) -> list[Any]:
         return list(cursor.fetchall())
 
 
+def again(conn: Any) -> list[Any]:
+    """Execute what was prepared before once more, and once more."""
+    cursor, found = conn.cursor(), []
+    for options in ({"prepare": True}, {}, {}):
+        cursor.execute("select id, card from shop.orders where id < %s", [9], **options)
+        found += cursor.fetchall()
+    return found
+
+
 def bound_by_client(conn: Any) -> list[Any]:
     """Execute with parameters that the client binds."""
     with ClientCursor(conn) as cursor:
@@ -130,6 +139,7 @@ DOORS: dict[str, Door] = {
     for door in (
         execute,
         prepared,
+        again,
         bound_by_client,
         raw,
         many,

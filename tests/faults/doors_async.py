@@ -28,6 +28,15 @@ async def prepared(conn: Any) -> list[Any]:
         return list(await cursor.fetchall())
 
 
+async def again(conn: Any) -> list[Any]:
+    """Execute what was prepared before once more, and once more."""
+    cursor, found = conn.cursor(), []
+    for options in ({"prepare": True}, {}, {}):
+        await cursor.execute("select id, card from shop.orders where id < %s", [9], **options)
+        found += await cursor.fetchall()
+    return found
+
+
 async def bound_by_client(conn: Any) -> list[Any]:
     """Execute with parameters that the client binds."""
     async with AsyncClientCursor(conn) as cursor:
@@ -127,6 +136,7 @@ DOORS: dict[str, Door] = {
     for door in (
         execute,
         prepared,
+        again,
         bound_by_client,
         raw,
         many,

@@ -33,7 +33,7 @@ TELLING = ("_end", "ended_told", "outcome", "_due", "finish")
 ENDING = ("_end", "finish", "_failure")
 """The functions of tracewall that are at work when a span is ended."""
 
-TAKING = ("_intend", "start", "admit", "_admit", "_admit_gen", "_admit_now", "transformer")
+TAKING = "_intend start admit again _admit _admit_gen _admit_now transformer".split()
 """The functions of tracewall that are at work between an intent and the door it is for."""
 
 MOST = 30

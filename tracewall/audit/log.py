@@ -275,10 +275,10 @@ class FileLog:
 
     def _due(self, at: float) -> bool:
         """Tell whether a batch is full or its oldest record has waited long enough."""
-        if not self._oldest:
-            self._oldest = at
         if not 0 <= at - self._oldest < _OLDEST_SECONDS:
-            return True
+            if self._oldest:
+                return True
+            self._oldest = at
         return len(self._batch.entries) + len(self._ended) >= BATCH
 
     def _write(self) -> None:

@@ -56,8 +56,7 @@ class Batch(msgspec.Struct):
 
         False if the number has no intent here, has an outcome, or is being written.
         """
-        place = number - self.first
-        if not 0 <= place < len(self.entries):
+        if not 0 <= number - self.first < len(self.entries):
             return False
         # One step that no other thread can divide, and the first one wins.
         return self.decided.setdefault(number, ended) is ended

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 from tracewall.audit.record import FIRST_PREV, FORMAT, LONGEST, Head, body, plain, seal
-from tracewall.audit.waiting import Batch, Intent, Outcome
+from tracewall.audit.waiting import Batch, Intent, Note, Outcome
 from tracewall.events import Ended
 from tracewall.version import __version__
 
@@ -107,17 +107,19 @@ class Writer(Generic[File]):
 
     def _bodies(self, batch: Batch) -> Iterator[tuple[float, bytes]]:
         """Encode the entries; an intent whose outcome has joined it becomes a statement."""
-        outcome_of = batch.outcome_of
+        # As `Batch.outcome_of` decides, without a call for each.
+        decide = batch.decided.setdefault
         for number, entry in enumerate(batch.entries, batch.first):
-            if isinstance(entry, Intent):
-                if (ended := outcome_of(number)) is None:
+            if type(entry) is Intent:
+                if (ended := decide(number, None)) is None:
                     yield entry.at, _INTENT % (entry.who, entry.what, entry.more)
                 else:
                     said = (entry.who, entry.what, entry.more, _told(ended))
                     yield entry.at, _STATEMENT % said
-            elif isinstance(entry, Outcome):
+            elif type(entry) is Outcome:
                 yield entry.at, self._outcome(entry.intent, _told(entry.ended))
             else:
+                assert type(entry) is Note
                 yield entry.at, entry.body
 
     def open(self) -> File:

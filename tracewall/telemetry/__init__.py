@@ -36,6 +36,7 @@ import msgspec
 from opentelemetry import trace as _api
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.metrics import _internal as _meters
 from opentelemetry.trace import (
     ProxyTracer,
     Span,
@@ -134,9 +135,19 @@ class Telemetry:
         meter_provider: whose meter is used; None: the global one, also if it is set later.
         logger_provider: whose logger mirrors the record, where a policy has
             ``audit.mirror``; None: the global one, also if it is set later.
+
+    ``silent`` is true after a `start` where `finish` would do nothing without a span.
     """
 
-    __slots__ = ("_complained", "_duration", "_proxied", "_tracer", "logger_provider")
+    __slots__ = (
+        "_complained",
+        "_duration",
+        "_proxied",
+        "_tracer",
+        "_unmetered",
+        "logger_provider",
+        "silent",
+    )
 
     def __init__(
         self,
@@ -154,6 +165,8 @@ class Telemetry:
         )
         self._complained = False
         self._proxied = isinstance(self._tracer, ProxyTracer)
+        self._unmetered = meter_provider is None and _no_meters()
+        self.silent = False
 
     def start(self, labels: Labels, *, batch: int = 0) -> Span | None:
         """Start a span below the caller's current one; None when nobody would record it.
@@ -162,7 +175,9 @@ class Telemetry:
         """
         if self._proxied and getattr(_api, "_TRACER_PROVIDER", _api) is None:
             # Nobody has set an SDK up: its no-op would cost what a small statement does.
+            self.silent = self._unmetered and _no_meters()
             return None
+        self.silent = False
         try:
             span = self._tracer.start_span(
                 labels.name, kind=SpanKind.CLIENT, attributes=labels.span
@@ -326,6 +341,11 @@ class Telemetry:
         if not self._complained:
             self._complained = True
             _log.warning("telemetry failed with %s; statements go on", type(error).__name__)
+
+
+def _no_meters() -> bool:
+    """Tell whether nobody has set up what takes metrics."""
+    return getattr(_meters, "_METER_PROVIDER", _meters) is None
 
 
 def _failure(sqlstate: str, error_type: str) -> dict[str, str | int]:

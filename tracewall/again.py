@@ -1,0 +1,230 @@
+"""A statement that this connection has sent before, sent once more by a short way.
+
+1. The way is for a text that psycopg has prepared on this connection, under the judgement that
+   it was sent by then: what its parameters, the time or people have a say in goes the long way.
+2. A ticket keeps what follows from the text alone. All that may have changed is looked at each
+   time: who acts, whether they still may, the catalog, the pinned settings, the result.
+3. Whatever is not as it was goes the long way, with the parameters as they were dumped: they
+   are dumped once.
+4. It stands in for functions of psycopg's, and for ours around them, where a class of cursors
+   has no others; `tracewall.waist` sees that psycopg's are those that it was written after.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+import psycopg
+from psycopg import errors as e
+from psycopg._cursor_base import BaseCursor
+from psycopg._queries import PostgresQuery
+from psycopg.abc import Params, PQGen, Query
+from psycopg.generators import execute
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.rows import Row
+
+from tracewall.asked import NOTHING
+from tracewall.commands import ENDS
+from tracewall.events import Who
+from tracewall.judge import Judged, remember
+from tracewall.learning import refresh_gen
+from tracewall.recorded_rows import transformer
+from tracewall.rows import Transformer
+from tracewall.sending import ENCODING, STRINGS
+from tracewall.session import Admission, Session
+from tracewall.showing import Showing
+from tracewall.waist import KNOWN_DEALINGS, dealings
+
+if TYPE_CHECKING:
+    from psycopg._queries import QueryPart
+    from psycopg.adapt import PyFormat
+
+_MOST = 256
+"""How many tickets a connection keeps; psycopg keeps a hundred statements prepared."""
+
+_PLAIN = (BaseCursor, psycopg.Cursor, psycopg.AsyncCursor)
+_BY_POSITION = (tuple, list)
+_OK, _TUPLES, _IDLE = ConnStatus.OK, ExecStatus.TUPLES_OK, TransactionStatus.IDLE
+
+
+_KNOWN = dealings() in KNOWN_DEALINGS
+
+_STEPS = (
+    "execute _query_cls _start_query _reset _convert_query _get_prepared _maybe_prepare_gen "
+    "_execute_gen _send_query_prepared _check_results _set_results _select_current_result"
+).split()
+"""What of a class of cursors the short way stands in for."""
+
+
+class Ticket(msgspec.Struct, frozen=True, eq=False):
+    """What follows from a statement's text, once it was judged for whoever acts.
+
+    ``key`` is what psycopg knows it by once it is prepared: the bytes and the parameters' types.
+    ``wanted``, ``parts`` and ``order`` are what psycopg made of its placeholders; ``count`` is
+    how many parameters it takes by position (-1: it takes none at all, or by name).
+    """
+
+    who: Who
+    judged: Judged
+    key: tuple[bytes, tuple[int, ...]]
+    wanted: list[PyFormat] | None
+    parts: list[QueryPart]
+    order: list[str] | None
+    count: int
+
+
+class Again(Showing[Row]):
+    """The part of a guarded cursor that sends what was sent before."""
+
+    _admission: Admission | None = None
+    _shown: Any = None
+    _plain: Any = None
+    _taped: bool = False
+    _short: ClassVar[bool] = False
+    """True where the short way does what the class's own functions would."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Find out whether a class has functions of its own where the short way calls none."""
+        super().__init_subclass__(**options)
+        cls._short = _KNOWN and all(
+            _is_known(kind, name) for kind in cls.__mro__ for name in _STEPS
+        )
+
+    def _remember(self, query: Query, rendered: PostgresQuery, admission: Admission) -> None:
+        """Write a ticket for a statement that went well, where it may go the short way."""
+        conn, key = self._conn, (rendered.query, rendered.types)
+        if type(query) is not str or not self._short or key not in conn._prepared._names:
+            return
+        session = self._guarded_by()
+        who = admission.who
+        if who is None or not may_come_again(session, admission):
+            return
+        bare, parts = rendered._want_formats is None, getattr(rendered, "_parts", [])
+        count = -1 if bare or rendered._order is not None else len(parts) - 1
+        made = Ticket(
+            who,
+            admission.judged,
+            key,
+            rendered._want_formats,
+            parts,
+            rendered._order,
+            count,
+        )
+        remember(conn._tickets, query, made, _MOST)
+
+    def _send_gen(self, query: Query, rendered: PostgresQuery) -> PQGen[None]:
+        """Have a statement judged that was rendered, and send it: the long way."""
+        raise NotImplementedError
+
+    def _again_gen(self, query: Query, params: Params | None, ticket: Ticket) -> PQGen[None]:
+        # One function, for each call that is left out here is felt by a lookup.
+        conn = self._conn
+        session, wire = conn._session, conn._wire
+        if session.known.outdated():
+            yield from refresh_gen(conn)
+        if self._closed:
+            raise e.InterfaceError("the cursor is closed")
+        if wire.status != _OK:
+            conn._check_connection_ok()
+        last = self._admission
+        # As BaseCursor._reset does.
+        self._results = []
+        self.pgresult = self._query = self._statusmessage = self._execmany_returning = None
+        self._pos = self._iresult = 0
+        self._rowcount = -1
+        self._admission = self._owners = shown = None
+        if last is not None and last.judged is ticket.judged and self._last_query is query:
+            shown = self._shown
+        if shown is None or self._taped:
+            self._last_query = None
+            self._taped = False
+            self._plain = Transformer(self)
+            shown = None
+        # Parameters are dumped as psycopg would, whatever hid the last result.
+        self._tx = plain = self._plain
+        values: Any = None
+        types: tuple[int, ...] = ()
+        formats = None
+        if params is not None and ticket.wanted is not None:
+            if type(params) not in _BY_POSITION or len(params) != ticket.count:
+                params = PostgresQuery.validate_and_reorder_params(
+                    ticket.parts, params, ticket.order
+                )
+            values = plain.dump_sequence(params, ticket.wanted)
+            types = plain.types or ()
+            formats = plain.formats
+        if self._closed:
+            # A dumper of the caller's may do anything meanwhile.
+            raise e.InterfaceError("the cursor is closed")
+        admission, names, key = None, conn._prepared._names, ticket.key
+        told, idle = wire.parameter_status, wire.transaction_status == _IDLE
+        if (
+            types == key[1]
+            and (name := names.get(key)) is not None
+            and told(STRINGS) == b"on"
+            and told(ENCODING) == b"UTF8"
+            and conn._pipeline is None
+            and (conn._autocommit or not idle)
+        ):
+            transactions = session.transactions
+            number = transactions.within(idle, True) if not idle or transactions.kept else 0
+            admission = session.again(key[0], ticket.who, ticket.judged, number)
+        if admission is None:
+            rendered = PostgresQuery(plain)
+            rendered.query, rendered._want_formats = key[0], ticket.wanted
+            rendered._parts, rendered._order = ticket.parts, ticket.order
+            rendered.params, rendered.types, rendered.formats = values, types, formats
+            yield from self._send_gen(query, rendered)
+            return
+        try:
+            session.fresh = None
+            self._admission = admission
+            if shown is None:
+                self._shown = shown = transformer(self, admission, plain)
+            self._tx = shown
+            pgconn = self._pgconn
+            pgconn.send_query_prepared(
+                name, values, param_formats=formats, result_format=self.format
+            )
+            names.move_to_end(key)
+            results = yield from execute(pgconn)
+            result = results[0] if len(results) == 1 else None
+            if result is not None and result.status == _TUPLES:
+                session.observe(admission, result)
+                # As BaseCursor._select_current_result does.
+                self._results = results
+                self.pgresult = result
+                shown.set_pgresult(result)
+                self._rowcount = admission.rows
+                self._statusmessage = result.command_status
+                self._make_row = self._make_row_maker()
+            else:
+                self._check_results(results)
+                self._set_results(results)
+            session._end(admission, "ok")
+        except BaseException as ex:
+            self._drop(admission, ex)
+            raise
+        self._last_query = query
+        if conn._prepared._to_flush:
+            yield from conn._prepared.maintain_gen(conn)
+
+
+def _is_known(kind: type[Any], name: str) -> bool:
+    """Tell whether a class has nothing of its own by a name, or psycopg's or ours."""
+    ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return name not in vars(kind) or ours or kind in _PLAIN
+
+
+def may_come_again(session: Session, admission: Admission) -> bool:
+    """Tell whether a statement that has ended well may go the short way, by what it is."""
+    judged, judge = admission.judged, session._judge
+    decision = judged.decision
+    # A judge that only observes, or for whom something was revealed, is to be asked anew.
+    known = judge is not None and judge.said.get(admission.sql) is judged
+    alone = session.taping is None and session._person is None and not session.known.is_watched
+    plain = not (judged.writes or judged.door or judged.what.kept or decision.approvals)
+    plain = plain and decision.outcome == "allowed" and not decision.unfollowed
+    plain = plain and decision.summary not in ENDS and admission.meter is None
+    return known and alone and plain and not session._observed and admission.said is NOTHING
