@@ -106,6 +106,10 @@ class Run:
         self.seconds: dict[str, float] = {}
         self.killers: deque[str] = deque(maxlen=12)
         self.pool = Pool(told.jobs)
+        # Started before anything is imported: what runs then has no test's name.
+        paths = [str(module.path) for module in modules]
+        self.watch = coverage.Coverage(data_file=None, include=paths, config_file=False)
+        self.watch.start()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -129,18 +133,14 @@ class Run:
         return True
 
     def _reach(self, session: pytest.Session) -> None:
-        paths = [str(module.path) for module in self.modules]
-        watch = coverage.Coverage(data_file=None, include=paths, config_file=False)
-        watch.start()
         for item, following in zip_longest(session.items, session.items[1:]):
-            watch.switch_context(item.nodeid)
+            self.watch.switch_context(item.nodeid)
             start = time.perf_counter()
-            # The session follows the last one: what tests share (a server) stays for the forks.
-            runtestprotocol(item, nextitem=following or item.session)  # type: ignore[arg-type]
+            runtestprotocol(item, nextitem=_next(item, following))
             self.seconds[item.nodeid] = time.perf_counter() - start
-        watch.stop()
+        self.watch.stop()
         for module in self.modules:
-            module.lines = watch.get_data().contexts_by_lineno(str(module.path))
+            module.lines = self.watch.get_data().contexts_by_lineno(str(module.path))
 
     def _control(self, items: list[pytest.Item]) -> None:
         said: list[str] = []
@@ -155,15 +155,18 @@ class Run:
         self, module: Module, mutant: Mutant, items: dict[str, pytest.Item], found: Installer
     ) -> None:
         lines = module.lines
-        near = {name for at in lines for name in lines[at] if at == mutant.line or mutant.at_import}
-        reached = [items[name] for name in near if name in items]
-        if mutant.at_import:
+        reaching = set(lines.get(mutant.line, ()))
+        anew = mutant.at_import or reaching == {""}
+        if anew:
+            reaching = {name for names in lines.values() for name in names}
+        reached = [items[name] for name in reaching if name in items]
+        if anew:
             reached = [i for i in reached if "server" not in getattr(i, "fixturenames", ())]
         taken = self._taken(reached, self.told.budget)
         counts = {"tests": len(taken), "of": len(reached)}
         if not taken:
             self.results.add(module, mutant, "unreached", **counts)
-        elif mutant.at_import:
+        elif anew:
             self.results.add(module, mutant, "waits", names=[i.nodeid for i in taken], **counts)
         else:
 
@@ -192,9 +195,14 @@ class Run:
         return taken
 
 
+def _next(item: pytest.Item, following: pytest.Item | None) -> Any:
+    # The session follows the last one: what tests share (a server) stays for the forks.
+    return following or item.session
+
+
 def _failing(items: list[pytest.Item]) -> str | None:
     for item, following in zip_longest(items, items[1:]):
-        told = runtestprotocol(item, log=False, nextitem=following or item.session)  # type: ignore[arg-type]
+        told = runtestprotocol(item, log=False, nextitem=_next(item, following))
         if any(report.failed for report in told):
             return item.nodeid
     return None
@@ -250,7 +258,7 @@ def at_import(told: argparse.Namespace, modules: list[Module], results: Results)
         those = [one for one in waiting if one["module"] == name]
         module, said = by_name[name], list[str]()
         right = functools.partial(_anew, module, None, those[0]["names"])
-        pool.start(right, 120, lambda verdict, _, said=said: said.append(verdict))  # type: ignore[misc]
+        pool.start(right, 120, lambda *ended, said=said: said.append(ended[0]))
         pool.finish()
         if said != ["survived"]:
             sys.exit(f"the tests of {name} fail in a process of their own, with nothing changed")
@@ -261,7 +269,7 @@ def at_import(told: argparse.Namespace, modules: list[Module], results: Results)
             wrong = functools.partial(_anew, module, mutant.number, one["names"])
             counts = {"tests": one["tests"], "of": one["of"], "at_import": True}
             add = functools.partial(results.add, module, mutant, **counts)
-            pool.start(wrong, 4 * told.budget + 40, lambda verdict, _, add=add: add(verdict))  # type: ignore[misc]
+            pool.start(wrong, 4 * told.budget + 40, lambda *ended, add=add: add(ended[0]))
     pool.finish()
 
 
@@ -273,7 +281,8 @@ def _anew(module: Module, number: int | None, tests: list[str]) -> str | None:
         def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
             return wrong if self.path == path else usual(self, fullname)
 
-        SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
+        loader: Any = SourceFileLoader
+        loader.get_code = get_code
     return None if pytest.main([*_OPTIONS, "-x", *tests]) == 0 else "killed"
 
 
