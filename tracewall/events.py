@@ -99,7 +99,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``login_failed``, ``token_rejected``, ``mismatch``, ``policy_misfit``, ``unsafe``,
     ``principal_changed``, ``approval_requested`` and its kin, ``glass_broken``,
     ``anchor_failed``, ``audit_fault``, ``audit_read``, ``erased``, ``recording_began``,
-    ``recording_ended``, ``recording_failed``, ``recording_read``, ``console_login``);
+    ``recording_ended``, ``recording_failed``, ``recording_read``, ``recording_shipped``,
+    ``recording_unshipped``, ``console_login``);
     ``detail`` is one sentence without any value.
     """
 

@@ -10,10 +10,12 @@ from tracewall.errors import PolicyError
 from tracewall.events import Incident, What, Who
 from tracewall.identity.principal import Principal
 from tracewall.judge import Judged
-from tracewall.policy.model import Policy, RecordingRule
+from tracewall.policy.model import Policy, Recording, RecordingRule
 from tracewall.recording.folder import Folder
 from tracewall.recording.recorder import Recorder, Reel, Take, Terms
+from tracewall.recording.remote import RemoteUnavailable, installed
 from tracewall.recording.sealing import SealingUnavailable
+from tracewall.recording.shipping import Shipper
 from tracewall.trust import beside
 from tracewall.version import __version__
 
@@ -24,7 +26,7 @@ def recorder_of(policy: Policy, audit: AuditLog) -> Recorder | None:
     """Give what records the sessions that a policy wants recorded; None: it wants none.
 
     Raises:
-        PolicyError: they can't be encrypted as the policy says.
+        PolicyError: they can't be encrypted, or shipped, as the policy says.
     """
     if not policy.recordings:
         return None
@@ -33,10 +35,33 @@ def recorder_of(policy: Policy, audit: AuditLog) -> Recorder | None:
         audit.incident(Incident(kind=kind, detail=detail, policy=policy.hash))
 
     settings = policy.recording
+    folder = Folder(beside(policy, settings.directory))
     try:
-        return Recorder(Folder(beside(policy, settings.directory)), settings.recipients, tell)
-    except SealingUnavailable as ex:
+        shipper = _shipper_of(settings, folder, tell)
+        made = Recorder(folder, settings.recipients, tell, shipper)
+    except (SealingUnavailable, RemoteUnavailable) as ex:
         raise PolicyError(str(ex), path=policy.path) from None
+    if shipper is not None:
+        # What dead processes have left goes now.
+        shipper.start()
+    return made
+
+
+def _shipper_of(
+    settings: Recording, folder: Folder, tell: Callable[[str, str], None]
+) -> Shipper | None:
+    if not settings.url:
+        return None
+    if not folder.lockable:
+        raise RemoteUnavailable("recordings can't be shipped where files can't be locked")
+    installed(settings.url)
+    return Shipper(
+        folder,
+        settings.url,
+        remove=settings.remove_shipped,
+        most=settings.max_unshipped,
+        tell=tell,
+    )
 
 
 class Taping:

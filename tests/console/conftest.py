@@ -148,7 +148,8 @@ class Visitor:
 
         async def receive() -> Any:
             if not parts:
-                return {"type": "http.disconnect"}
+                # The browser stays until it has the answer.
+                await asyncio.Event().wait()
             part = parts.pop(0)
             return {"type": "http.request", "body": part, "more_body": bool(parts)}
 

@@ -140,7 +140,7 @@ def test_recordings_that_can_not_be_shown_are_told(office: Any) -> None:
     path = office.folder / f"recordings/all/{id}.jsonl.gz"
     vic = office.visitor(console, "vic", "auditors")
     path.write_bytes(b"nonsense")
-    assert "can&#39;t be opened here" in vic.get(f"/sessions/all/{id}").text
+    assert "can&#39;t be read: the file is damaged" in vic.get(f"/sessions/all/{id}").text
     assert vic.get(f"/sessions/all/{id}/replay").status == 404
     path.rename(path.with_name(f"{id}.jsonl.gz.sealed"))
     assert "encrypted" in vic.get("/sessions").text

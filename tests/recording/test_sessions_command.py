@@ -195,7 +195,7 @@ def played(keys: str, **options: Any) -> tuple[str, float]:
     out = Console(file=StringIO(), width=80)
     every = [Scene(2.0 * at, at, (((f"{at}", ""),),)) for at in range(5)]
     settings = {"speed": 1.0, "idle": 60.0, **options}
-    Player(out, every, wait, clock=lambda: now[0], **settings).play()
+    Player(out, lambda: iter(every), wait, clock=lambda: now[0], **settings).play()
     shown: Any = out.file
     return shown.getvalue().replace("\n", ""), now[0]
 

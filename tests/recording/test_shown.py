@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracewall.recording.page import page
+from tracewall.recording.course import Course
+from tracewall.recording.page import page as parts
 from tracewall.recording.reader import Proof
 from tracewall.recording.scenes import asciicast, scenes
-from tracewall.recording.shown import Seen, assembled, visible
+from tracewall.recording.shown import visible
+from tracewall.recording.summary import Summary
 
 EVIL = [
     "</script><script>alert(1)</script>",
@@ -31,36 +33,44 @@ EVIL = [
 ]
 
 
-def seen(evil: str) -> Seen:
+Lines = list[dict[str, Any]]
+
+
+def page(lines: Lines, proof: Proof | None = None, *, rows: int = 99, most: int = 99) -> str:
+    """Give a session as a page."""
+    summary = Summary.of(Course(lines, 0))
+    summary.proof = proof or Proof()
+    return "".join(parts(summary, Course(lines, rows), most))
+
+
+def seen(evil: str) -> Lines:
     """Give a session that holds a text wherever a recording can hold one."""
-    return assembled(
-        [
-            {"kind": "began", "t": 0, "time": 1, "groups": [evil], "continues": evil}
-            | dict.fromkeys(("id", "subject", "issuer", "database", "role", "policy"), evil)
-            | dict.fromkeys(("rule", "purpose"), evil),
-            {
-                "kind": "statement",
-                "t": 0.1,
-                "s": 1,
-                "columns": [{"name": evil, "rule": evil}, {"name": evil, "rule": ""}],
-                "relations": {evil: [evil]},
-            }
-            | dict.fromkeys(("text", "decision", "rule", "reason"), evil),
-            {"kind": "notice", "t": 0.2, "s": 1, "severity": evil, "sqlstate": evil},
-            {"kind": "approval", "t": 0.2, "s": 1, "request": evil},
-            {
-                "kind": "rows",
-                "t": 0.3,
-                "s": 1,
-                "rows": [[evil, {"json": {evil: [evil]}}], [None, 1]],
-            },
-            {"kind": "copy", "t": 0.3, "s": 1, "rows": [evil]},
-            {"kind": "cut", "t": 0.3, "s": 1, "by": evil},
-            {"kind": "outcome", "t": 0.4, "s": 1}
-            | dict.fromkeys(("status", "sqlstate", "error"), evil),
-            {"kind": "ended", "t": 0.5, "why": evil},
-        ]
-    )
+    return [
+        {"kind": "began", "t": 0, "time": 1, "groups": [evil], "continues": evil}
+        | dict.fromkeys(("id", "subject", "issuer", "database", "role", "policy"), evil)
+        | dict.fromkeys(("rule", "purpose"), evil),
+        {
+            "kind": "statement",
+            "t": 0.1,
+            "s": 1,
+            "columns": [{"name": evil, "rule": evil}, {"name": evil, "rule": ""}],
+            "relations": {evil: [evil]},
+        }
+        | dict.fromkeys(("text", "decision", "rule", "reason"), evil),
+        {"kind": "notice", "t": 0.2, "s": 1, "severity": evil, "sqlstate": evil},
+        {"kind": "approval", "t": 0.2, "s": 1, "request": evil},
+        {
+            "kind": "rows",
+            "t": 0.3,
+            "s": 1,
+            "rows": [[evil, {"json": {evil: [evil]}}], [None, 1]],
+        },
+        {"kind": "copy", "t": 0.3, "s": 1, "rows": [evil]},
+        {"kind": "cut", "t": 0.3, "s": 1, "by": evil},
+        {"kind": "outcome", "t": 0.4, "s": 1}
+        | dict.fromkeys(("status", "sqlstate", "error"), evil),
+        {"kind": "ended", "t": 0.5, "why": evil},
+    ]
 
 
 class Outline(HTMLParser):
@@ -110,9 +120,9 @@ def test_nothing_recorded_steers_what_shows_it(evil: str) -> None:
         text.encode()
 
 
-def told(session: Seen) -> list[str]:
+def told(session: Lines) -> list[str]:
     """Give all texts that a terminal is given."""
-    return [piece for scene in scenes(session) for line in scene.lines for piece, _ in line]
+    return [piece for scene in scenes(Course(session)) for line in scene.lines for piece, _ in line]
 
 
 def test_a_page_needs_nothing_but_itself() -> None:
@@ -133,13 +143,13 @@ def test_a_page_says_what_is_masked_and_what_is_proved() -> None:
     assert "Cut here" in page(session, Proof())
     assert "not closed" in page(session, Proof())
     assert "hold together" in page(session, Proof(lines=9, closed=True))
-    assert "Line 3: changed" in page(session, Proof(fault="changed", line=3))
+    assert "Line 3 can't be trusted: changed" in page(session, Proof(fault="changed", line=3))
 
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_an_asciicast_is_one(evil: str) -> None:
     """Each line is JSON; what is played has no escape sequence but our own colours."""
-    header, *events = map(json.loads, asciicast(seen(evil)).splitlines())
+    header, *events = map(json.loads, asciicast(Course(seen(evil))))
     assert header["version"] == 3
     assert header["term"] == {"cols": 100, "rows": 30}
     assert events[-1] == [0.0, "x", "0"]
@@ -164,7 +174,7 @@ def test_a_browser_shows_a_page_and_obeys_keys(tmp_path: Path) -> None:
         said = {"kind": "statement", "t": at, "s": at, "text": evil, "decision": "allowed"}
         lines.append({**said, "rule": "r", "columns": [], "relations": {}})
         lines.append({"kind": "rows", "t": at, "s": at, "rows": [[evil]]})
-    text = page(assembled(lines), Proof())
+    text = page(lines, Proof())
     # The page's own policy would keep the test's script out as well.
     text = re.sub(r"script-src '[^']+'", "script-src 'unsafe-inline'", text)
     keys = "".join(

@@ -20,17 +20,18 @@ from hypothesis import strategies as st
 
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.policy.load import loads
+from tracewall.recording.course import Course
 from tracewall.recording.folder import Folder
 from tracewall.recording.reader import Proof, Reading
 from tracewall.recording.recorder import Recorder, Terms
 from tracewall.recording.sealing import Sealed, identities, recipients
-from tracewall.recording.shown import assembled
 from tracewall.recording.store import prunable
 from tracewall.recording.tape import Tape
 from tracewall.recording.values import encoded, recorded
 
 WRITER = """
 import sys
+from tracewall.recording.course import Course
 from tracewall.recording.folder import Folder
 from tracewall.recording.sealing import Sealed, recipients
 from tracewall.recording.tape import Tape
@@ -295,10 +296,10 @@ def test_reading_takes_no_memory_for_rows_nobody_looks_at(tmp_path: Path) -> Non
     with folder.open(entry) as stream:
         reading = Reading(stream)
         tracemalloc.start()
-        seen = assembled(reading, 2)
+        statements = [*Course(reading, 2)]
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert reading.proof.ok
-    assert [spoken.handed_out for spoken in seen.statements] == [300] * 100
-    assert {len(spoken.rows) for spoken in seen.statements} == {2}
+    assert [spoken.handed_out for spoken in statements] == [300] * 100
+    assert {len(spoken.rows) for spoken in statements} == {2}
     assert peak < 10_000_000, "30 MB of rows were read"

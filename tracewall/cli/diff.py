@@ -17,8 +17,9 @@ from tracewall.cli.options import FILE, json_option, policy_option
 from tracewall.cli.reading import matching
 from tracewall.cli.reading import read as read_policy
 from tracewall.cli.screen import Missing, Unanswered, answer, console, safe
-from tracewall.cli.tapes import every, keys, loaded
+from tracewall.cli.tapes import every, keys, reading, store
 from tracewall.policy.model import Policy
+from tracewall.recording.course import Course
 from tracewall.sql.catalog import Catalog, read
 from tracewall.sql.grammar import Unparsable
 from tracewall.trials.catalogs import CatalogMissing, ServerSilent, from_server, from_snapshot
@@ -134,8 +135,10 @@ def _samples(
             yield from of_tests(load_tests(path))
         identities = keys(key)
         for path in sessions:
-            for entry in every(str(path)):
-                yield from of_session(loaded(str(path), entry, identities, 0)[0])
+            place = store(str(path))
+            for entry in every(place):
+                with reading(place, entry, identities) as lines:
+                    yield from of_session(Course(lines, 0))
         for path in audit:
             yield from of_records(records(path))
     except (OSError, ValueError, Unparsable) as error:

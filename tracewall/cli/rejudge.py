@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import click
 from rich.text import Text
 
 from tracewall.cli.options import DSN, json_option, policy_option
 from tracewall.cli.reading import live, read
-from tracewall.cli.screen import answer, console, safe
-from tracewall.cli.tapes import KEY, PATH, every, keys, loaded
+from tracewall.cli.screen import Refused, answer, console, safe
+from tracewall.cli.tapes import KEY, PATH, every, keys, reading, store
 from tracewall.judge import decision_on
 from tracewall.policy.model import Decision, Policy
-from tracewall.recording.shown import Seen, Spoken
+from tracewall.recording.course import Course
+from tracewall.recording.shown import Spoken
 from tracewall.sql.catalog import Catalog
 from tracewall.trials.corpus import parametrized, recorded_party
 
@@ -32,6 +33,11 @@ class Change(NamedTuple):
     before: str
     now: str
     groups: tuple[str, ...]
+
+
+Verdict: TypeAlias = Change | Literal["same", "unread"]
+
+_MOST: Final = 10_000
 
 
 @click.command()
@@ -48,44 +54,71 @@ def judge(path: str, id: str, key: Path | None, policy: Path, dsn: str, as_json:
     literals, so parameters stand in their place. The exit code is 1 where anything changes.
     """
     judged, known = read(policy), live(dsn)
-    found, total = Counter[Change | None](), 0
-    identities = keys(key)
-    for entry in every(path, id):
-        seen, _ = loaded(path, entry, identities, 0)
-        total += len(seen.statements)
-        found.update(changes(seen, judged, known))
-    unread = found.pop(None, 0)
-    for change, times in found.most_common():
-        if change is None:
-            continue
+    place, identities, tally = store(path), keys(key), Tally()
+    for entry in every(place, id):
+        with reading(place, entry, identities) as lines:
+            for verdict in verdicts(Course(lines, 0), judged, known):
+                tally.add(verdict)
+            if lines.proof.fault:
+                tally.damaged.append(f"{entry.id}: {lines.proof.fault}")
+    for change, times in tally.changes.most_common():
         if as_json:
             answer({**change._asdict(), "times": times})
         else:
             _tell(change, times)
     if not as_json:
-        told = f"{total - unread} statements judged, {sum(found.values())} would change"
-        console().print(told + f", {unread} can't be judged without their literals" * bool(unread))
-    raise click.exceptions.Exit(1 if found else 0)
+        console().print(tally.told())
+    if tally.damaged:
+        help = "what stands in them before that was judged"
+        raise Refused(f"can't be read to the end: {', '.join(tally.damaged)}", help)
+    raise click.exceptions.Exit(1 if tally.changes else 0)
 
 
-def changes(seen: Seen, policy: Policy, known: Catalog) -> Iterator[Change | None]:
-    """Yield what a policy would say otherwise of a session's statements.
+class Tally:
+    """What another policy would say otherwise, counted; so many different changes are kept."""
 
-    None is for a statement that was read then, and can't be without its literals.
+    def __init__(self) -> None:
+        self.changes = Counter[Change]()
+        self.damaged: list[str] = []
+        self._judged = self._unread = self._more = 0
 
-    Where others act for the caller, each of them has to be allowed it, too.
+    def add(self, verdict: Verdict) -> None:
+        """Count what is said of one statement."""
+        self._unread += verdict == "unread"
+        self._judged += verdict != "unread"
+        if isinstance(verdict, Change):
+            if verdict in self.changes or len(self.changes) < _MOST:
+                self.changes[verdict] += 1
+            else:
+                self._more += 1
+
+    def told(self) -> str:
+        """Sum it up."""
+        changed = sum(self.changes.values()) + self._more
+        told = f"{self._judged} statements judged, {changed} would change"
+        told += f", {self._unread} can't be judged without their literals" * bool(self._unread)
+        return told + f"; {self._more} of the changes are not listed" * bool(self._more)
+
+
+def verdicts(course: Course, policy: Policy, known: Catalog) -> Iterator[Verdict]:
+    """Yield for each of a session's statements what a policy would say otherwise.
+
+    ``unread`` is for one that was read then, and can't be without its literals. Where others
+    act for the caller, each of them has to be allowed it, too.
     """
-    party = recorded_party(seen)
+    party = recorded_party(course)
     parties = [party.groups, *party.actors]
-    for spoken in seen.statements:
-        sql = parametrized(spoken.text).encode()
+    for spoken in course:
+        if spoken.goes_on:
+            continue
+        sql = parametrized(spoken.text).encode(errors="replace")
         said = [decision_on(sql, policy, known, frozenset(party)) for party in parties]
         now = next((each for each in said if not each.allowed), said[0])
         then, told = _then(spoken), _now(now)
         if now.unreadable and spoken.decision == "allowed":
-            yield None
-        elif then != told:
-            yield Change(spoken.text, then, told, party.groups)
+            yield "unread"
+        else:
+            yield "same" if then == told else Change(spoken.text, then, told, party.groups)
 
 
 def _then(spoken: Spoken) -> str:

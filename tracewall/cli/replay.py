@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -16,13 +16,16 @@ from rich.console import Console
 from rich.text import Text
 
 from tracewall.cli.screen import Refused, console
-from tracewall.cli.tapes import KEY, PATH, keys, loaded, one
+from tracewall.cli.tapes import KEY, PATH, keys, one, reading, store
+from tracewall.recording.course import Course
+from tracewall.recording.reader import Proof
 from tracewall.recording.scenes import Scene, scenes
 
 Wait: TypeAlias = Callable[[float], str]
 """Waits so many seconds for a key, and gives it; empty: none came."""
 
 _FOR_EVER = 3600.0
+_SLOWEST, _FASTEST = 0.01, 10_000.0
 
 
 @click.command()
@@ -37,7 +40,10 @@ _FOR_EVER = 3600.0
     help="The longest pause (seconds); longer ones are shortened.",
 )  # fmt: skip
 @click.option("--from", "first", default=0, help="Begin with this statement.")
-@click.option("--rows", default=20, show_default=True, help="The most rows of a statement.")
+@click.option(
+    "--rows", type=click.IntRange(min=0), default=20, show_default=True,
+    help="The most rows of a statement.",
+)  # fmt: skip
 def replay(
     path: str, id: str, key: Path | None, speed: float, idle: float, first: int, rows: int
 ) -> None:
@@ -47,10 +53,17 @@ def replay(
     the next and previous statement, + and - change the speed, q ends. Without a terminal
     it is printed at once.
     """
-    seen, proof = loaded(path, one(path, id), keys(key))
+    place, known, proof = store(path), keys(key), Proof()
+    entry = one(place, id)
+
+    def performed() -> Iterator[Scene]:
+        nonlocal proof
+        with reading(place, entry, known) as lines:
+            proof = lines.proof
+            yield from scenes(Course(lines, rows))
+
     with _keyboard() as wait:
-        player = Player(console(), list(scenes(seen, rows)), wait, speed=speed, idle=idle)
-        player.play(first)
+        Player(console(), performed, wait, speed=speed, idle=idle).play(first)
     if proof.fault:
         raise Refused(f"line {proof.line}: {proof.fault}", "what was shown before it holds")
 
@@ -60,7 +73,7 @@ class Player:
 
     Args:
         out: where it shows them.
-        all: the scenes.
+        performed: begins the scenes from the first one; nothing but the last one is kept.
         wait: waits for a key.
         speed: how many times faster than it was.
         idle: the longest wait (seconds).
@@ -70,31 +83,33 @@ class Player:
     def __init__(
         self,
         out: Console,
-        all: Sequence[Scene],
+        performed: Callable[[], Iterator[Scene]],
         wait: Wait,
         *,
         speed: float,
         idle: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._out, self._all, self._wait = out, all, wait
+        self._out, self._performed, self._wait = out, performed, wait
         self._speed, self._idle, self._clock = speed, idle, clock
-        self._at = 0
+        self._coming = performed()
+        self._shown = self._next = next(self._coming, None)
 
     def play(self, first: int = 0) -> None:
         """Play, from a statement on, until the end or until told to stop."""
-        self._at = self._of(first) if first else 0
-        while self._at < len(self._all):
+        if first:
+            self._skip_to(first)
+        while self._next is not None:
             if self._pause() == "q":
                 return
-            if self._at < len(self._all):
-                told(self._out, self._all[self._at])
-                self._at += 1
+            if self._next is not None:
+                told(self._out, self._next)
+                self._shown, self._next = self._next, next(self._coming, None)
 
     def _pause(self) -> str:
         """Wait until the next scene is due; give the key that ends the play, or nothing."""
-        before = self._all[self._at - 1].at if self._at else 0.0
-        left = min(self._idle, max(0.0, self._all[self._at].at - before))
+        ahead = self._next.at - self._shown.at if self._next and self._shown else 0.0
+        left = min(self._idle, max(0.0, ahead))
         paused = False
         while paused or left > 0:
             began = self._clock()
@@ -104,29 +119,43 @@ class Player:
             if key == "q":
                 return key
             if key in ("n", "p"):
-                self._jump(1 if key == "n" else -1)
+                self._jump(forward=key == "n")
                 return ""
             if key == " ":
                 paused = not paused
             elif key in ("+", "-"):
-                self._speed *= 2.0 if key == "+" else 0.5
+                self._faster(2.0 if key == "+" else 0.5)
             elif not key and not paused:
                 left = 0.0
         return ""
 
-    def _jump(self, by: int) -> None:
-        """Go on with the statement after, or before, the one that was shown last."""
-        shown = self._all[self._at - 1].statement if self._at else 0
-        last = max(scene.statement for scene in self._all)
-        self._at = self._of(min(max(1, shown + by), last))
+    def _faster(self, by: float) -> None:
+        self._speed = min(max(self._speed * by, _SLOWEST), _FASTEST)
 
-    def _of(self, statement: int) -> int:
-        numbers = [scene.statement for scene in self._all]
-        return numbers.index(statement) if statement in numbers else 0
+    def _jump(self, *, forward: bool) -> None:
+        """Go on with the statement after, or before, the one that was shown last."""
+        shown = self._shown.statement if self._shown else 0
+        if not forward:
+            self._coming = self._performed()
+            self._next = next(self._coming, None)
+        self._skip_to(shown + 1 if forward else max(1, shown - 1))
+
+    def _skip_to(self, statement: int) -> None:
+        """Leave out what comes before a statement; the end is never left out."""
+        while self._next is not None and self._next.statement < statement:
+            later = next(self._coming, None)
+            if later is None:
+                return
+            self._next = later
 
 
 def told(out: Console, scene: Scene) -> None:
     """Print a scene; its texts are escaped already."""
+    if not out.is_terminal:
+        # Without colours there is nothing to lay out, and millions of lines are soon written.
+        lines = ("".join(text for text, _ in line) for line in scene.lines)
+        out.file.write("".join(f"{line}\n" for line in lines))
+        return
     for line in scene.lines:
         text = Text.assemble(*line) if line else Text()
         out.print(text, soft_wrap=True)

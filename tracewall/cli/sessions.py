@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 from tracewall.audit.verify import records
-from tracewall.cli.options import json_option, policy_option
-from tracewall.cli.reading import read
+from tracewall.cli.keeping import hold, prune, release, ship
+from tracewall.cli.options import json_option
 from tracewall.cli.rejudge import judge
 from tracewall.cli.replay import replay, told
-from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
-from tracewall.cli.tapes import KEY, PATH, every, keys, lines, loaded, one, store
+from tracewall.cli.screen import Missing, Refused, answer, console, safe
+from tracewall.cli.tapes import ID, KEY, PATH, every, keys, one, reading, reason, store, summed
+from tracewall.recording.course import Course
 from tracewall.recording.page import page
-from tracewall.recording.reader import Proof
-from tracewall.recording.remote import Remote, RemoteUnavailable
+from tracewall.recording.reader import Proof, Reading
 from tracewall.recording.scenes import asciicast, scenes
-from tracewall.recording.shown import Seen
-from tracewall.recording.store import Entry, prunable
-from tracewall.recording.values import encoded
+from tracewall.recording.store import Entry, Store
+from tracewall.recording.summary import Summary
 
 _UNWRAPPED = 10_000
-_ID = click.argument("id")
-_JSON = json_option("Print one JSON object for each recording.")
 
 
 @click.group()
@@ -52,39 +51,44 @@ def list_(path: str, key: Path | None, who: str, as_json: bool) -> None:
         out.width = _UNWRAPPED
     for heading in ("id", "rule", "who", "began (UTC)", "seconds", "statements", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "id")
-    for entry, seen, proof in _read(path, key):
-        if who and seen.header.get("subject") != who:
+    for entry, session in _read(store(path), keys(key)):
+        if who and session.header.get("subject") != who:
             continue
         if as_json:
-            answer(_summary(entry, seen, proof))
+            answer(_summary(entry, session))
             continue
-        began = float(seen.header.get("time") or 0)
+        began = float(session.header.get("time") or 0)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(began)) if began else ""
-        count = str(len(seen.statements)) if seen.header else ""
-        subject = seen.who if seen.header else ""
-        row = (entry.id, entry.rule, subject, when, f"{seen.length:.1f}", count)
-        table.add_row(*map(safe, row), _state(entry, proof))
+        count = str(session.statements) if session.header else ""
+        subject = session.who if session.header else ""
+        row = (entry.id, entry.rule, subject, when, f"{session.length:.1f}", count)
+        table.add_row(*map(safe, row), _state(entry, session.proof))
     if not as_json:
         out.print(table)
 
 
 @sessions.command()
 @PATH
-@_ID
+@ID
 @KEY
-@click.option("--rows", default=50, show_default=True, help="The most rows of a statement.")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="The most rows of a statement.",
+)
 @json_option("Print its lines as they are, one JSON object each.")
 def show(path: str, id: str, key: Path | None, rows: int, as_json: bool) -> None:
     """Print a session: its statements, decisions, rows and ends."""
-    if as_json:
-        for line in lines(path, one(path, id), keys(key)):
-            answer(line)
-        return
-    seen, proof = loaded(path, one(path, id), keys(key), rows)
-    out = console()
-    for scene in scenes(seen, rows):
-        told(out, scene)
-    _complain(proof)
+    place, out = store(path), console()
+    with reading(place, one(place, id), keys(key)) as lines:
+        if as_json:
+            _write(_spelled(lines), None)
+        else:
+            for scene in scenes(Course(lines, rows)):
+                told(out, scene)
+    _complain(lines.proof)
 
 
 @sessions.command()
@@ -102,8 +106,8 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bo
     """Check that recordings are what was written. The exit code is 1 when one is not."""
     out, faults = console(), 0
     ends = _ends(audit) if audit else {}
-    for entry, _, proof in _read(path, key, id):
-        fault = proof.fault
+    for entry, session in _read(store(path), keys(key), id):
+        proof, fault = session.proof, session.proof.fault
         known = ends.get(f"{entry.rule}/{entry.id}")
         if not fault and proof.closed and audit and known != (proof.lines, proof.head):
             fault = "the audit log does not have it end so"
@@ -126,7 +130,7 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bo
 
 @sessions.command()
 @PATH
-@_ID
+@ID
 @KEY
 @click.option(
     "--as",
@@ -139,110 +143,80 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bo
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else standard output."
 )
+@click.option(
+    "--rows",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="The most rows of a statement on a page, or in a cast.",
+)
+@click.option(
+    "--statements",
+    type=click.IntRange(min=0),
+    default=2000,
+    show_default=True,
+    help="The most statements on a page.",
+)
 @json_option("The same as --as json.")
 def export(
-    path: str, id: str, key: Path | None, form: str, out: Path | None, as_json: bool
+    path: str,
+    id: str,
+    key: Path | None,
+    form: str,
+    out: Path | None,
+    rows: int,
+    statements: int,
+    as_json: bool,
 ) -> None:
-    """Write a session as one HTML page, as an asciicast, or as JSON lines."""
-    form = "json" if as_json else form
-    entry, known = one(path, id), keys(key)
-    texts: Iterable[str]
-    if form == "json":
-        texts = (f"{encoded(line)}\n" for line in lines(path, entry, known))
-    else:
-        seen, proof = loaded(path, entry, known)
-        texts = [page(seen, proof) if form == "html" else asciicast(seen)]
+    """Write a session as one HTML page, as an asciicast, or as JSON lines.
+
+    What is left out of a page is told on it. Of a damaged recording what stands before the
+    damage is written, and the exit code is 1.
+    """
+    place, known, form = store(path), keys(key), "json" if as_json else form
+    entry = one(place, id)
+    whole = summed(place, entry, known) if form == "html" else None
+    with reading(place, entry, known) as lines:
+        texts: Iterable[str]
+        if whole is not None:
+            # What has been written since it was summed up is not on the page.
+            course = Course(islice(lines, whole.proof.lines), rows)
+            texts = page(whole, course, statements)
+        elif form == "cast":
+            texts = asciicast(Course(lines, rows))
+        else:
+            texts = _spelled(lines)
+        _write(texts, out)
+    _complain(whole.proof if whole else lines.proof)
+
+
+def _spelled(lines: Reading) -> Iterator[str]:
+    """Yield lines as they were written: those are ASCII; what somebody made up may not be."""
+    for _ in lines:
+        yield f"{safe(lines.raw.decode(errors='replace'))}\n"
+
+
+def _write(texts: Iterable[str], out: Path | None) -> None:
     if out is None:
         for text in texts:
             click.echo(text, nl=False)
         return
     try:
-        with out.open("w", encoding="utf-8") as stream:
+        # What a caller was shown is for whoever exports it alone.
+        fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as stream:
             stream.writelines(texts)
     except OSError as error:
-        raise Missing(f"the file can't be written: {error.strerror}", str(out)) from None
+        raise Missing(f"the file can't be written: {reason(error)}", str(out)) from None
 
 
-@sessions.command()
-@PATH
-@_ID
-@click.option("--why", default="", help="What the recording is kept for.")
-@_JSON
-def hold(path: str, id: str, why: str, as_json: bool) -> None:
-    """Keep a recording from being pruned, until it is released."""
-    entry = one(path, id)
-    store(path).hold(entry, why)
-    if as_json:
-        answer(_named(entry, held=True))
-
-
-@sessions.command()
-@PATH
-@_ID
-@_JSON
-def release(path: str, id: str, as_json: bool) -> None:
-    """Let a recording be pruned again that was held."""
-    entry = one(path, id)
-    store(path).release(entry)
-    if as_json:
-        answer(_named(entry, held=False))
-
-
-@sessions.command()
-@PATH
-@policy_option("The policy file, whose keep_for says how long recordings stay.")
-@click.option("--dry-run", is_flag=True, help="Only print what would go.")
-@_JSON
-def prune(path: str, policy: Path, dry_run: bool, as_json: bool) -> None:
-    """Delete recordings whose time has come: not those on hold, nor of rules that are gone."""
-    keep = {rule.name: rule.keep_for for rule in read(policy).recordings}
-    place = store(path)
-    for entry in list(prunable(place, keep, time.time())):
-        if not dry_run:
-            place.remove(entry)
-        if as_json:
-            answer(_named(entry, deleted=not dry_run))
-        else:
-            plain(safe(f"{entry.rule}/{entry.id}"))
-
-
-@sessions.command()
-@PATH
-@click.argument("url")
-@click.option("--remove", is_flag=True, help="Delete here what has arrived there.")
-@_JSON
-def ship(path: str, url: str, remove: bool, as_json: bool) -> None:
-    """Copy recordings that nobody writes to any more to a URL that fsspec knows.
-
-    With --remove, what is on hold stays here as well.
-    """
-    place = store(path)
-    try:
-        target = Remote(url)
-        for entry in list(place.entries()):
-            if entry.open:
-                continue
-            copied, removed = target.take(place, entry), remove and not entry.held
-            if removed:
-                place.remove(entry)
-            if as_json:
-                answer(_named(entry, copied=copied, removed=removed))
-            elif copied:
-                plain(safe(f"{entry.rule}/{entry.id}"))
-    except RemoteUnavailable as error:
-        raise Missing(str(error)) from None
-    except OSError as error:
-        raise Refused(f"not shipped: {error}") from None
-
-
-for each in (replay, judge):
+for each in (replay, judge, hold, release, prune, ship):
     sessions.add_command(each)
 
 
-def _read(path: str, key: Path | None, id: str = "") -> Iterator[tuple[Entry, Seen, Proof]]:
-    known = keys(key)
-    for entry in every(path, id):
-        yield entry, *loaded(path, entry, known, 0)
+def _read(place: Store, known: Sequence[Any], id: str = "") -> Iterator[tuple[Entry, Summary]]:
+    for entry in every(place, id):
+        yield entry, summed(place, entry, known)
 
 
 def _complain(proof: Proof) -> None:
@@ -260,16 +234,16 @@ def _state(entry: Entry, proof: Proof) -> Text:
     return state.append(", on hold", "bold") if entry.held else state
 
 
-def _summary(entry: Entry, seen: Seen, proof: Proof) -> dict[str, Any]:
-    header = seen.header
+def _summary(entry: Entry, session: Summary) -> dict[str, Any]:
+    header, proof = session.header, session.proof
     return {
         "id": entry.id,
         "rule": entry.rule,
         "subject": header.get("subject"),
         "issuer": header.get("issuer"),
         "time": header.get("time"),
-        "seconds": seen.length,
-        "statements": len(seen.statements),
+        "seconds": session.length,
+        "statements": session.statements,
         "closed": proof.closed,
         "open": entry.open,
         "held": entry.held,
@@ -277,11 +251,6 @@ def _summary(entry: Entry, seen: Seen, proof: Proof) -> dict[str, Any]:
         "size": entry.size,
         "head": proof.head,
     }
-
-
-def _named(entry: Entry, **done: bool) -> dict[str, object]:
-    """Give what was done to a recording, for programs."""
-    return {"id": entry.id, "rule": entry.rule, **done}
 
 
 def _proved(entry: Entry, proof: Proof, fault: str) -> dict[str, object]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tracewall.cli.options import FILE
-from tracewall.cli.screen import Missing
+from tracewall.cli.screen import Missing, Unanswered
+from tracewall.recording.course import Course
 from tracewall.recording.folder import Folder
 from tracewall.recording.reader import Proof, Reading
 from tracewall.recording.remote import Remote, RemoteUnavailable
 from tracewall.recording.sealing import SealingUnavailable, identities
-from tracewall.recording.shown import Seen, assembled
 from tracewall.recording.store import Entry, Store
+from tracewall.recording.summary import Summary
 
 PATH = click.argument("path")
+ID = click.argument("id")
 KEY = click.option(
     "--identity",
     "key",
@@ -34,6 +36,8 @@ def store(path: str) -> Store:
             return Remote(path)
         except RemoteUnavailable as error:
             raise Missing(str(error)) from None
+        except OSError as error:
+            raise Unanswered(f"the store is out of reach: {reason(error)}") from None
     if not Path(path).is_dir():
         raise Missing(f"there is no directory {path}", "it is the policy's recording.directory")
     return Folder(path)
@@ -48,48 +52,49 @@ def keys(file: Path | None) -> Sequence[Any]:
     except (SealingUnavailable, ValueError) as error:
         raise Missing(f"--identity: {error}") from None
     except OSError as error:
-        raise Missing(f"--identity: {error.strerror}", str(file)) from None
+        raise Missing(f"--identity: {reason(error)}", str(file)) from None
 
 
-def every(path: str, id: str = "") -> list[Entry]:
+def every(place: Store, id: str = "") -> list[Entry]:
     """Give the recordings whose id begins so, oldest first."""
     try:
-        found = [entry for entry in store(path).entries() if entry.id.startswith(id)]
+        found = [entry for entry in place.entries() if entry.id.startswith(id)]
     except OSError as error:
-        raise Missing(f"the recordings can't be read: {error.strerror or error}", path) from None
+        kind = Missing if isinstance(place, Folder) else Unanswered
+        raise kind(f"the recordings can't be read: {reason(error)}") from None
     if id and not found:
         raise Missing(f"there is no recording {id}", "`tracewall sessions list` has their ids")
     return found
 
 
-def one(path: str, id: str) -> Entry:
+def one(place: Store, id: str) -> Entry:
     """Give the one recording whose id begins so."""
-    found = every(path, id)
+    found = every(place, id)
     exact = [entry for entry in found if entry.id == id]
     if len(exact or found) != 1:
         raise Missing(f"{len(found)} recordings begin with {id}", "write more of the id")
     return (exact or found)[0]
 
 
-def lines(path: str, entry: Entry, known: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a recording, up to a fault."""
+@contextmanager
+def reading(place: Store, entry: Entry, known: Sequence[Any]) -> Iterator[Reading]:
+    """Open a recording; one that can't be opened has that for a fault."""
     try:
-        with store(path).open(entry) as stream:
-            yield from Reading(stream, entry.sealed, known)
+        with place.open(entry) as stream:
+            yield Reading(stream, entry.sealed, known, entry=entry)
     except OSError as error:
-        raise Missing(f"the recording can't be read: {error.strerror or error}") from None
+        raise Missing(f"the recording can't be read: {reason(error)}", entry.id) from None
 
 
-def loaded(
-    path: str, entry: Entry, known: Sequence[Any], most: int = sys.maxsize
-) -> tuple[Seen, Proof]:
-    """Give a recorded session put together, and what its lines prove.
-
-    Of each statement so many rows are kept at most, whatever the recording's size.
-    """
+def summed(place: Store, entry: Entry, known: Sequence[Any]) -> Summary:
+    """Sum a session up; one that can't be read has that for a fault."""
     try:
-        with store(path).open(entry) as stream:
-            reading = Reading(stream, entry.sealed, known)
-            return assembled(reading, most), reading.proof
+        with place.open(entry) as stream:
+            return Summary.of(Course(Reading(stream, entry.sealed, known, entry=entry), 0))
     except OSError as error:
-        raise Missing(f"the recording can't be read: {error.strerror or error}") from None
+        return Summary(proof=Proof(fault=f"it can't be read: {reason(error)}"))
+
+
+def reason(error: OSError) -> str:
+    """Say why something failed; no path and no URL, which may hold a secret."""
+    return error.strerror or type(error).__name__

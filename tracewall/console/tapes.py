@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import quote
 
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from tracewall.console.asking import Ask, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
 from tracewall.console.style import security_policy as usual_policy
 from tracewall.events import Incident
+from tracewall.recording.course import Course
 from tracewall.recording.page import page, security_policy
 from tracewall.recording.reader import Reading
-from tracewall.recording.shown import assembled
 from tracewall.recording.store import Entry
-from tracewall.recording.values import encoded
+from tracewall.recording.summary import Summary
 
 Page = Callable[..., Response]
 
 MOST: Final = 1_000
 """How many recordings are looked through, newest first."""
 
-LARGEST: Final = 16 << 20
-"""The largest recording (bytes, as stored) that is shown here."""
+LARGEST: Final = 64 << 20
+"""The largest recording (bytes, as stored) that is shown here: each visit reads it whole."""
 
-LONGEST: Final = 48 << 20
+LONGEST: Final = 256 << 20
 """The most bytes of its lines, unpacked."""
+
+STATEMENTS: Final = 1_000
+"""How many statements a replay shows."""
+
+ROWS: Final = 200
+"""How many rows of a statement."""
 
 _TOO_LARGE: Final = "This recording is too large to be shown here: tracewall sessions export."
 _ON_A_PAGE: Final = 25
@@ -67,8 +73,8 @@ class TapePages:
     def show(self, ask: Ask) -> Response:
         """Show what a session is, with its replay in a frame."""
         entry = self._entry(ask)
-        header = self._header(entry)
-        item, words = _item(entry, header), self._why_not(entry, header)
+        header, fault = self._header(entry)
+        item, words = _item(entry, header), _why_not(entry, header, fault)
         replay = (
             "" if words else f"{ask.root}/sessions/{quote(entry.rule)}/{quote(entry.id)}/replay"
         )
@@ -94,19 +100,29 @@ class TapePages:
     def replay(self, ask: Ask) -> Response:
         """Give a session as the page that it is exported as; that it is seen is on record."""
         entry = self._entry(ask)
-        header = self._header(entry)
-        if words := self._why_not(entry, header):
+        if words := _why_not(entry, *self._header(entry)):
             raise Refused(404, words)
         read = Incident(kind="recording_read", detail=f"{entry.rule}/{entry.id}")
         self._house.on_record(ask.person, read)
         try:
             with self._house.tapes.open(entry) as stream:
-                reading = Reading(stream, entry.sealed, self._house.identities)
-                seen = assembled(_bounded(reading))
+                reading = self._reading(stream, entry)
+                summary = Summary.of(Course(_bounded(reading), 0))
         except OSError:
             raise Refused(404, "There is no such session.") from None
+        summary.proof = reading.proof
         headers = {"content-security-policy": _REPLAY, "x-frame-options": "SAMEORIGIN"}
-        return HTMLResponse(page(seen, reading.proof), headers=headers)
+        parts = self._parts(entry, summary)
+        return StreamingResponse(parts, headers=headers, media_type="text/html")
+
+    def _parts(self, entry: Entry, summary: Summary) -> Iterator[str]:
+        """Yield the page as it is read; what has been written since is not on it."""
+        with self._house.tapes.open(entry) as stream:
+            lines = islice(self._reading(stream, entry), summary.proof.lines)
+            yield from page(summary, Course(lines, ROWS), STATEMENTS)
+
+    def _reading(self, stream: IO[bytes], entry: Entry) -> Reading:
+        return Reading(stream, entry.sealed, self._house.identities, entry=entry)
 
     def _entries(self, ask: Ask) -> list[Entry]:
         if not self._house.views(ask.person.who):
@@ -130,27 +146,29 @@ class TapePages:
         for entry in entries:
             if asked["rule"] and entry.rule != asked["rule"]:
                 continue
-            header = self._header(entry)
+            header, _ = self._header(entry)
             if asked["who"] and header.get("subject") != asked["who"]:
                 continue
             if asked["connection"] and header.get("session") != asked["connection"]:
                 continue
             yield entry, header
 
-    def _header(self, entry: Entry) -> dict[str, Any]:
-        """Give a recording's first line; empty where it can't be read."""
+    def _header(self, entry: Entry) -> tuple[dict[str, Any], str]:
+        """Give a recording's first line, or why it can't be read."""
         try:
             with self._house.tapes.open(entry) as stream:
-                return next(iter(Reading(stream, entry.sealed, self._house.identities)), {})
-        except OSError:
-            return {}
+                reading = self._reading(stream, entry)
+                header = next(iter(reading), {})
+        except OSError as error:
+            return {}, error.strerror or type(error).__name__
+        return header, reading.proof.fault or "it is empty"
 
-    def _why_not(self, entry: Entry, header: dict[str, Any]) -> str:
-        if entry.size > LARGEST:
-            return _TOO_LARGE
-        if not header:
-            return "This recording can't be opened here: it is encrypted, or damaged."
-        return ""
+
+def _why_not(entry: Entry, header: dict[str, Any], fault: str) -> str:
+    """Say why a recording is not shown; empty: it is."""
+    if entry.size > LARGEST:
+        return _TOO_LARGE
+    return "" if header else f"This recording can't be read: {fault}."
 
 
 def _item(entry: Entry, header: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +178,7 @@ def _item(entry: Entry, header: dict[str, Any]) -> dict[str, Any]:
         "id": entry.id,
         "rule": entry.rule,
         "who": str(header.get("subject") or ("nobody" if header else "unreadable")),
-        "began": moment(began) if isinstance(began, int | float) else "",
+        "began": moment(began) if began else "",
         "where": where,
         "purpose": str(header.get("purpose") or ""),
         "state": "open" if entry.open else "encrypted" if entry.sealed else "closed",
@@ -169,11 +187,11 @@ def _item(entry: Entry, header: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _bounded(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _bounded(reading: Reading) -> Iterator[dict[str, Any]]:
     """Give lines up to a size: a recording may be packed a thousand times smaller."""
     left = LONGEST
-    for line in lines:
-        left -= len(encoded(line))
+    for line in reading:
+        left -= len(reading.raw)
         if left < 0:
             raise Refused(404, _TOO_LARGE)
         yield line
@@ -181,5 +199,4 @@ def _bounded(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _subjects(header: dict[str, Any]) -> Iterator[str]:
     for actor in header.get("actors") or ():
-        if isinstance(actor, dict):
-            yield str(actor.get("subject"))
+        yield str(actor["subject"])

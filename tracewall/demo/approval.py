@@ -19,9 +19,10 @@ from tracewall.demo.excerpts import spelled
 from tracewall.demo.scenes import Asked, Cell, Document, Grid, Note, Part, Refusal, Scene, Tone
 from tracewall.demo.stage import Stage, shipped
 from tracewall.identity.principal import Principal
+from tracewall.recording.course import Course
 from tracewall.recording.folder import Folder
 from tracewall.recording.reader import Reading
-from tracewall.recording.shown import Seen, assembled
+from tracewall.recording.shown import Spoken
 from tracewall.signing import Signer
 
 _RULES = """
@@ -131,17 +132,17 @@ def _replayed(folder: Path) -> Scene:
     (entry,) = store.entries()
     with store.open(entry) as stream:
         reading = Reading(stream, entry.sealed, ())
-        seen = assembled(list(reading))
+        spoken = [*Course(reading)]
     return Scene(
         "The session, played again",
         "What ana did is recorded as it was shown to ana: masked, and in a chain that proves it.",
-        (*_played(seen), Note(f"{reading.proof.lines} lines, each proven by the next", "quiet")),
+        (*_played(spoken), Note(f"{reading.proof.lines} lines, each proven by the next", "quiet")),
     )
 
 
-def _played(seen: Seen) -> Iterator[Part]:
+def _played(session: list[Spoken]) -> Iterator[Part]:
     rows = []
-    for spoken in seen.statements:
+    for spoken in session:
         first = " ".join(spelled(value) for row in spoken.rows[:1] for value in row)
         end = spoken.error or spoken.status
         tone: Tone = "plain" if spoken.mood == "ok" else "refused"

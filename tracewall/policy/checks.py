@@ -164,6 +164,19 @@ def recipient(text: str) -> Complaint | None:
     return Complaint("this is no public key of age or SSH", 'write "age1..." or "ssh-ed25519 ..."')
 
 
+def store_url(text: str) -> Complaint | None:
+    """Complain of what is no URL, or of one that holds a credential."""
+    scheme, found, rest = text.partition("://")
+    if not found or not re.fullmatch(r"[a-z][a-z0-9+.:-]*", scheme):
+        return Complaint("this is no URL", 'write "s3://bucket/prefix"; a path is a directory')
+    if re.search(r"[@?#]", rest):
+        return Complaint(
+            "a credential can't be in the policy",
+            "leave out user, password and query: a store finds them in the environment",
+        )
+    return None
+
+
 def json_path(text: str) -> Complaint | None:
     """Complain of a JSON path that masks can't follow."""
     try:

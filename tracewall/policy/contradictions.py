@@ -105,6 +105,11 @@ def _complain_of_recording(policy: Policy, root: Place, reading: Reading) -> Non
     if "recording" in root.inside and not policy.recordings:
         help = "write [[recordings]] with groups or tables; recording is opt-in"
         reading.wrong(root.inside["recording"], "no rule says what is recorded", help)
+    if "recording" in root.inside and not policy.recording.url:
+        inside = root.inside["recording"].inside
+        for key in ("remove_shipped", "max_unshipped"):
+            if key in inside:
+                reading.wrong(inside[key], "nothing is shipped", 'write url = "s3://..." beside it')
 
 
 def _complain_of_issuers(policy: Policy, root: Place, reading: Reading) -> None:

@@ -112,7 +112,15 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Where recorded sessions are kept: ``directory``; encrypted where there are ``recipients``."""
+    """Where recorded sessions are kept: ``directory``; encrypted where there are ``recipients``.
+
+    With ``url`` they are shipped there when they are closed; with ``remove_shipped`` they are
+    deleted here when they have arrived. Where more than ``max_unshipped`` bytes wait (0: no
+    limit), nothing more can be recorded.
+    """
 
     directory: str = "recordings"
     recipients: tuple[str, ...] = ()
+    url: str = ""
+    remove_shipped: bool = False
+    max_unshipped: int = 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from tracewall.policy.checks import recipient
-from tracewall.policy.kinds import Choice, DottedName, Duration, GroupName, Size, Text, Whole
+from tracewall.policy.checks import recipient, store_url
+from tracewall.policy.kinds import Choice, DottedName, Duration, Flag, GroupName, Size, Text, Whole
 from tracewall.policy.model import TABLE_ACTIONS, OnFailure, Recording, RecordingRule
 from tracewall.policy.sections import Key, Many, Section
 from tracewall.policy.trust import RULE_NAME
@@ -21,6 +21,16 @@ RECORDING = Section(
         "recipients": Key(
             Many(Text("a public key", check=recipient)),
             "Public keys, of age or SSH, that recordings are encrypted to; none: they are not.",
+        ),
+        "url": Key(
+            Text("a URL", check=store_url),
+            "Where recordings are shipped when they are closed, such as s3://bucket/prefix.",
+        ),
+        "remove_shipped": Key(
+            Flag(), "Whether a recording is deleted in the directory when it has arrived there."
+        ),
+        "max_unshipped": Key(
+            Size(), "Nothing more can be recorded where more bytes wait to be shipped; 0: no limit."
         ),
     },
 )

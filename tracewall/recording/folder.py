@@ -20,7 +20,16 @@ try:
 except ImportError:  # Windows: nobody can tell, so every file counts as closed.
     fcntl = None  # type: ignore[assignment]  # the module or nothing
 
+NEW: Final = ".new"
+"""How a file ends that is being made."""
+
+SHIPPED: Final = ".shipped"
+"""How the file beside a recording ends that tells that it has arrived elsewhere."""
+
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_LONGEST_NOTE: Final = 4096
+# Neither a link is followed nor a pipe waited for.
+_READ: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class FileSink:
@@ -31,13 +40,22 @@ class FileSink:
     def __init__(self, path: Path) -> None:
         """Create the file with mode 0600.
 
+        It gets its name when it is locked: no one who looks for files that nobody writes to
+        may find it before.
+
         Raises:
-            OSError: it is there already, or can't be made.
+            OSError: it can't be made.
         """
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        unnamed = path.with_name(f"{path.name}{NEW}")
+        self._fd = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         if fcntl is not None:
             with contextlib.suppress(OSError):
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            unnamed.rename(path)
+        except OSError:
+            self.close()
+            raise
 
     def write(self, data: bytes) -> None:
         """Add `data`.
@@ -65,12 +83,17 @@ class FileSink:
 class Folder:
     """Recordings below one directory, which is made with mode 0700 if it is missing.
 
-    Raises:
-        OSError: everybody may remove files in the directory.
+    A rule's own directory is none where it is a link: what it leads to is not written, shown
+    or deleted here.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
+
+    @property
+    def lockable(self) -> bool:
+        """True where it can be told whether a process still writes to a file."""
+        return fcntl is not None
 
     def create(self, rule: str, session: str, *, sealed: bool) -> tuple[str, FileSink]:
         """Begin a recording, and give its id.
@@ -80,6 +103,8 @@ class Folder:
         """
         home = self.directory / rule
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if home.is_symlink():
+            raise OSError(errno.ELOOP, "the rule's directory is a link")
         for path in (self.directory, home):
             mode = path.stat().st_mode
             if os.name == "posix" and mode & 0o002 and not mode & 0o1000:
@@ -100,52 +125,143 @@ class Folder:
         Raises:
             OSError: the directory can't be read.
         """
-        found = [path for suffix in SUFFIXES for path in self.directory.glob(f"*/*{suffix}")]
+        homes = self._homes()
+        found = [path for home in homes for path in home.iterdir() if _is_named(path.name)]
         for path in sorted(found, key=lambda path: path.name):
-            state = path.lstat()
-            if not stat.S_ISREG(state.st_mode):
+            # It may have been deleted in the meantime.
+            with contextlib.suppress(FileNotFoundError):
+                state = path.lstat()
                 # A pipe of that name would be waited for, a link leads elsewhere.
-                continue
-            id = path.name.partition(".jsonl")[0]
-            held = (path.parent / f"{id}{HOLD}").exists()
-            yield Entry(
-                id, path.parent.name, path.name, state.st_size, state.st_mtime, held, _is_open(path)
-            )
+                if stat.S_ISREG(state.st_mode):
+                    yield self._entry(path, state)
+
+    def _homes(self) -> list[Path]:
+        if not self.directory.exists():
+            return []
+        return [path for path in self.directory.iterdir() if _is_home(path)]
+
+    def sweep(self, before: float) -> None:
+        """Delete what dead processes left half done before a moment (Unix seconds)."""
+        for path in (path for home in self._homes() for path in home.glob(f"*{NEW}")):
+            with contextlib.suppress(FileNotFoundError):
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Keep other processes from shipping; false where one does already.
+
+        Raises:
+            OSError: nobody can have the lock here.
+        """
+        if fcntl is None:
+            raise OSError(errno.ENOSYS, "files can't be locked here")
+        if not self.directory.exists():
+            yield False
+            return
+        fd = os.open(self.directory / ".shipping", _READ | os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # Of the process, not of the file as opened: a child does not inherit it.
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except OSError:
+            alone = False
+        try:
+            yield alone
+        finally:
+            os.close(fd)
+
+    def _entry(self, path: Path, state: os.stat_result) -> Entry:
+        id = path.name.partition(".jsonl")[0]
+        held = os.path.lexists(path.parent / f"{id}{HOLD}")
+        rule, size, changed = path.parent.name, state.st_size, state.st_mtime
+        return Entry(id, rule, path.name, size, changed, held, _is_open(path))
 
     def open(self, entry: Entry) -> IO[bytes]:
         """Open a recording to read it."""
-        return self._path(entry).open("rb")
+        fd = os.open(self._path(entry), _READ)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "this is no file")
+        return os.fdopen(fd, "rb")
 
     def remove(self, entry: Entry) -> None:
-        """Delete a recording."""
+        """Delete a recording.
+
+        Raises:
+            OSError: it is on hold, or can't be deleted.
+        """
+        if os.path.lexists(self._beside(entry, HOLD)):
+            raise PermissionError(errno.EPERM, "it is on hold")
         self._path(entry).unlink()
+        self._beside(entry, SHIPPED).unlink(missing_ok=True)
 
     def hold(self, entry: Entry, why: str) -> None:
         """Keep a recording from being pruned."""
-        path = self._path(entry).parent / f"{entry.id}{HOLD}"
         with contextlib.suppress(FileExistsError):
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w", encoding="utf-8") as stream:
-                stream.write(why)
+            _create(self._beside(entry, HOLD), why)
 
     def release(self, entry: Entry) -> None:
         """Take that back."""
-        (self._path(entry).parent / f"{entry.id}{HOLD}").unlink(missing_ok=True)
+        self._beside(entry, HOLD).unlink(missing_ok=True)
+
+    def shipped(self, entry: Entry) -> str:
+        """Give what was written down when a recording had arrived elsewhere; empty: it has not."""
+        try:
+            fd = os.open(self._beside(entry, SHIPPED), _READ)
+        except FileNotFoundError:
+            return ""
+        with os.fdopen(fd, encoding="utf-8", errors="replace") as stream:
+            return stream.read(_LONGEST_NOTE)
+
+    def mark_shipped(self, entry: Entry, told: str) -> None:
+        """Write down that a recording has arrived elsewhere."""
+        path = self._beside(entry, SHIPPED)
+        path.unlink(missing_ok=True)
+        _create(path, told)
+
+    def _beside(self, entry: Entry, suffix: str) -> Path:
+        path = self._path(entry)
+        return path.with_name(f"{path.name.partition('.jsonl')[0]}{suffix}")
 
     def _path(self, entry: Entry) -> Path:
-        for part in (entry.rule, entry.file):
-            if not _PLAIN.fullmatch(part) or part in (".", ".."):
-                raise FileNotFoundError(errno.ENOENT, "no such recording", part)
-        return self.directory / entry.rule / entry.file
+        home = self.directory / entry.rule
+        if not _PLAIN.fullmatch(entry.rule) or not _is_named(entry.file) or not _is_home(home):
+            raise FileNotFoundError(errno.ENOENT, "no such recording")
+        return home / entry.file
+
+
+def _create(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _is_home(path: Path) -> bool:
+    """Tell whether a path is a rule's directory."""
+    plain = _PLAIN.fullmatch(path.name) and path.name not in (".", "..")
+    return bool(plain) and path.is_dir() and not path.is_symlink()
+
+
+def _is_named(file: str) -> bool:
+    """Tell whether a file is called as a recording is."""
+    return file.endswith(SUFFIXES) and bool(_PLAIN.fullmatch(file))
 
 
 def _is_open(path: Path) -> bool:
-    """Tell whether a process still holds a file's lock."""
+    """Tell whether a process still holds a file's lock; what can't be asked counts as open."""
     if fcntl is None:
         return False
-    with path.open("rb") as stream:
-        try:
-            fcntl.flock(stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+    try:
+        fd = os.open(path, _READ)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
     return False

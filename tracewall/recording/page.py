@@ -13,35 +13,40 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
+from itertools import islice
 from typing import Final
 
 from tracewall.recording.page_parts import SCRIPT, STYLE
 from tracewall.recording.reader import Proof
-from tracewall.recording.shown import Column, Seen, Spoken, names, visible
+from tracewall.recording.shown import Column, Spoken, names, visible
+from tracewall.recording.summary import Mark, Summary
 
 _TIMELINE: Final = 1000
 
 
-def page(seen: Seen, proof: Proof) -> str:
-    """Give a session as a page, with what reading it has proved."""
-    title = f"{_safe(seen.who)}: session {_safe(seen.header.get('id', ''))}"
-    return "".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
-            f'<meta http-equiv="Content-Security-Policy" content="{security_policy()}">\n',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-            '<meta name="referrer" content="no-referrer">\n',
-            f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
-            *_head(seen, proof),
-            *_timeline(seen),
-            "<main>\n",
-            *(part for spoken in seen.statements for part in _statement(spoken)),
-            "</main>\n",
-            f"<footer>{_why(seen)}</footer>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
-        ]
-    )
+def page(summary: Summary, statements: Iterable[Spoken], most: int) -> Iterator[str]:
+    """Yield a session as a page, part by part, with what reading it has proved.
+
+    Args:
+        summary: the session as a whole.
+        statements: it once more, with the rows that are to be shown.
+        most: how many statements the page may have.
+    """
+    title = f"{_safe(summary.who)}: session {_safe(summary.header.get('id', ''))}"
+    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{security_policy()}">\n'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    yield '<meta name="referrer" content="no-referrer">\n'
+    yield f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    yield from _head(summary, most)
+    yield from _timeline(summary, most)
+    yield "<main>\n"
+    for at, spoken in enumerate(islice(statements, most), 1):
+        yield "".join(_statement(spoken, f"m{at}" if spoken.goes_on else f"s{spoken.number}"))
+    yield f"</main>\n<footer>{_why(summary)}</footer>\n<script>{SCRIPT}</script>\n"
+    yield "</body>\n</html>\n"
 
 
 def security_policy() -> str:
@@ -60,24 +65,31 @@ def _safe(text: object, *, lines: bool = False) -> str:
     return escape(visible(str(text), lines=lines))
 
 
-def _why(seen: Seen) -> str:
-    return f"The session ended: {_safe(seen.why)}." if seen.why else "The recording has no end."
+def _why(summary: Summary) -> str:
+    if not summary.why:
+        return "The recording has no end."
+    return f"The session ended: {_safe(summary.why)}."
 
 
-def _head(seen: Seen, proof: Proof) -> Iterator[str]:
-    header = seen.header
-    yield f'<header>\n<h1>{_safe(seen.who)} <span class="on">on</span> '
+def _head(summary: Summary, most: int) -> Iterator[str]:
+    header = summary.header
+    yield f'<header>\n<h1>{_safe(summary.who)} <span class="on">on</span> '
     yield f"{_safe(header.get('database', ''))}</h1>\n"
-    yield _proved(proof)
+    yield _proved(summary.proof)
+    if summary.statements > most:
+        yield f'<p class="proof odd">This page shows the first {most:,} of '
+        yield f"{summary.statements:,} statements.</p>\n"
     yield '<dl class="facts">\n'
     began = header.get("time")
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(began)) if began else ""
     groups = ", ".join(str(group) for group in header.get("groups") or ())
+    actors = ", ".join(str(actor["subject"]) for actor in header.get("actors") or ())
     for name, value in (
         ("Began", when),
-        ("Lasted", f"{seen.length:.1f} s, {len(seen.statements)} statements"),
+        ("Lasted", f"{summary.length:.1f} s, {summary.statements:,} statements"),
         ("Issuer", header.get("issuer", "")),
         ("Groups", groups),
+        ("Acted for by", actors),
         ("Purpose", header.get("purpose", "")),
         ("Role", header.get("role", "")),
         ("Rule", f"recordings.{header.get('rule', '')}"),
@@ -92,23 +104,24 @@ def _head(seen: Seen, proof: Proof) -> Iterator[str]:
 
 def _proved(proof: Proof) -> str:
     if proof.fault:
-        return f'<p class="proof bad">Line {proof.line}: {_safe(proof.fault)}.</p>\n'
+        return (
+            f'<p class="proof bad">Line {proof.line} can\'t be trusted: {_safe(proof.fault)}. '
+            "What is shown stands before it.</p>\n"
+        )
     if not proof.closed:
         return '<p class="proof odd">This recording is not closed: its end may be missing.</p>\n'
     head = f"<code>{_safe(proof.head)}</code>"
-    return f'<p class="proof good">{proof.lines} lines hold together. Head {head}</p>\n'
+    return f'<p class="proof good">{proof.lines:,} lines hold together. Head {head}</p>\n'
 
 
-def _timeline(seen: Seen) -> Iterator[str]:
-    span = max(seen.length, 0.001)
+def _timeline(summary: Summary, most: int) -> Iterator[str]:
+    span = max(summary.length, 0.001)
     yield '<nav aria-label="Timeline">\n'
     yield f'<svg viewBox="0 0 {_TIMELINE} 36" preserveAspectRatio="none" role="presentation">\n'
-    for spoken in seen.statements:
-        x = spoken.began / span * (_TIMELINE - 6)
-        width = max(6.0, (spoken.last - spoken.began) / span * _TIMELINE)
-        yield f'<a href="#s{spoken.number}" tabindex="-1"><rect class="{spoken.mood}" '
-        yield f'x="{x:.1f}" y="4" width="{min(width, _TIMELINE - x):.1f}" height="28" rx="2">'
-        yield f"<title>{spoken.number}: {_safe(spoken.text[:120])}</title></rect></a>\n"
+    left = most
+    for mark in summary.marks:
+        yield _mark(mark, span, linked=left > 0)
+        left -= mark.several
     yield "</svg>\n"
     yield '<div class="controls" hidden><button type="button" id="play">Play</button>'
     yield '<label>Speed <select id="speed"><option>1</option><option>4</option>'
@@ -118,14 +131,29 @@ def _timeline(seen: Seen) -> Iterator[str]:
     yield "</nav>\n"
 
 
-def _statement(spoken: Spoken) -> Iterator[str]:
-    number, mood = spoken.number, spoken.mood
-    yield f'<article id="s{number}" class="{mood}" tabindex="0" data-at="{spoken.began:.6f}">\n'
-    yield f'<h2><a href="#s{number}">{number}</a> <span class="at">+{spoken.began:.3f} s</span> '
+def _mark(mark: Mark, span: float, *, linked: bool) -> str:
+    x = min(mark.began / span, 1.0) * (_TIMELINE - 6)
+    width = min(max(6.0, (mark.last - mark.began) / span * _TIMELINE), _TIMELINE - x)
+    more = f" and {mark.several - 1} more" if mark.several > 1 else ""
+    drawn = (
+        f'<rect class="{mark.mood}" x="{x:.1f}" y="4" width="{width:.1f}" height="28" rx="2">'
+        f"<title>{mark.number}: {_safe(mark.text)}{more}</title></rect>"
+    )
+    return f'<a href="#s{mark.number}" tabindex="-1">{drawn}</a>\n' if linked else f"{drawn}\n"
+
+
+def _statement(spoken: Spoken, place: str) -> Iterator[str]:
+    mood = spoken.mood
+    yield f'<article id="{place}" class="{mood}" tabindex="0" data-at="{spoken.began:.6f}">\n'
+    yield f'<h2><a href="#{place}">{spoken.number}</a> '
+    yield f'<span class="at">+{spoken.began:.3f} s</span> '
     yield f'<span class="badge">{mood}</span></h2>\n'
     yield f"<pre>{_safe(spoken.text, lines=True)}</pre>\n"
-    yield f'<p class="decision"><b>{_safe(spoken.decision)}</b> by {_safe(spoken.rule)}'
-    yield f": {_safe(spoken.reason)}</p>\n" if spoken.reason else "</p>\n"
+    if spoken.goes_on:
+        yield '<p class="note">More of a statement that stands above.</p>\n'
+    else:
+        yield f'<p class="decision"><b>{_safe(spoken.decision)}</b> by {_safe(spoken.rule)}'
+        yield f": {_safe(spoken.reason)}</p>\n" if spoken.reason else "</p>\n"
     if spoken.relations:
         told = "; ".join(f"{n} ({', '.join(did)})" for n, did in spoken.relations.items())
         yield f'<p class="on">{_safe(told)}</p>\n'
@@ -148,6 +176,10 @@ def _rows(spoken: Spoken) -> Iterator[str]:
         yield "</tbody></table></div>\n"
     if spoken.spelled:
         yield f'<pre class="copy">{_safe("".join(spoken.spelled), lines=True)}</pre>\n'
+    if spoken.left_out:
+        shown = spoken.handed_out - spoken.left_out
+        yield f'<p class="cut">This page shows the first {shown:,} of {spoken.handed_out:,} '
+        yield "rows that were recorded.</p>\n"
     if spoken.cut:
         yield f'<p class="cut">Cut here: the limit of {_safe(spoken.cut)} was reached.</p>\n'
 

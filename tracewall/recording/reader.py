@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
+from tracewall.recording.lines import LONGEST, parsed
 from tracewall.recording.sealing import SealingUnavailable, Unopened, opened
+from tracewall.recording.store import Entry
 from tracewall.recording.tape import FIRST, FORMAT
 
 _CHUNK: Final = 1 << 16
-_LONGEST_LINE: Final = 256 << 20
+
+
+class Unreadable(Exception):
+    """What is there is nothing that a recorder has written."""
 
 
 @dataclass
@@ -42,13 +46,17 @@ class Proof:
 class Reading:
     """One recording being read: iterate for its lines, then look at the `proof`.
 
-    Lines after a fault are not given: nobody knows who wrote them.
+    Lines after a fault are not given: nobody knows who wrote them. ``entry`` is what the store
+    calls it: a recording that has another's name is told as that. ``raw`` is the line that was
+    given last, as it stands there.
     """
 
     stream: IO[bytes]
     sealed: bool = False
     keys: Sequence[Any] = ()
     proof: Proof = field(default_factory=Proof)
+    entry: Entry | None = None
+    raw: bytes = b""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         proof = self.proof
@@ -60,14 +68,14 @@ class Reading:
                 yield line
         except (zlib.error, EOFError):
             proof.fault, proof.line = "the file is damaged", proof.lines + 1
-        except (Unopened, SealingUnavailable) as error:
+        except (Unopened, SealingUnavailable, Unreadable) as error:
             proof.fault, proof.line = str(error), proof.lines + 1
 
     def _checked(self, raw: bytes) -> dict[str, Any] | None:
         proof = self.proof
         proof.line = proof.lines + 1
-        line = _object(raw)
-        if line is None or type(line.get("kind")) is not str:
+        line = parsed(raw)
+        if line is None:
             proof.fault = "this is no line of a recording"
         elif proof.closed:
             proof.fault = "there is more after the end"
@@ -75,29 +83,43 @@ class Reading:
             proof.fault = "the line before it was changed, moved or taken out"
         elif proof.lines == 0 and (line["kind"], line.get("format")) != ("began", FORMAT):
             proof.fault = "this is no recording of a format known here"
+        elif proof.lines == 0 and self._is_anothers(line):
+            proof.fault = "this is another recording than its name says"
         if proof.fault or line is None:
             return None
-        proof.head = hashlib.sha256(raw).hexdigest()
+        self.raw, proof.head = raw, hashlib.sha256(raw).hexdigest()
         proof.lines += 1
         proof.line = 0
         proof.closed = line["kind"] == "ended"
         return line
 
+    def _is_anothers(self, header: dict[str, Any]) -> bool:
+        entry = self.entry
+        if entry is None:
+            return False
+        return (header.get("id"), header.get("rule")) != (entry.id, entry.rule)
+
     def _lines(self) -> Iterator[bytes]:
-        left = b""
+        begun, size = list[bytes](), 0
         for data in self._unpacked():
-            *whole, left = (left + data).split(b"\n")
-            yield from whole
-            if len(left) > _LONGEST_LINE:
-                raise zlib.error("a line has no end")
-        self.proof.torn = len(left)
+            first, newline, rest = data.partition(b"\n")
+            begun.append(first)
+            size += len(first)
+            if size > LONGEST:
+                raise Unreadable("a line has no end")
+            if newline:
+                yield b"".join(begun)
+                *whole, left = rest.split(b"\n")
+                yield from whole
+                begun, size = [left], len(left)
+        self.proof.torn = size
 
     def _unpacked(self) -> Iterator[bytes]:
         unpacker = zlib.decompressobj(31)
         for data in self._packed():
             while data:
                 if unpacker.eof:
-                    raise zlib.error("more than one stream")
+                    raise Unreadable("there is more after the end")
                 yield unpacker.decompress(data, _CHUNK * 16)
                 data = unpacker.unconsumed_tail or unpacker.unused_data
         yield unpacker.flush()
@@ -108,11 +130,3 @@ class Reading:
             return
         while data := self.stream.read(_CHUNK):
             yield data
-
-
-def _object(raw: bytes) -> dict[str, Any] | None:
-    try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) else None

@@ -8,17 +8,22 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tracewall.errors import AuditUnavailable
 from tracewall.locks import Lock, RLock
+from tracewall.recording.lines import LONGEST
 from tracewall.recording.sealing import Sealed, recipients
 from tracewall.recording.tape import Sink, Tape
 from tracewall.recording.values import encoded, recorded
+
+# A line of rows ends after so many bytes: readers hold one line at a time.
+_FULL: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,23 @@ class Shelf(Protocol):
         ...
 
 
+class Carrier(Protocol):
+    """What takes recordings elsewhere when they are closed."""
+
+    @property
+    def overdue(self) -> bool:
+        """True where so much waits that nothing more may be begun."""
+        ...
+
+    def wake(self, size: int) -> None:
+        """Say that another recording is closed, of so many bytes."""
+        ...
+
+    def close(self) -> None:
+        """Take along what there is, and end."""
+        ...
+
+
 class Recorder:
     """Begins recordings for all sessions of a wall, and closes what is left of them.
 
@@ -60,17 +82,23 @@ class Recorder:
         shelf: where they are kept.
         to: the recipients that they are encrypted to, as age writes them; none: they are not.
         tell: is told what happens, for the audit: its kind, and one sentence.
+        carrier: takes them elsewhere.
 
     Raises:
         SealingUnavailable: there are recipients, and they can't be encrypted to.
     """
 
     def __init__(
-        self, shelf: Shelf, to: Sequence[str] = (), tell: Callable[[str, str], None] | None = None
+        self,
+        shelf: Shelf,
+        to: Sequence[str] = (),
+        tell: Callable[[str, str], None] | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
         self._shelf = shelf
         self._to = recipients(to) if to else []
         self._tell = tell or (lambda kind, detail: None)
+        self._carrier = carrier
         self._reels = weakref.WeakSet[Reel]()
         self._lock = Lock()
         self._closed = False
@@ -90,9 +118,11 @@ class Recorder:
         """
         if self._closed:
             raise OSError("the wall is closed")
+        if self._carrier is not None and self._carrier.overdue:
+            raise OSError(errno.EDQUOT, "too much waits to be shipped")
         id, sink = self._shelf.create(rule, str(header["session"]), sealed=bool(self._to))
         try:
-            told = {"id": id, "time": round(time.time(), 3), **header}
+            told = {"id": id, "time": round(time.time(), 3), **header, "rule": rule}
             tape = Tape(Sealed(sink, self._to) if self._to else sink, told)
         except BaseException:
             sink.close()
@@ -105,6 +135,8 @@ class Recorder:
     def ended(self, rule: str, id: str, tape: Tape) -> None:
         """Tell the audit where a tape ends: so that it can't be cut, or exchanged, unnoticed."""
         self._tell("recording_ended", f"{rule}/{id}: {tape.lines} lines, SHA-256 {tape.head}")
+        if self._carrier is not None:
+            self._carrier.wake(tape.size)
 
     def fault(self, rule: str, id: str, error: OSError) -> None:
         """Tell the audit that a tape could not be written."""
@@ -118,6 +150,8 @@ class Recorder:
             reels = list(self._reels)
         for reel in reels:
             reel.close("the wall was closed")
+        if self._carrier is not None:
+            self._carrier.close()
 
 
 class Reel:
@@ -259,21 +293,33 @@ class Take:
             self._add("binary" if binary else "copy", map(_line, spelled))
 
     def _add(self, kind: str, lines: Iterable[str]) -> None:
-        terms, first, kept = self._reel.terms, self._rows, list[str]()
+        first, size, kept = self._rows, 0, list[str]()
         for line in lines:
-            if self._rows >= terms.rows:
-                self.cut = "rows"
-            elif self._bytes + len(line) > terms.bytes:
-                self.cut = "bytes"
-            if self.cut:
+            if self._is_full(line):
                 break
             self._rows += 1
             self._bytes += len(line)
             kept.append(line)
-        if kept:
-            self._reel.write(kind, {"s": self.number, "at": first}, self, kept)
+            size += len(line)
+            if size >= _FULL:
+                self._keep(kind, first, kept)
+                first, size, kept = self._rows, 0, []
+        self._keep(kind, first, kept)
         if self.cut:
             self._reel.write("cut", {"s": self.number, "at": self._rows, "by": self.cut}, self)
+
+    def _is_full(self, line: str) -> bool:
+        """Tell whether a row is more than may be recorded; so is one that makes no line."""
+        terms = self._reel.terms
+        if self._rows >= terms.rows:
+            self.cut = "rows"
+        elif self._bytes + len(line) > terms.bytes or len(line) > LONGEST - _FULL:
+            self.cut = "bytes"
+        return bool(self.cut)
+
+    def _keep(self, kind: str, first: int, rows: Sequence[str]) -> None:
+        if rows:
+            self._reel.write(kind, {"s": self.number, "at": first}, self, rows)
 
     def note(self, kind: str, **told: object) -> None:
         """Record what happens on the way: a notice, an approval.

@@ -1,19 +1,40 @@
 """Recordings at a URL (s3://, gs://, az://, sftp://, ...), by fsspec.
 
 Objects there can't grow, so recordings are made in a folder and shipped when they are closed.
+A recording gets its name there when all of it has arrived and was read back: nobody sees a part
+of one. Errors of a store may quote addresses and credentials, so only their class is told.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
+import os
 import posixpath
+import re
+import secrets
 from collections.abc import Iterator
-from typing import IO, Any
+from datetime import datetime
+from typing import IO, Any, Final, NamedTuple
 
 from tracewall.recording.store import HOLD, SUFFIXES, Entry, Store
+
+_PART: Final = ".part"
+_CHUNK: Final = 1 << 20
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_CHANGED: Final = ("mtime", "LastModified", "last_modified", "updated")
 
 
 class RemoteUnavailable(Exception):
     """What the URL needs is not installed, or there is no such place."""
+
+
+class Sum(NamedTuple):
+    """What proves that two copies are alike: how many bytes, and their SHA-256."""
+
+    size: int
+    sha256: str
 
 
 class Remote:
@@ -21,19 +42,16 @@ class Remote:
 
     Raises:
         RemoteUnavailable: what the URL needs is not installed.
+        OSError: it is out of reach.
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError:
-            message = 'URLs need fsspec: pip install "pgtracewall[fsspec]"'
-            raise RemoteUnavailable(message) from None
-        try:
+        installed(url)
+        from fsspec.core import url_to_fs
+
+        with _told():
             found: tuple[Any, str] = url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise RemoteUnavailable(str(error)) from None
-        self._files, self._root = found
+        self._files, self._root = found[0], found[1].rstrip("/")
 
     def entries(self) -> Iterator[Entry]:
         """Yield what there is, oldest first.
@@ -41,59 +59,173 @@ class Remote:
         Raises:
             OSError: the store can't be read.
         """
-        found: dict[str, Any] = self._files.find(self._root, detail=True)
-        names = set(found)
+        found = self._found()
         for path in sorted(found, key=posixpath.basename):
-            file = posixpath.basename(path)
-            if file.endswith(SUFFIXES):
-                id = file.partition(".jsonl")[0]
-                home = posixpath.dirname(path)
-                held = f"{home}/{id}{HOLD}" in names
-                rule = posixpath.basename(home)
-                changed = self._changed(path)
-                yield Entry(id, rule, file, int(found[path].get("size") or 0), changed, held)
+            rule, _, file = path[len(self._root) + 1 :].partition("/")
+            if not (_NAME.fullmatch(rule) and _NAME.fullmatch(file) and file.endswith(SUFFIXES)):
+                continue
+            id = file.partition(".jsonl")[0]
+            held = f"{self._root}/{rule}/{id}{HOLD}" in found
+            size = int(found[path].get("size") or 0)
+            yield Entry(id, rule, file, size, self._changed(path, found[path]), held)
 
-    def _changed(self, path: str) -> float:
-        try:
-            return float(self._files.modified(path).timestamp())
-        except NotImplementedError:
-            # Who can't tell how old it is keeps it.
-            return float("inf")
+    def _found(self) -> dict[str, Any]:
+        with _told():
+            # Others ship and delete, too.
+            self._files.invalidate_cache()
+            found: dict[str, Any] = self._files.find(self._root, detail=True)
+        return found
+
+    def _changed(self, path: str, told: dict[str, Any]) -> float:
+        """Tell when an object came (Unix seconds); who can't tell how old it is keeps it."""
+        value = next((told[key] for key in _CHANGED if told.get(key)), None)
+        with contextlib.suppress(ValueError, NotImplementedError):
+            if value is None:
+                with _told():
+                    value = self._files.modified(path)
+            if isinstance(value, str):
+                value = datetime.fromisoformat(value)
+            return float(value.timestamp() if isinstance(value, datetime) else value)
+        return float("inf")
 
     def open(self, entry: Entry) -> IO[bytes]:
         """Open a recording to read it."""
-        opened: IO[bytes] = self._files.open(self._path(entry, entry.file), "rb")
+        with _told():
+            opened: IO[bytes] = self._files.open(self._path(entry, entry.file), "rb")
         return opened
 
     def remove(self, entry: Entry) -> None:
-        """Delete a recording."""
-        self._files.rm_file(self._path(entry, entry.file))
+        """Delete a recording.
+
+        Raises:
+            OSError: it is on hold, or can't be deleted.
+        """
+        with _told():
+            if self._files.exists(self._path(entry, f"{entry.id}{HOLD}")):
+                raise PermissionError(errno.EPERM, "it is on hold")
+            self._files.rm_file(self._path(entry, entry.file))
 
     def hold(self, entry: Entry, why: str) -> None:
         """Keep a recording from being pruned."""
-        self._files.pipe_file(self._path(entry, f"{entry.id}{HOLD}"), why.encode())
+        with _told():
+            self._files.pipe_file(self._path(entry, f"{entry.id}{HOLD}"), why.encode())
 
     def release(self, entry: Entry) -> None:
         """Take that back."""
-        if entry.held:
-            self._files.rm_file(self._path(entry, f"{entry.id}{HOLD}"))
+        path = self._path(entry, f"{entry.id}{HOLD}")
+        with _told():
+            if self._files.exists(path):
+                self._files.rm_file(path)
 
-    def take(self, store: Store, entry: Entry) -> bool:
-        """Copy a recording from another store; False: it is here already, as large.
+    def sweep(self, before: float) -> None:
+        """Delete what was left half done before a moment (Unix seconds)."""
+        for path, told in self._found().items():
+            if path.endswith(_PART) and self._changed(path, told) < before:
+                with _told():
+                    self._files.rm_file(path)
+
+    def take(self, store: Store, entry: Entry) -> tuple[Sum, bool]:
+        """Copy a recording from another store: what it is, and whether it was not here before.
+
+        A hold on it comes first, so that it is never here without.
 
         Raises:
-            OSError: it can't be copied, or did not arrive whole.
+            OSError: it can't be copied, did not arrive whole, or another one has its name.
         """
         path = self._path(entry, entry.file)
-        if self._files.exists(path) and self._files.size(path) == entry.size:
-            return False
-        self._files.makedirs(posixpath.dirname(path), exist_ok=True)
-        with store.open(entry) as source:
-            data = source.read()
-        self._files.pipe_file(path, data)
-        if self._files.size(path) != len(data):
-            raise OSError(f"{entry.id} did not arrive whole")
-        return True
+        if entry.held:
+            self.hold(entry, "on hold where it came from")
+        with _told():
+            if self._files.exists(path):
+                with store.open(entry) as source:
+                    found = _sum(source)
+                if self._sum(path) != found:
+                    raise FileExistsError(errno.EEXIST, "another recording of that name is there")
+                return found, False
+            self._make_home(posixpath.dirname(path))
+            return self._copied(store, entry, path), True
+
+    def _copied(self, store: Store, entry: Entry, path: str) -> Sum:
+        part = f"{path}.{secrets.token_hex(4)}{_PART}"
+        with store.open(entry) as source, self._files.open(part, "wb") as sink:
+            sent = _sum(source, sink)
+        if self._sum(part) != sent:
+            self._files.rm_file(part)
+            raise OSError(errno.EIO, "it did not arrive whole")
+        if self._here:
+            os.chmod(part, 0o600)
+        self._files.mv(part, path)
+        if self._files.size(path) != sent.size:
+            raise OSError(errno.EIO, "it did not arrive whole")
+        return sent
+
+    def _sum(self, path: str) -> Sum:
+        with self._files.open(path, "rb") as stream:
+            return _sum(stream)
+
+    @property
+    def _here(self) -> bool:
+        """True where it is this machine's own files, which have modes."""
+        return "file" in (self._files.protocol, *self._files.protocol)
+
+    def _make_home(self, home: str) -> None:
+        if not self._here:
+            self._files.makedirs(home, exist_ok=True)
+            return
+        os.makedirs(home, mode=0o700, exist_ok=True)
 
     def _path(self, entry: Entry, file: str) -> str:
+        if not (_NAME.fullmatch(entry.rule) and _NAME.fullmatch(file)):
+            raise FileNotFoundError(errno.ENOENT, "no such recording")
         return f"{self._root}/{entry.rule}/{file}"
+
+
+def installed(url: str) -> None:
+    """Look whether what a URL needs is here; nothing is asked of its place.
+
+    Raises:
+        RemoteUnavailable: it is not.
+    """
+    try:
+        import fsspec
+    except ImportError:
+        message = 'URLs need fsspec: pip install "pgtracewall[fsspec]"'
+        raise RemoteUnavailable(message) from None
+    try:
+        for link in url.split("::"):
+            if "://" in link:
+                fsspec.get_filesystem_class(link.partition("://")[0])
+            else:
+                fsspec.get_filesystem_class(link)
+    except (ImportError, ValueError) as error:
+        raise RemoteUnavailable(str(error)) from None
+
+
+def _sum(source: IO[bytes], sink: IO[bytes] | None = None) -> Sum:
+    """Read to the end, and copy what is read."""
+    digest, size = hashlib.sha256(), 0
+    while data := source.read(_CHUNK):
+        digest.update(data)
+        size += len(data)
+        if sink is not None:
+            sink.write(data)
+    return Sum(size, digest.hexdigest())
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raise whatever a store raises as an `OSError` that quotes nothing."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "it is not there") from None
+    except PermissionError as error:
+        said = error.strerror if error.errno == errno.EPERM else None
+        raise PermissionError(errno.EACCES, said or "that is not permitted there") from None
+    except OSError as error:
+        said = os.strerror(error.errno) if error.errno else type(error).__name__
+        if error.errno in (errno.EEXIST, errno.EIO) and error.strerror:
+            said = error.strerror
+        raise OSError(error.errno or errno.EIO, said) from None
+    except Exception as error:
+        raise OSError(errno.EIO, f"the store failed ({type(error).__name__})") from None

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
 
-from tracewall.recording.shown import Seen, Spoken, names, visible
+from tracewall.recording.course import Course
+from tracewall.recording.shown import Spoken, names, visible
 
 Piece: TypeAlias = tuple[str, str]
 """A text and its style: ``dim``, ``bold``, ``green``, ``yellow``, ``red``, or none."""
@@ -27,22 +28,22 @@ class Scene(NamedTuple):
     lines: tuple[tuple[Piece, ...], ...]
 
 
-def scenes(seen: Seen, most: int = 50) -> Iterator[Scene]:
-    """Yield what happened, in order; of each statement at most so many rows."""
-    yield Scene(0.0, 0, tuple(_opening(seen)))
-    for spoken in seen.statements:
+def scenes(course: Course) -> Iterator[Scene]:
+    """Yield what happened, in order; of each statement the rows that the course gives."""
+    yield Scene(0.0, 0, tuple(_opening(course)))
+    for spoken in course:
         yield Scene(spoken.began, spoken.number, tuple(_said(spoken)))
-        lines = tuple(_answered(spoken, most))
+        lines = tuple(_answered(spoken))
         yield Scene(max(spoken.began, spoken.last), spoken.number, lines)
-    why = f"ended: {visible(seen.why)}" if seen.why else "the recording has no end"
-    yield Scene(seen.length, 0, (((why, "dim"),),))
+    why = f"ended: {visible(course.why)}" if course.why else "the recording has no end"
+    yield Scene(course.length, 0, (((why, "dim"),),))
 
 
-def _opening(seen: Seen) -> Iterator[tuple[Piece, ...]]:
-    header = seen.header
+def _opening(course: Course) -> Iterator[tuple[Piece, ...]]:
+    header = course.header
     yield (("session ", "dim"), (_told(header, "id"), "bold"))
     where = f"{_told(header, 'database')} as {_told(header, 'role')}"
-    yield ((f"{visible(seen.who)}", "bold"), (f" of {_told(header, 'issuer')} on {where}", ""))
+    yield ((f"{visible(course.who)}", "bold"), (f" of {_told(header, 'issuer')} on {where}", ""))
     groups = ", ".join(visible(str(group)) for group in header.get("groups") or ())
     yield ((f"groups {groups}; policy {_told(header, 'policy')[:12]}", "dim"),)
     yield ()
@@ -53,23 +54,25 @@ def _told(header: dict[str, object], name: str) -> str:
 
 
 def _said(spoken: Spoken) -> Iterator[tuple[Piece, ...]]:
-    yield ((f"[{spoken.number}] +{spoken.began:.3f}s", "dim"),)
+    more = ": more of this statement" if spoken.goes_on else ""
+    yield ((f"[{spoken.number}] +{spoken.began:.3f}s{more}", "dim"),)
     for line in visible(spoken.text, lines=True).split("\n"):
         yield ((line, "bold"),)
+    if spoken.goes_on:
+        return
     style = "green" if spoken.decision == "allowed" else "red"
     reason = f": {visible(spoken.reason)}" if spoken.reason else ""
     yield ((f"{visible(spoken.decision)} by {visible(spoken.rule)}", style), (reason, ""))
 
 
-def _answered(spoken: Spoken, most: int) -> Iterator[tuple[Piece, ...]]:
+def _answered(spoken: Spoken) -> Iterator[tuple[Piece, ...]]:
     yield from ((("notice ", "yellow"), (visible(notice), "")) for notice in spoken.notices)
     yield from (((visible(note), "yellow"),) for note in spoken.notes)
-    yield from _table(spoken, most)
-    for row in spoken.spelled[:most]:
+    yield from _table(spoken)
+    for row in spoken.spelled:
         yield ((visible(row.rstrip("\n")), ""),)
-    more = spoken.handed_out - most
-    if more > 0:
-        yield ((f"... {more} more rows are recorded", "dim"),)
+    if spoken.left_out:
+        yield ((f"... {spoken.left_out} more rows are recorded", "dim"),)
     if spoken.cut:
         yield ((f"cut here: the rule's limit of {visible(spoken.cut)} was reached", "yellow"),)
     yield ((_end(spoken), _MOODS[spoken.mood]),)
@@ -84,12 +87,12 @@ def _end(spoken: Spoken) -> str:
     return f"{visible(spoken.status)}{state}{rows}, {spoken.seconds * 1000:.1f} ms"
 
 
-def _table(spoken: Spoken, most: int) -> Iterator[tuple[Piece, ...]]:
+def _table(spoken: Spoken) -> Iterator[tuple[Piece, ...]]:
     if not spoken.rows:
         return
     columns = names(spoken)
     heads = [visible(column.name) + (" (masked)" if column.rule else "") for column in columns]
-    cells = [[_cell(value) for value in row] for row in spoken.rows[:most]]
+    cells = [[_cell(value) for value in row] for row in spoken.rows]
     widths = [
         max([len(head), *(len(row[at]) for row in cells if at < len(row))])
         for at, head in enumerate(heads)
@@ -114,14 +117,16 @@ def _cell(value: str | None) -> str:
     return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
 
 
-def asciicast(seen: Seen, *, width: int = 100, height: int = 30, idle: float = 2.0) -> str:
-    """Give a session as an asciicast, version 3.
+def asciicast(
+    course: Course, *, width: int = 100, height: int = 30, idle: float = 2.0
+) -> Iterator[str]:
+    """Yield the lines of a session as an asciicast, version 3.
 
     https://docs.asciinema.org/manual/asciicast/v3/: newline-delimited JSON, a header and
     events, each with the seconds since the one before.
 
     Args:
-        seen: the session.
+        course: the session.
         width: of the terminal, in columns.
         height: of the terminal, in rows.
         idle: what players are told to shorten pauses to (seconds).
@@ -129,17 +134,17 @@ def asciicast(seen: Seen, *, width: int = 100, height: int = 30, idle: float = 2
     header = {
         "version": 3,
         "term": {"cols": width, "rows": height},
-        "timestamp": int(seen.header.get("time") or 0),
+        "timestamp": int(course.header.get("time") or 0),
         "idle_time_limit": idle,
-        "title": f"{visible(seen.who)}: {_told(seen.header, 'id')}",
+        "title": f"{visible(course.who)}: {_told(course.header, 'id')}",
     }
-    lines, before = [json.dumps(header)], 0.0
-    for scene in scenes(seen):
+    yield f"{json.dumps(header)}\n"
+    before = 0.0
+    for scene in scenes(course):
         text = "".join(f"{''.join(map(_ansi, line))}\r\n" for line in scene.lines)
-        lines.append(json.dumps([round(max(0.0, scene.at - before), 6), "o", text]))
+        yield f"{json.dumps([round(max(0.0, scene.at - before), 6), 'o', text])}\n"
         before = max(before, scene.at)
-    lines.append(json.dumps([0.0, "x", "0"]))
-    return "\n".join(lines) + "\n"
+    yield f"{json.dumps([0.0, 'x', '0'])}\n"
 
 
 def _ansi(piece: Piece) -> str:

@@ -12,10 +12,12 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
 
+from tracewall.recording.lines import LONGEST
 from tracewall.recording.tape import Sink
 
 MAGIC: Final = b"tracewall-sealed-1\n"
-_LONGEST: Final = 256 << 20
+# A frame holds one line, packed, which may take a little more than the line itself.
+_LONGEST: Final = LONGEST + (1 << 20)
 
 
 class SealingUnavailable(Exception):

@@ -49,7 +49,11 @@ class Store(Protocol):
         ...
 
     def remove(self, entry: Entry) -> None:
-        """Delete a recording."""
+        """Delete a recording.
+
+        Raises:
+            OSError: it is on hold, or can't be deleted.
+        """
         ...
 
     def hold(self, entry: Entry, why: str) -> None:
@@ -58,6 +62,10 @@ class Store(Protocol):
 
     def release(self, entry: Entry) -> None:
         """Take that back."""
+        ...
+
+    def sweep(self, before: float) -> None:
+        """Delete what dead processes left half done before a moment (Unix seconds)."""
         ...
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tracewall.policy.model import Policy
-from tracewall.recording.shown import Seen
+from tracewall.recording.course import Course
 from tracewall.sql.grammar import split
 from tracewall.trials.format import Party
 from tracewall.trials.load import Sheet
@@ -49,19 +49,20 @@ def of_tests(sheet: Sheet) -> Iterator[Sample]:
             yield Sample(sql.decode(), sheet.parties[name])
 
 
-def of_session(seen: Seen) -> Iterator[Sample]:
+def of_session(course: Course) -> Iterator[Sample]:
     """Give the statements of a recorded session, as its principal's."""
-    party = recorded_party(seen)
-    for spoken in seen.statements:
-        yield Sample(parametrized(spoken.text), party)
+    party = recorded_party(course)
+    for spoken in course:
+        if not spoken.goes_on:
+            yield Sample(parametrized(spoken.text), party)
 
 
-def recorded_party(seen: Seen) -> Party:
+def recorded_party(course: Course) -> Party:
     """Give the principal of a recorded session; its groups are in the recording's header."""
-    header = seen.header
+    header = course.header
     groups = tuple(map(str, header.get("groups") or ()))
     actors = tuple(tuple(map(str, actor["groups"])) for actor in header.get("actors") or ())
-    return Party(seen.who, groups, actors)
+    return Party(course.who, groups, actors)
 
 
 def of_records(records: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
