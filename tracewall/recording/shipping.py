@@ -86,7 +86,7 @@ class Shipper:
         opened: Callable[[str], Remote] = Remote,
     ) -> None:
         self._folder, self._url, self._remove, self._most = folder, url, remove, most
-        self._tell, self._opened = tell, opened
+        self._record, self._opened = tell, opened
         self._remote: Remote | None = None
         self._waiting = 0
         self._done: set[tuple[str, bool]] = set()
@@ -172,16 +172,16 @@ class Shipper:
             self._remote = None
             if name not in self._troubled and len(self._troubled) < _TOLD:
                 self._troubled.add(name)
-                self._say(
+                self._tell(
                     "recording_unshipped", f"{name}: {error.strerror or type(error).__name__}"
                 )
             return False
         self._troubled.discard(name)
         if told:
-            self._say("recording_shipped", f"{name}: {told}")
+            self._tell("recording_shipped", f"{name}: {told}")
         return True
 
-    def _say(self, kind: str, detail: str) -> None:
+    def _tell(self, kind: str, detail: str) -> None:
         # Where the record can't be kept statements are refused; nobody waits for this thread.
         with contextlib.suppress(Exception):
-            self._tell(kind, detail)
+            self._record(kind, detail)
