@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from tracewall.locks import Lock
 from tracewall.recording.folder import Folder
 from tracewall.recording.remote import Remote
 from tracewall.recording.store import Entry
@@ -92,7 +93,7 @@ class Shipper:
         self._done: set[tuple[str, bool]] = set()
         self._troubled: set[str] = set()
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._thread: threading.Thread | None = None
         self._process = 0
 
