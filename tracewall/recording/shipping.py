@@ -19,7 +19,7 @@ from typing import Final
 
 from tracewall.locks import Lock
 from tracewall.recording.folder import Folder
-from tracewall.recording.remote import Remote
+from tracewall.recording.remote import Remote, RemoteUnavailable
 from tracewall.recording.store import Entry
 
 LOOK: Final = 30.0
@@ -155,7 +155,9 @@ class Shipper:
             if entry.open or not entry.size:
                 continue
             name = (f"{entry.rule}/{entry.id}", entry.held)
-            if name in self._done or (failed < _ENOUGH and self._ship(entry)):
+            if name in self._done:
+                done.add(name)
+            elif failed < _ENOUGH and self._ship(entry):
                 done.add(name)
                 failed = 0
             else:
@@ -169,13 +171,12 @@ class Shipper:
             if self._remote is None:
                 self._remote = self._opened(self._url)
             told = ship(self._folder, self._remote, self._url, entry, remove=self._remove)
-        except OSError as error:
+        except (OSError, RemoteUnavailable) as error:
             self._remote = None
             if name not in self._troubled and len(self._troubled) < _TOLD:
                 self._troubled.add(name)
-                self._tell(
-                    "recording_unshipped", f"{name}: {error.strerror or type(error).__name__}"
-                )
+                why = getattr(error, "strerror", "") or type(error).__name__
+                self._tell("recording_unshipped", f"{name}: {why}")
             return False
         self._troubled.discard(name)
         if told:
