@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from tracewall.cli import doctor_here, doctor_role, doctor_server
+from tracewall.cli import doctor_here, doctor_keys, doctor_role, doctor_server
 from tracewall.cli.commands import tracewall
 from tracewall.policy.model import Decision
 from tracewall.trials.differences import Difference
@@ -111,16 +111,18 @@ def test_the_json_and_the_checks_of_doctor_are_as_told(
     told = json.loads(CliRunner().invoke(tracewall, line).stdout)
     assert told.keys() == keys(pages, "JSON of doctor")
     page = pages["docs/reference/cli.md"].text.partition("### JSON of doctor")[2]
-    groups = "role|server|install|keys|files|audit|recording|approvals"
+    groups = "role|server|install|keys|files|audit|recording|approvals|console"
     section = page.partition("### JSON of grants")[0]
     listed = set(re.findall(rf"`((?:{groups})\.[\w-]+)`", section))
     found = set()
-    for module in (doctor_role, doctor_server, doctor_here):
+    for module in (doctor_role, doctor_server, doctor_here, doctor_keys):
         source = inspect.getsource(module)
         found |= set(re.findall(r'Finding\(\s*"([\w.-]+)"', source))
         for made in re.findall(r'Finding\(\s*f"\{check\}\.([\w-]+)"', source):
             found |= {f"{check}.{made}" for check in ("audit", "recording")}
+        found |= set(re.findall(r'^        \("([\w.-]+)", ', source, re.MULTILINE))
     found |= {f"role.{power}" for power in doctor_role.POWERS} | {"approvals.mode"}
+    found |= {"audit.store", "approvals.store"}
     assert listed == found
 
 

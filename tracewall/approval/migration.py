@@ -191,7 +191,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tracewall FROM PUBLIC;
 DELETE FROM tracewall.approval_version;
 INSERT INTO tracewall.approval_version VALUES ({VERSION});
 """  # noqa: S608 (made of the constants here)
-_ASKING = (
+ASKING = (
     "approval_ask(text, text, bytea, float8, boolean, float8, text, int, float8)",
     "approval_pending(text, float8)",
     "approval_get(text)",
@@ -200,6 +200,7 @@ _ASKING = (
     "approval_spend(text, text, float8, bigint, bigint, text, bigint, bigint, bigint, float8)",
     "approval_prune(float8, float8, int)",
 )
+"""The functions that walls call, with the types of their arguments."""
 _DECIDING = (
     "approval_get(text)",
     "approval_list(int)",
@@ -216,7 +217,7 @@ def migration(asking: str, deciding: str = "") -> str:
         deciding: the role of the approvers' tools; empty: the owner's alone.
     """
     grants = [f"GRANT USAGE ON SCHEMA tracewall TO {quoted(asking)};"]
-    grants += [f"GRANT EXECUTE ON FUNCTION tracewall.{f} TO {quoted(asking)};" for f in _ASKING]
+    grants += [f"GRANT EXECUTE ON FUNCTION tracewall.{f} TO {quoted(asking)};" for f in ASKING]
     if deciding:
         to = quoted(deciding)
         grants.append(f"GRANT USAGE ON SCHEMA tracewall TO {to};")

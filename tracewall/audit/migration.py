@@ -115,6 +115,9 @@ GRANT EXECUTE ON FUNCTION {schema}.abandoned(text, float8) TO {roles};
 {readers}COMMIT;
 """
 
+FUNCTIONS = ("append(text, bigint, text[])", "hold(text)", "abandoned(text, float8)")
+"""The functions that the log calls, with the types of their arguments."""
+
 _READERS = """\
 GRANT SELECT ON {schema}.records, {schema}.heads TO {reader};
 """

@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from tracewall.cli.doctor_here import of_installation, of_keys, of_places
+from tracewall.cli.doctor_here import of_installation, of_places, of_secrets
+from tracewall.cli.doctor_keys import of_keys
 from tracewall.cli.doctor_role import of_role
 from tracewall.cli.doctor_server import of_server
+from tracewall.cli.doctor_stores import of_stores
 from tracewall.cli.findings import IGNORE, Finding, kept, tell, worst
 from tracewall.cli.grants import Rightful, rightful, script
 from tracewall.cli.live import Server, server, user, with_password
@@ -50,9 +52,10 @@ def doctor(
 
     The role that the wall logs in as: its powers, what it owns, where it may create, and
     whether it has more or less than the policy needs. The server: extensions, settings that
-    write values to its log, encryption, clocks, version. This machine: keys of the issuers,
-    modes of files, room for the record. Each finding comes with its remedy. The exit code is
-    1 where there is an error, with --strict also where there is a warning.
+    write values to its log, who is let in without a password, encryption, clocks, version.
+    This machine: keys of the issuers and their clocks, secrets, modes of files, room for the
+    record. Stores in PostgreSQL: what their roles may do. Each finding comes with its remedy.
+    The exit code is 1 where there is an error, with --strict also where there is a warning.
     """
     found = read(policy)
     reached = dsn if dsn is not None else _own(found)
@@ -91,6 +94,7 @@ def _found(policy: Policy, known: Catalog, asked: Server, compared: Rightful) ->
     name = compared.name
     found = [*of_role(compared, asked), *of_server(policy, known, asked, name)]
     found += [*of_installation(), *of_keys(policy), *of_places(policy)]
+    found += [*of_secrets(policy), *of_stores(policy)]
     return sorted(found, key=lambda each: _GRAVITY.index(each.severity))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong on this machine: what is installed, keys, and the places records are kept in."""
+"""What is wrong on this machine: what is installed, and where secrets and records are."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from tracewall import pq
+from tracewall import pq, version
 from tracewall.audit.verify import verify
 from tracewall.cli.findings import Finding
+from tracewall.counter import notices, secret
 from tracewall.errors import PolicyError
-from tracewall.identity.keys import KeySet
-from tracewall.policy.exposed import exposed
+from tracewall.logbook import checkpoints
+from tracewall.policy.exposed import exposed, shared
 from tracewall.policy.model import Policy
-from tracewall.trust import beside, verifier_of
+from tracewall.signing import BadKey, Signer
+from tracewall.trust import beside
 
 _LEAST_FREE = 1 << 30
 _READ_AT_ONCE = 64 << 20
@@ -36,50 +42,28 @@ def of_installation() -> Iterator[Finding]:
     if sys.flags.optimize:
         message = "Python runs with -O, which takes assertions away"
         yield Finding("install.python", "note", message, "run it without -O and PYTHONOPTIMIZE")
+    changed = sum(1 for _ in _changed())
+    if changed:
+        message = f"{changed} of tracewall's files are not those that were installed"
+        help = "the distribution named tracewall may have replaced them, or somebody else:"
+        help += " pip uninstall tracewall; pip install --force-reinstall --no-deps pgtracewall"
+        yield Finding("install.changed", "error", message, help)
 
 
-def of_keys(policy: Policy) -> Iterator[Finding]:
-    """Find issuers whose keys can't be had, or can't be used; asks them over the network."""
+def _changed() -> Iterator[Path]:
+    """Yield the files of the installation that are not as pip recorded them (PEP 376)."""
     try:
-        verifier = verifier_of(policy)
-    except PolicyError as error:
-        yield Finding("keys.issuer", "error", error.message, error.help, error.line)
+        installed = distribution("pgtracewall")
+    except PackageNotFoundError:
         return
-    verifier.refresh()
-    problems = verifier.problems()
-    sets = verifier.key_sets()
-    if not policy.issuers:
-        message = "the policy names no issuer, so no token is accepted"
-        yield Finding("keys.issuer", "error", message, "write [[issuers]]")
-    for issuer in policy.issuers:
-        if issuer.name in problems:
-            message = f"the keys of the issuer {issuer.name} {problems[issuer.name]}"
-            help = "is it reachable from here, without a proxy, and is its certificate trusted?"
-            yield Finding("keys.unreachable", "error", message, help, issuer.line)
-        elif found := sets.get(issuer.name):
-            yield from _of_set(issuer.name, issuer.line, issuer.algorithms or (), found)
-    if "revocations" in problems:
-        message = f"the list of what is revoked {problems['revocations']}"
-        yield Finding("keys.revocations", "error", message, "an empty file revokes nothing")
-
-
-def _of_set(name: str, line: int, accepted: tuple[str, ...], found: KeySet) -> Iterator[Finding]:
-    for why in found.ignored:
-        message = f"a key of the issuer {name} is not used: {why}"
-        help = "tokens signed by it are refused"
-        yield Finding("keys.ignored", "note", message, help, line)
-    keys = found.ids.values()
-    if not keys:
-        message = f"the issuer {name} has no key that can be used: every token is refused"
-        yield Finding(
-            "keys.none", "error", message, "RSA of 2048 bits, P-256, P-384, Ed25519", line
-        )
-    elif accepted and not any(key.algorithms & set(accepted) for key in keys):
-        message = f"no key of the issuer {name} is for {', '.join(accepted)}"
-        yield Finding("keys.none", "error", message, "change `algorithms`", line)
-    if len(keys) > 1 and any(not key.name for key in keys):
-        message = f"some keys of the issuer {name} have no kid, so tokens can't say which they mean"
-        yield Finding("keys.kid", "warning", message, "have the issuer give each key a kid", line)
+    if Path(str(installed.locate_file("tracewall/version.py"))) != Path(version.__file__):
+        return  # It runs from elsewhere: a checkout.
+    for file in installed.files or ():
+        if file.hash is not None and file.hash.mode == "sha256" and file.parts[0] == "tracewall":
+            path = Path(str(file.locate()))
+            found = sha256(path.read_bytes()).digest() if path.is_file() else b""
+            if urlsafe_b64encode(found).rstrip(b"=").decode() != file.hash.value:
+                yield path
 
 
 def of_places(policy: Policy) -> Iterator[Finding]:
@@ -87,6 +71,12 @@ def of_places(policy: Policy) -> Iterator[Finding]:
     for weakness in exposed(policy):
         mends = "chmod o-w" if "change" in weakness.how else "chmod o-r"
         yield Finding("files.mode", "error", weakness.how, mends, weakness.line)
+    for weakness in shared(policy):
+        change = "change" in weakness.how
+        mends = "chmod g-w" if change else "chmod g-r, unless the wall reads it as that group"
+        yield Finding(
+            "files.group", "warning" if change else "note", weakness.how, mends, weakness.line
+        )
     if not policy.audit.conninfo:
         yield from _of_audit(policy)
     if policy.recordings and "://" not in policy.recording.directory:
@@ -99,6 +89,48 @@ def of_places(policy: Policy) -> Iterator[Finding]:
         message = f"masks.{hashed[0].name} makes pseudonyms, and {_MASK_KEY} is not set here"
         help = f"set {_MASK_KEY} to a secret of at least 16 bytes, or give mask_key to the wall"
         yield Finding("keys.mask", "warning", message, help, hashed[0].line)
+
+
+def of_secrets(policy: Policy) -> Iterator[Finding]:
+    """Find secrets that a policy names and that are not here, or are none."""
+    asked: list[tuple[str, int, Callable[[], object]]] = [
+        ("audit.key", 0, lambda: checkpoints(policy, ())),
+        ("approvals.notices", 0, lambda: notices(policy)),
+    ]
+    asked += [
+        ("keys.mask", key.line, partial(secret, policy, key.env, key.file, f"the key {key.id}"))
+        for key in policy.keys
+    ]
+    asked += [
+        ("console.secret", way.line, partial(
+            secret, policy, way.client_secret_env, way.client_secret_file, "the client's secret"))
+        for way in policy.console.logins
+    ]  # fmt: skip
+    for check, line, ask in asked:
+        try:
+            ask()
+        except PolicyError as error:
+            message = f"{error.message} ({error.path})"
+            yield Finding(check, "error", message, error.help or "put it there", line)
+    yield from _of_console(policy)
+
+
+def _of_console(policy: Policy) -> Iterator[Finding]:
+    """Find a console whose decisions count nowhere."""
+    what, console = "the key that signs decisions", policy.console
+    try:
+        text = secret(policy, console.key_env, console.key_file, what)
+        signer = Signer.parse(text.strip()) if text else None
+    except PolicyError as error:
+        message = f"{error.message} ({error.path})"
+        yield Finding("console.key", "error", message, error.help or "put it there")
+    except BadKey as error:
+        yield Finding("console.key", "error", f"{what} is {error}", "tracewall audit keygen NAME")
+    else:
+        if signer and str(signer.public) not in policy.approval.keys:
+            message = f"{what} in the console is none of those that count"
+            help = "write its public key into [approval] keys"
+            yield Finding("console.key", "error", message, help)
 
 
 def _of_audit(policy: Policy) -> Iterator[Finding]:

@@ -57,6 +57,7 @@ def of_server(policy: Policy, known: Catalog, asked: Server, role: str) -> Itera
     yield from _foreign(policy, asked)
     settings = {row["name"]: row["value"] for row in asked.ask(_SETTINGS, role=role)}
     yield from _logged(settings, quoted(role))
+    yield from _let_in(asked, role, known.database)
     yield from _way(policy, asked)
     yield from _clock(asked, policy)
 
@@ -147,6 +148,46 @@ def _way(policy: Policy, asked: Server) -> Iterator[Finding]:
         message = f"sslmode is {mode}: another server could take this one's place"
         help = "write sslmode=verify-full and sslrootcert in conninfo"
         yield Finding("server.tls", "warning", message, help)
+
+
+_MAY_READ = """
+    SELECT pg_catalog.has_function_privilege('pg_catalog.pg_hba_file_rules()', 'EXECUTE')
+        AND pg_catalog.has_table_privilege('pg_catalog.pg_hba_file_rules', 'SELECT') AS may"""
+_LINES = """
+    SELECT h.line_number AS line, h.type, h.auth_method AS method
+    FROM pg_catalog.pg_hba_file_rules h
+    WHERE h.error IS NULL AND h.database && ARRAY['all', %(database)s::text]
+        AND (h.user_name && ARRAY['all', %(role)s::text] OR EXISTS (
+            SELECT FROM pg_catalog.pg_roles r, pg_catalog.pg_roles g
+            WHERE r.rolname::text = %(role)s AND '+' || g.rolname::text = ANY (h.user_name)
+                AND pg_catalog.pg_has_role(r.oid, g.oid, 'MEMBER')))
+    ORDER BY h.line_number"""
+
+
+def _let_in(asked: Server, role: str, database: str) -> Iterator[Finding]:
+    """Find the lines of pg_hba.conf that let the role in too easily; most logins can't see them.
+
+    That a line before one of them takes some of its addresses is not looked at.
+    """
+    (row,) = asked.ask(_MAY_READ)
+    if not row["may"]:
+        return
+    for each in asked.ask(_LINES, role=role, database=database):
+        where, method = f"line {each['line']} of pg_hba.conf", each["method"]
+        if method == "trust":
+            message = f"{where} lets the role {role} in without a password ({each['type']})"
+            help = "write scram-sha-256 in place of trust"
+            yield Finding("server.hba", "error", message, help)
+        elif method in ("password", "ldap", "pam", "radius") and each["type"] in (
+            "host", "hostnossl",
+        ):  # fmt: skip
+            message = f"{where} takes the password of {role} in clear ({method}), without TLS too"
+            help = "write hostssl in place of host, or scram-sha-256"
+            yield Finding("server.hba", "warning", message, help)
+        elif method == "md5":
+            message = f"{where} takes passwords of the role {role} by md5"
+            help = "write scram-sha-256, and set the password anew"
+            yield Finding("server.hba", "note", message, help)
 
 
 def _clock(asked: Server, policy: Policy) -> Iterator[Finding]:

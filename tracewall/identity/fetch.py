@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, cast
 from urllib.parse import urljoin, urlsplit
@@ -88,6 +89,24 @@ def fetch(
                 return answer
             location = answer
     raise FetchFailed("redirected too often")
+
+
+def dated(location: Location, *, timeout: float, tls: ssl.SSLContext | None = None) -> float:
+    """Ask who is at `location` for the time (seconds since the epoch, whole ones).
+
+    It is what the header Date of the answer to a HEAD says, whatever the answer is (RFC 9110,
+    section 6.6.1). Raises FetchFailed where there is none, or no answer in `timeout` seconds.
+    """
+    ends = time.monotonic() + timeout
+    with _told(), _connected(location, ends, tls) as connection:
+        connection.settimeout(_left(ends))
+        connection.sendall(_request("HEAD", location))
+        response = HTTPResponse(cast(Any, _Timed(connection, ends)), method="HEAD")
+        try:
+            response.begin()
+            return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        finally:
+            response.close()
 
 
 def post(

@@ -245,6 +245,15 @@ class KeyKeeper:
         """Why the last refresh failed; empty when it did not."""
         return self._problem
 
+    @property
+    def document(self) -> bytes:
+        """The text of the set that was read last; empty before that. Never blocks."""
+        return self._snapshot.document if self._snapshot else b""
+
+    def place(self) -> Path | Location:
+        """Give the file that is read, or whom is asked first."""
+        return self._source.places()[0] if isinstance(self._source, Metadata) else self._source
+
     def current(self) -> KeySet | None:
         """Return the key set, or None when there is none that may still be used. Never blocks."""
         snapshot = self._snapshot

@@ -231,6 +231,10 @@ class Verifier:
         found = {name: source.keeper.current() for name, source in self._by_name.items()}
         return {name: keys for name, keys in found.items() if keys is not None}
 
+    def keepers(self) -> dict[str, KeyKeeper]:
+        """Return what keeps the keys of each issuer, by its name. Never blocks."""
+        return {name: source.keeper for name, source in self._by_name.items()}
+
     def _chosen(self, issuer: str | None) -> tuple[_Source, ...]:
         if issuer is None:
             return tuple(self._by_issuer.values())

@@ -15,10 +15,45 @@ def exposed(policy: Policy) -> list[Weakness]:
     """Return what the permissions of a policy's files weaken; nothing where there are none."""
     if os.name != "posix" or not policy.path:
         return []
-    home = Path(policy.path).parent
-    trusted = [(policy.path, "the policy", 0), (policy.identity.revocations, "the revocations", 0)]
-    trusted += [(i.keys, "the keys", i.line) for i in policy.issuers if "://" not in i.keys]
-    secret = [
+    home, trusted, secret = Path(policy.path).parent, _trusted(policy), _secret(policy)
+    found = [
+        Weakness("files", line, f"everybody may change {what}: {name}")
+        for name, what, line in (*trusted, *secret)
+        if name and any(_is_open(mode, stat.S_IWOTH) for mode in _modes(home / name))
+    ]
+    return found + [
+        Weakness("files", line, f"everybody may read {what}: {name}")
+        for name, what, line in secret
+        if name and any(mode & stat.S_IROTH for mode in _mode(home / name))
+    ]
+
+
+def shared(policy: Policy) -> list[Weakness]:
+    """Return which of those files a group may change, or read though they hold a secret."""
+    if os.name != "posix" or not policy.path:
+        return []
+    home, secret = Path(policy.path).parent, _secret(policy)
+    found = [
+        Weakness("files", line, f"a group may change {what}: {name}")
+        for name, what, line in (*_trusted(policy), *secret)
+        if name and any(mode & stat.S_IWGRP for mode in _mode(home / name))
+    ]
+    return found + [
+        Weakness("files", line, f"a group may read {what}: {name}")
+        for name, what, line in secret
+        if name and any(mode & stat.S_IRGRP for mode in _mode(home / name))
+    ]
+
+
+def _trusted(policy: Policy) -> list[tuple[str, str, int]]:
+    """Give the files that say who may do what: name, what they are, line."""
+    found = [(policy.path, "the policy", 0), (policy.identity.revocations, "the revocations", 0)]
+    return found + [(i.keys, "the keys", i.line) for i in policy.issuers if "://" not in i.keys]
+
+
+def _secret(policy: Policy) -> list[tuple[str, str, int]]:
+    """Give the files that hold secrets."""
+    return [
         (policy.database.password_file, "the password", 0),
         (policy.audit.signing_key_file, "the signing key", 0),
         *((key.file, f"the key {key.id}", key.line) for key in policy.keys),
@@ -30,16 +65,6 @@ def exposed(policy: Policy) -> list[Weakness]:
             (way.client_secret_file, "the client's secret", way.line)
             for way in policy.console.logins
         ),
-    ]
-    found = [
-        Weakness("files", line, f"everybody may change {what}: {name}")
-        for name, what, line in (*trusted, *secret)
-        if name and any(_is_open(mode, stat.S_IWOTH) for mode in _modes(home / name))
-    ]
-    return found + [
-        Weakness("files", line, f"everybody may read {what}: {name}")
-        for name, what, line in secret
-        if name and any(mode & stat.S_IROTH for mode in _mode(home / name))
     ]
 
 
