@@ -176,7 +176,7 @@ def main() -> None:
         token = issuer.mint(
             "sam", ["support"], audience="desk", claims={"act": {"sub": "desk-agent"}}
         )
-        password = "for-the-example-only"
+        password = "for-the-example-only"  # in earnest: password_file under [database]
         wall = tracewall.Wall.load(
             folder / "policy.toml", password=lambda: password, mask_key=b"for the example only"
         )

@@ -96,7 +96,7 @@ def main() -> None:
         issuer.write_jwks(folder / "jwks.json")
         who = ["staff", "support", "strangers"] * 20
         tokens = [issuer.mint(f"{g}-{n}", [g], audience="people") for n, g in enumerate(who)]
-        password = "for-the-example-only"
+        password = "for-the-example-only"  # in earnest: password_file under [database]
         with tracewall.Wall.load(folder / "policy.toml", password=lambda: password) as wall:
             answers = asyncio.run(serve(wall, tokens))
         for group in ("staff", "support", "strangers"):

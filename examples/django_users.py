@@ -17,7 +17,7 @@ from django.conf import settings
 
 import tracewall
 from tracewall.demo.server import embedded_server
-from tracewall.testing import TokenIssuer, permit_all
+from tracewall.testing import TokenIssuer
 
 GRANTS = """
 create role service login password 'for-the-example-only';
@@ -54,12 +54,16 @@ method = "null"
 """
 
 
-def configure(host: str, owners: tracewall.Wall, wall: tracewall.Wall) -> None:
+def configure(host: str, wall: tracewall.Wall) -> None:
     """Tell Django of two ways to one database: the owner's for migrations, and the service's."""
-    shared = {"ENGINE": "tracewall.django", "NAME": "postgres"}
-    owner = {**shared, "HOST": host, "USER": "postgres", "OPTIONS": {"wall": owners}}
+    # Only who migrates has this one; the service's settings need the other alone.
+    owner = {"ENGINE": "django.db.backends.postgresql", "HOST": host, "USER": "postgres"}
+    service = {"ENGINE": "tracewall.django", "OPTIONS": {"wall": wall}}
     settings.configure(
-        DATABASES={"owner": owner, "default": {**shared, "OPTIONS": {"wall": wall}}},
+        DATABASES={
+            "owner": {**owner, "NAME": "postgres"},
+            "default": {**service, "NAME": "postgres"},
+        },
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
         USE_TZ=True,
     )
@@ -109,10 +113,9 @@ def main() -> None:
         issuer = TokenIssuer("https://issuer.test")  # stands in for your identity provider
         issuer.write_jwks(folder / "jwks.json")
         token = issuer.mint("sam", ["staff"], audience="users")
-        password = "for-the-example-only"
-        policy = folder / "policy.toml"
-        with permit_all() as owners, tracewall.Wall.load(policy, password=lambda: password) as wall:
-            configure(str(server.directory), owners, wall)
+        password = "for-the-example-only"  # in earnest: password_file under [database]
+        with tracewall.Wall.load(folder / "policy.toml", password=lambda: password) as wall:
+            configure(str(server.directory), wall)
             from django.db import connections
 
             migrate()

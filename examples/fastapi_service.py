@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from psycopg.rows import dict_row
@@ -95,7 +95,10 @@ def service(wall: tracewall.Wall) -> FastAPI:
     async def person(number: int) -> Any:
         async with pool.connection() as conn:
             cursor = await conn.execute("select * from people where id = %s", (number,))
-            return await cursor.fetchone()
+            found = await cursor.fetchone()
+        if found is None:
+            raise HTTPException(404, "Nobody has this number")
+        return found
 
     @app.delete("/people/{number}")
     async def forget(number: int) -> Any:
@@ -154,7 +157,7 @@ def main() -> None:
             "late": issuer.mint("ana", ["staff"], audience="people", lifetime=-60),
             "nobody": "",
         }
-        password = "for-the-example-only"
+        password = "for-the-example-only"  # in earnest: password_file under [database]
         with (
             tracewall.Wall.load(folder / "policy.toml", password=lambda: password) as wall,
             TestClient(service(wall)) as client,

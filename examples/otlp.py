@@ -111,9 +111,11 @@ def collector() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
     print("\n".join(sorted(ARRIVED)))
 
 
@@ -129,9 +131,12 @@ def exporting(endpoint: str) -> Iterator[Telemetry]:
     exporter = OTLPLogExporter(f"{endpoint}/v1/logs")
     loggers.add_log_record_processor(BatchLogRecordProcessor(exporter))
     trace.set_tracer_provider(tracers)
-    yield Telemetry(tracers, meters, loggers)
-    for provider in (tracers, meters, loggers):
-        provider.shutdown()
+    try:
+        yield Telemetry(tracers, meters, loggers)
+    finally:
+        # What is still waiting is sent now, whatever ended the program.
+        for provider in (tracers, meters, loggers):
+            provider.shutdown()
 
 
 def work(wall: tracewall.Wall, token: str) -> None:
@@ -154,7 +159,8 @@ def main() -> None:
         issuer.write_jwks(folder / "jwks.json")
         token = issuer.mint("ana", ["staff"], audience="people")
         with collector() as endpoint, exporting(endpoint) as telemetry:
-            path, password = folder / "policy.toml", "for-the-example-only"
+            path = folder / "policy.toml"
+            password = "for-the-example-only"  # in earnest: password_file under [database]
             with tracewall.Wall.load(path, password=lambda: password, telemetry=telemetry) as wall:
                 work(wall, token)
 

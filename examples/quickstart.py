@@ -60,6 +60,7 @@ def ask(wall: tracewall.Wall, token: str, statement: str) -> None:
     print(f"> {statement}")
     try:
         with tracewall.connect(wall=wall, token=token) as conn:
+            # Bytes: the statement as it is, and no template with placeholders.
             for row in conn.execute(statement.encode()):
                 print("   ", row)
     except (tracewall.Forbidden, tracewall.TokenRejected) as refused:
@@ -80,7 +81,7 @@ def main() -> None:
         stranger = issuer.mint("eve", ["strangers"], audience="people")
         late = issuer.mint("ana", ["staff"], audience="people", lifetime=-60)
 
-        password = "for-the-example-only"
+        password = "for-the-example-only"  # in earnest: password_file under [database]
         with tracewall.Wall.load(folder / "policy.toml", password=lambda: password) as wall:
             ask(wall, member, "select * from people order by id")
             ask(wall, member, "select name from people where email = 'bob@example.org'")

@@ -82,7 +82,7 @@ def main() -> None:
         issuer = TokenIssuer("https://issuer.test")  # stands in for your identity provider
         issuer.write_jwks(folder / "jwks.json")
         token = issuer.mint("ana", ["staff"], audience="people")
-        password = "for-the-example-only"
+        password = "for-the-example-only"  # in earnest: password_file under [database]
         with (
             tracewall.Wall.load(policy, password=lambda: password) as wall,
             tracewall.connect(wall=wall, token=token, autocommit=True) as conn,

@@ -115,7 +115,7 @@ def main() -> None:
         (folder / "policy.toml").write_text(POLICY.format(host=server.directory))
         issuer = TokenIssuer("https://issuer.test")  # stands in for your identity provider
         issuer.write_jwks(folder / "jwks.json")
-        password = "for-the-example-only"
+        password = "for-the-example-only"  # in earnest: password_file under [database]
         with tracewall.Wall.load(folder / "policy.toml", password=lambda: password) as wall:
             engine = sa.create_engine("postgresql+tracewall://", connect_args={"wall": wall})
             for who, groups in (("ana", ["staff"]), ("sam", ["staff", "sales"])):

@@ -102,9 +102,14 @@ def test_executemany_returning_is_masked(conn: Any, guard: Any) -> None:
     check_masked(guard, rows)
 
 
-def test_executemany_without_anything_to_do_sends_nothing(conn: Any) -> None:
-    """An empty sequence of parameters is no statement."""
+def test_executemany_without_anything_to_do_sends_nothing(conn: Any, guard: Any) -> None:
+    """An empty sequence of parameters is no statement: nothing is sent, judged or recorded."""
+    before = guard.recorded().count('"kind":"intent"')
     conn.cursor().executemany("delete from traces.runs where run_id = %s", [])
+    assert guard.recorded().count('"kind":"intent"') == before
+    with pytest.raises(psycopg.Error):
+        conn.cursor().executemany("delete from traces.runs where run_id = %s", [("a",)])
+    assert guard.recorded().count('"kind":"intent"') > before
 
 
 def test_a_pipeline_masks_each_result_by_its_own_judgement(conn: Any, guard: Any) -> None:
