@@ -383,7 +383,7 @@ def _no_key(mask: Mask, path: str) -> PolicyError:
         line=mask.line,
         help="look at [[keys]] with this id, or pass mask_key="
         if id
-        else f"set TRACEWALL_MASK_KEY to at least {MIN_KEY} characters, or pass mask_key=",
+        else f"set {MASK_KEY_VARIABLE} to at least {MIN_KEY} characters, or pass mask_key=",
     )
 
 

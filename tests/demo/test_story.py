@@ -246,7 +246,7 @@ def test_an_export_waits_for_somebody_else(told):
     scene = titled(told, "An export waits for a person")
     asked, own = parts(scene, Refusal)
     assert (asked.error, asked.rule) == ("ApprovalRequired", "approvals.export")
-    assert (own.error, "nobody decides" in own.reason) == ("NotGranted", True)
+    assert (own.error, "somebody else has to decide" in own.reason) == ("NotGranted", True)
     (decided,) = parts(scene, Document)
     assert decided.content["approved by"] == "lea"
     done, again = parts(scene, Note)

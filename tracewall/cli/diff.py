@@ -24,7 +24,7 @@ from tracewall.sql.catalog import Catalog, read
 from tracewall.sql.grammar import Unparsable
 from tracewall.trials.catalogs import CatalogMissing, ServerSilent, from_server, from_snapshot
 from tracewall.trials.corpus import Sample, of_file, of_records, of_session, of_tests, parties_of
-from tracewall.trials.differences import Bench, Difference, compared
+from tracewall.trials.differences import Difference, Side, compared
 from tracewall.trials.format import Party
 from tracewall.trials.load import load as load_tests
 from tracewall.trials.structure import rights, settings
@@ -69,7 +69,7 @@ def diff(
     """
     pair = _pair(policies, policy)
     known = _catalog(dsn, catalog)
-    before, now = (Bench(_policy(path, known), known) for path in pair)
+    before, now = (Side(_policy(path, known), known) for path in pair)
     people = [_party(text) for text in parties]
     everybody = people or parties_of(before.policy, now.policy)
     found = list(settings(before.policy, now.policy))

@@ -62,8 +62,7 @@ def approved(stage: Stage) -> Iterator[Scene]:
 @contextmanager
 def _walled(stage: Stage, signer: Signer) -> Iterator[tracewall.Wall]:
     """Make a wall that asks and records, in a directory that goes with it."""
-    rows = min(_MOST, max(1, stage.filled.messages // 2))
-    text = shipped(stage) + _RULES.format(key=signer.public, rows=rows)
+    text = shipped(stage) + _RULES.format(key=signer.public, rows=_rows(stage))
     with tempfile.TemporaryDirectory(prefix="asking-", dir=stage.home) as place:
         policy = Path(place) / "policy.toml"
         policy.write_text(text, "utf-8")
@@ -83,8 +82,7 @@ def _export(
         conn.execute(_EXPORT, reason=_REASON)
     except tracewall.ApprovalRequired as error:
         id = error.request_id
-        reason = "people have to approve of this first"
-        parts.append(Refusal(type(error).__name__, "approvals.export", reason))
+        parts.append(_asked(error))
     parts.append(_decided(stage, wall, id, signer, "ana", "analysts"))
     parts.append(_decided(stage, wall, id, signer, "lea", "leads"))
     count = len(conn.execute(_EXPORT, reason=_REASON, approval=id).fetchall())
@@ -93,12 +91,23 @@ def _export(
         conn.execute(_EXPORT, reason=_REASON, approval=id)
     except tracewall.Forbidden as error:
         parts.append(Note(f"and once more: {str(error).partition(' (')[0]}.", "refused"))
-    rows = min(_MOST, max(1, stage.filled.messages // 2))
+    most = _rows(stage)
     return Scene(
         "An export waits for a person",
-        f"More than {rows:,} rows are not handed out before somebody else has agreed, once.",
+        f"More than {most:,} rows are not handed out before somebody else has agreed, once.",
         tuple(parts),
     )
+
+
+def _rows(stage: Stage) -> int:
+    """How many rows may be had without asking: fewer than there are, on any stage."""
+    return min(_MOST, max(1, stage.filled.messages // 2))
+
+
+def _asked(error: tracewall.ApprovalRequired) -> Refusal:
+    """Take the error's words apart: what is to be done, and the rule that asks."""
+    told, _, rest = str(error).partition(": request ")
+    return Refusal(type(error).__name__, rest.partition("(rule ")[2].rstrip(")"), told)
 
 
 def _decided(

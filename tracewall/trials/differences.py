@@ -46,8 +46,8 @@ class Difference(NamedTuple):
         return self.kind in LOOSENING
 
 
-class Bench:
-    """Judges statements by one policy, for any principal."""
+class Side:
+    """One of the two policies that are compared: judges by it, for any principal."""
 
     def __init__(self, policy: Policy, catalog: Catalog) -> None:
         self.policy, self.catalog = policy, catalog
@@ -67,7 +67,7 @@ class Bench:
 
 
 def compared(
-    sample: Sample, parties: Sequence[Party], old: Bench, new: Bench
+    sample: Sample, parties: Sequence[Party], old: Side, new: Side
 ) -> Iterator[Difference]:
     """Give how two policies differ on a statement, for whoever sends it."""
     for party in parties if sample.party is None else (sample.party,):

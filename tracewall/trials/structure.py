@@ -19,7 +19,7 @@ from tracewall.policy.model import FREE_ACTIONS, TABLE_ACTIONS, Durability, Gran
 from tracewall.policy.places import Audit, Enforcement, Limits
 from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Relation
-from tracewall.trials.differences import Bench, Difference, masking, spelled
+from tracewall.trials.differences import Difference, Side, masking, spelled
 from tracewall.trials.format import Party
 
 _STRENGTHS = get_args(Durability)
@@ -31,7 +31,7 @@ _LESS_IS_LOOSER = frozenset({"approvals", "recordings"})
 _HARMLESS = frozenset({"database", "recording", "detect", "keys"})
 
 
-def rights(parties: Sequence[Party], old: Bench, new: Bench) -> Iterator[Difference]:
+def rights(parties: Sequence[Party], old: Side, new: Side) -> Iterator[Difference]:
     """Give how two policies differ in what principals may do, and in what they see."""
     for party in parties:
         before, now = old.rights(party), new.rights(party)
