@@ -65,5 +65,5 @@ def test_the_wall_explains_by_token_or_principal(guard: Any) -> None:
 def test_a_wall_that_knows_no_catalog_says_so(guard: Any) -> None:
     """Without a catalog nothing can be judged, and nothing is guessed."""
     fresh = replace(guard.wall, _catalogs={}, _judges={})
-    with pytest.raises(tracewall.OperationalError, match="has read the catalog"):
+    with pytest.raises(tracewall.OperationalError, match="knows no catalog yet"):
         fresh.explain("SELECT 1", guard.analyst)
