@@ -26,6 +26,7 @@ from tracewall.approval.request import Parameter
 from tracewall.asked import Place
 from tracewall.budgets import count_gen
 from tracewall.clearance import Clearance
+from tracewall.offering import kept_gen
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
@@ -67,6 +68,7 @@ def clear_gen(
         return
     conn = cursor._conn
     session = cursor._guarded_by()
+    yield from kept_gen(session, admission)
     permit, cursor._permit = cursor._permit, None
     clearance = Clearance(session, admission, parameters(rendered), door, batch)
     if permit is None and not clearance.asks:

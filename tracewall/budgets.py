@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -23,9 +24,15 @@ _MOST_BYTES = 4 << 20
 
 
 class Aside(NamedTuple):
-    """Yielded by a generator in place of what psycopg waits for: do this, then go on."""
+    """Yielded by a generator in place of what psycopg waits for: do this, then go on.
+
+    Where there is a ``future``, it is waited for instead, for so many ``seconds`` (infinite: for
+    as long as it takes).
+    """
 
     run: Callable[[], None]
+    future: Future[Any] | None = None
+    seconds: float = 0.0
 
 
 class Ended(NamedTuple):

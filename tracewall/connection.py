@@ -43,6 +43,8 @@ def _until(deadline: float | None) -> float:
     return max(0.001, min(WAIT_INTERVAL, (deadline or inf) - monotonic()))
 
 
+
+
 class _Pipeline(GuardedPipeline, psycopg.Pipeline):
     """What `Connection.pipeline` gives."""
 
@@ -286,6 +288,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             if session is not None and self.closed:
                 session.abandon()
             elif session is not None:
-                session.close(idle=self._wire.transaction_status == TransactionStatus.IDLE)
+                idle = self._wire.transaction_status == TransactionStatus.IDLE
+                session.close(idle=idle)
         finally:
             super().close()

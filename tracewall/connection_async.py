@@ -32,7 +32,9 @@ if True:  # ASYNC
     import asyncio
     import inspect
 
+    from tracewall.errors import TokenRejected
     from tracewall.identity.provider import is_asynchronous
+    from tracewall.permitting_async import until_kept
 
 if TYPE_CHECKING:
     from psycopg.abc import RV, AdaptContext, ConnParam, Params, PQGen, Query
@@ -43,6 +45,30 @@ WAIT_INTERVAL = 0.1
 
 def _until(deadline: float | None) -> float:
     return max(0.001, min(WAIT_INTERVAL, (deadline or inf) - monotonic()))
+
+
+if True:  # ASYNC
+
+    async def _told(session: Session) -> None:
+        """Return when what a session has told last is kept; raises AuditUnavailable."""
+        offering = session.offering
+        if offering is not None and offering.last is not None:
+            await until_kept(offering.last, offering.patience)
+
+    async def _identified(session: Session) -> None:
+        """Return when it is known who acts; raises TokenRejected once that is kept."""
+        try:
+            session.principal()
+        except TokenRejected:
+            await _told(session)
+            raise
+
+    async def _closed(session: Session, idle: bool) -> None:
+        """Record that a connection ends; raises AuditUnavailable."""
+        if session.offering is None:
+            session.close(idle=idle)
+        else:
+            await asyncio.to_thread(session.close, idle=idle)
 
 
 class _AsyncPipeline(GuardedPipeline, psycopg.AsyncPipeline):
@@ -136,10 +162,15 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         wall = wall or Wall.from_environment()
         params = login(wall, conninfo, dict(kwargs))
         session = Session(wall, token)
+        if True:  # ASYNC
+            session.offer()
         if session.caller.stale():
             await _renew(session)
         if token is not None:
-            session.principal()
+            if True:  # ASYNC
+                await _identified(session)
+            else:
+                session.principal()
         failure: e.Error | None = None
         span = connecting(wall, params)
         try:
@@ -161,6 +192,8 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             state, kind = known_sqlstate(failure.sqlstate or ""), type(failure).__name__
             wall.telemetry.connected(span, sqlstate=state, error_type=kind)
             session.tell("login_failed", state)
+            if True:  # ASYNC
+                await _told(session)
             raise failure
         wall.telemetry.connected(span, session=session.id)
         await rv._settle(session)
@@ -173,6 +206,8 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             self._guard(session)
             await self.wait(self._settle_gen())
             session.tell("connected")
+            if True:  # ASYNC
+                await _told(session)
         except BaseException:
             await self.close()
             raise
@@ -302,6 +337,10 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             if session is not None and self.closed:
                 session.abandon()
             elif session is not None:
-                session.close(idle=self._wire.transaction_status == TransactionStatus.IDLE)
+                idle = self._wire.transaction_status == TransactionStatus.IDLE
+                if True:  # ASYNC
+                    await _closed(session, idle)
+                else:
+                    session.close(idle=idle)
         finally:
             await super().close()

@@ -27,6 +27,7 @@ from psycopg.sql import Composable
 
 from tracewall.again import Ticket
 from tracewall.clearance import explained
+from tracewall.commands import commits, verb
 from tracewall.errors import AuditUnavailable, Forbidden
 from tracewall.facade import KNOWN, ShownConnection, inside
 from tracewall.handover import pin_gen, welcome_gen
@@ -34,6 +35,7 @@ from tracewall.hearing import take_notice, take_notification
 from tracewall.info import GuardedInfo
 from tracewall.learning import learn_gen
 from tracewall.lending import take_in
+from tracewall.offering import kept_gen
 from tracewall.policy.model import Decision
 from tracewall.scrubbing import scrubbed
 from tracewall.server_cursor_base import adopted
@@ -245,9 +247,16 @@ class GuardedConnection(BaseConnection[Row]):
         session = self._session
         if session is None:
             return None
+        admission = None
         try:
-            return session.command(command, self._transaction())
-        except AuditUnavailable:
+            admission = session.command(command, self._transaction())
+            if admission is not None:
+                yield from kept_gen(session, admission)
+            return admission
+        except (AuditUnavailable, e.QueryCanceled):
+            if admission is not None and not commits(verb(command)):
+                # What takes changes back is never kept from it.
+                return None
             if self._pipeline is not None:
                 self._wire.finish()
             elif self._wire.transaction_status in _IN_TRANSACTION:

@@ -22,10 +22,11 @@ from tracewall.again import Again
 from tracewall.approval.desk import Permit
 from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, metered_gen
 from tracewall.copy_base import CopyDoor
-from tracewall.errors import Forbidden, Withheld
+from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.handover import turn_over_gen
 from tracewall.holder import HELD
 from tracewall.learning import confirm_gen, learn_gen, may_ask, refresh_gen
+from tracewall.offering import keep_now, told_gen
 from tracewall.recorded_rows import transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
 from tracewall.sending import check_pins, check_types
@@ -123,14 +124,25 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         """Have a statement judged; a refusal stands once the catalog is known to be the same."""
         try:
             return self._admit(session, rendered, door=door)
-        except Forbidden:
+        except (Forbidden, TokenRejected) as ex:
             known = session.catalog
-            if not (session.may_learn() and may_ask(self._conn)):
+            yield from told_gen(session)
+            if not (isinstance(ex, Forbidden) and session.may_learn() and may_ask(self._conn)):
                 raise
             yield from learn_gen(self._conn)
             if session.catalog is known:
                 raise
-        return self._admit(session, rendered, door=door)
+        return (yield from self._told_gen(session, rendered, door=door))
+
+    def _told_gen(
+        self, session: Session, rendered: PostgresQuery, batch: int = 0, door: str = ""
+    ) -> PQGen[Admission]:
+        """Have a statement judged; a refusal is raised once it is kept."""
+        try:
+            return self._admit(session, rendered, batch, door)
+        except (Forbidden, TokenRejected):
+            yield from told_gen(session)
+            raise
 
     def _render(self, query: Query, params: Params | None) -> PostgresQuery:
         """Render a statement, once, and freeze it."""
@@ -180,7 +192,7 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         self._rendered = None
         rendered = self._render(query, params)
         session = self._guarded_by()
-        admission = self._admit(session, rendered, batch)
+        admission = yield from self._told_gen(session, rendered, batch)
         session.fresh = None
         yield from turn_over_gen(self._conn, admission)
         yield from clear_gen(self, rendered, admission, door, batch)
@@ -283,6 +295,8 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         session = self._guarded_by()
         fresh = self._admit(session, query)
         session.fresh = None
+        # psycopg is in the middle of sending: here the loop is held up.
+        keep_now(session, fresh)
         if not fresh.cleared:
             raise self._guarded_by().refuse(fresh, Forbidden(UNASKABLE))
         self._check_holder(fresh)

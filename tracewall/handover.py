@@ -20,6 +20,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 
 from tracewall.errors import Forbidden
 from tracewall.holder import HELD, Holder
+from tracewall.offering import told_gen
 from tracewall.sql.rowfilter import SETTING
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ def hand_over_gen(conn: Any, holder: Holder) -> PQGen[None]:
             _forget(conn)
         if session.holder is not None or holder.told:
             yield from pin_gen(conn, holder)
+        changed = session.holder is not None
         session.hold(holder)
+        if changed:
+            yield from told_gen(session)
     except BaseException:
         conn._wire.finish()
         raise

@@ -8,7 +8,9 @@ from contextlib import suppress
 
 from tracewall.admission import Admission
 from tracewall.asked import Pending
+from tracewall.audit.offering import Offering
 from tracewall.audit.people import Buffer, Person, pseudonymous
+from tracewall.audit.store import AuditLog
 from tracewall.commands import ENDS, Transactions, commits, judgement, verb
 from tracewall.errors import ApprovalRequired, AuditUnavailable, Forbidden, Withheld, known_sqlstate
 from tracewall.events import Ended, Incident, Moment, What, Who
@@ -37,6 +39,8 @@ class Ledger:
 
     def __init__(self, wall: Wall) -> None:
         self.wall = wall
+        self.audit: AuditLog = wall.audit
+        self.offering: Offering | None = None
         self.id = uuid.uuid4().hex
         self.known = Knowledge(wall)
         self.transactions = Transactions()
@@ -52,6 +56,11 @@ class Ledger:
         self._process = wall._underway.process
         wall._underway.add(self)
         self.taping = Taping(wall.recorder, wall.policy, self.named) if wall.recorder else None
+
+    def offer(self) -> None:
+        """Have the record told by threads, where the log may have one wait: in an event loop."""
+        self.offering = self.wall.offering()
+        self.audit = self.offering or self.wall.audit
 
     @property
     def catalog(self) -> Catalog | None:
@@ -69,7 +78,7 @@ class Ledger:
             AuditUnavailable: it can't be recorded.
         """
         who = self._told_who(self._principal)
-        self.wall.audit.incident(Incident(kind=kind, detail=detail, who=who))
+        self.audit.incident(Incident(kind=kind, detail=detail, who=who))
 
     def _told_who(self, principal: Principal | None) -> Who:
         people = self.wall._people
@@ -137,7 +146,7 @@ class Ledger:
         if self.fresh is not None:
             self.forsake()
         shown = self._labels.get(judged.what) or self._label(judged)
-        intent = self.wall.audit.intent(who, judged.what, moment)
+        intent = self.audit.intent(who, judged.what, moment)
         span = None
         try:
             span = self.wall.telemetry.start(shown, batch=batch)
@@ -147,7 +156,7 @@ class Ledger:
             self._open.add(admission)
         except BaseException as ex:
             if self.fresh is None:
-                self.wall.audit.outcome(intent, Ended(status="abandoned"))
+                self.audit.outcome(intent, Ended(status="abandoned"))
                 self.wall.telemetry.finish(
                     span, shown, started=started, error_type=type(ex).__name__
                 )
@@ -159,6 +168,10 @@ class Ledger:
             if judged.what.kept:
                 self.transactions.keep(judged.what.kept)
         return admission
+
+    def give_up(self, admission: Admission, error: BaseException) -> None:
+        """Record that an admitted statement was not sent, for its intent was not kept in time."""
+        self._end(admission, "abandoned", error_type=type(error).__name__)
 
     def forsake(self) -> None:
         """Record that what was admitted last was never sent: no door got to take it."""
@@ -201,7 +214,7 @@ class Ledger:
         if judged.decision.summary in ENDS:
             self.transactions.sent(judged.decision.summary)
         if judged.what.kept and judged.changes and not admission.transaction:
-            self.wall.audit.flush(judged.what.kept)
+            self.audit.flush(judged.what.kept)
 
     def unsure(self, admission: Admission) -> None:
         """Record that nobody can say how a statement ended."""
@@ -259,7 +272,7 @@ class Ledger:
         # The wall may have been closed first; what must be kept is what `flush` complains of.
         with suppress(AuditUnavailable):
             self.tell("disconnected", "" if idle else "what was not committed is rolled back")
-        self.wall.audit.flush()
+        self.audit.flush()
 
     def _end(
         self, admission: Admission, status: str, sqlstate: str = "", error_type: str = ""
@@ -269,7 +282,7 @@ class Ledger:
             return
         # Where an interrupt comes before it is recorded, the next call tells the same end.
         ended = admission.told = admission.told or ended_told(admission, status, sqlstate)
-        self.wall.audit.outcome(admission.intent, ended)
+        self.audit.outcome(admission.intent, ended)
         admission.ended = True
         try:
             if admission.judged.decision.unfollowed:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tracewall.audit.anchor import Anchor, Checkpoints
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.notes import BadKey
+from tracewall.audit.offering import patience
 from tracewall.audit.packing import Compression, PackingUnavailable, check
 from tracewall.audit.setup import checkpoints_of, open_database, open_log
 from tracewall.audit.store import AuditLog
@@ -56,6 +57,12 @@ def mirrored(policy: Policy, log: AuditLog, telemetry: Telemetry) -> AuditLog:
         return MirroredLog(log, Mirror(telemetry.logger_provider))
     except MirrorUnavailable as ex:
         raise PolicyError(str(ex), path=policy.path, help="leave audit.mirror out") from None
+
+
+def waits(policy: Policy, log: AuditLog) -> bool:
+    """Tell whether any intent may have to wait for a disk or a database."""
+    grants, masks = (rule.audit for rule in policy.grants), (rule.audit for rule in policy.masks)
+    return bool(patience(log)) or "synced" in (policy.audit.writes, *grants, *masks)
 
 
 def plain_log(policy: Policy) -> AuditLog:

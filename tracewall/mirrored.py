@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracewall.audit.offering import patience
 from tracewall.audit.store import AuditLog
 from tracewall.errors import AuditUnavailable
 from tracewall.events import Ended, Incident, Moment, What, Who
@@ -18,6 +19,7 @@ class MirroredLog:
 
     def __init__(self, log: AuditLog, mirror: Mirror) -> None:
         self.log = log
+        self.patience = patience(log)
         self._mirror = mirror
 
     def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:

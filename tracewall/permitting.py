@@ -93,8 +93,10 @@ def driven(generator: Any, wait: Callable[[Any], Any]) -> Any:
         except BaseException:
             # What the generator has begun it undoes, as after a statement that was cancelled.
             with suppress(e.Error):
-                wait(until_aside(generator, e.QueryCanceled("interrupted while counting")))
+                wait(until_aside(generator, e.QueryCanceled("interrupted while waiting")))
             raise
+
+
 
 
 def give_back(admission: Admission | None) -> None:

@@ -19,6 +19,10 @@ from tracewall.errors import ApprovalRequired, Forbidden
 
 if True:  # ASYNC
     import asyncio
+    from concurrent.futures import Future
+    from math import isfinite
+
+    from tracewall.errors import AuditUnavailable
 
 LOOK_SECONDS = 2.0
 """How long one look at the store may wait for news."""
@@ -87,6 +91,10 @@ async def driven(generator: Any, wait: Callable[[Any], Awaitable[Any]]) -> Any:
             return step.value
         error = None
         try:
+            if True:  # ASYNC
+                if step.future is not None:
+                    await until_kept(step.future, step.seconds)
+                    continue
             await asyncio.to_thread(step.run)
         except Exception as ex:
             # For the generator to raise, where its caller expects it.
@@ -94,8 +102,26 @@ async def driven(generator: Any, wait: Callable[[Any], Awaitable[Any]]) -> Any:
         except BaseException:
             # What the generator has begun it undoes, as after a statement that was cancelled.
             with suppress(e.Error):
-                await wait(until_aside(generator, e.QueryCanceled("interrupted while counting")))
+                await wait(until_aside(generator, e.QueryCanceled("interrupted while waiting")))
             raise
+
+
+if True:  # ASYNC
+
+    async def until_kept(told: Future[Any], seconds: float) -> None:
+        """Return when a record is kept.
+
+        Raises:
+            AuditUnavailable: it is not, within so many seconds.
+        """
+        late = False
+        try:
+            async with asyncio.timeout(seconds if isfinite(seconds) else None):
+                await asyncio.wrap_future(told)
+        except TimeoutError:
+            late = True
+        if late:
+            raise AuditUnavailable("the audit log could not be written in time")
 
 
 async def give_back(admission: Admission | None) -> None:

@@ -61,6 +61,11 @@ class Session(Ledger):
         self._observed = False
         self._weighs = wall.policy.audit.bytes
 
+    def offer(self) -> None:
+        """Have the record told by threads, which whoever runs a generator has to know of."""
+        super().offer()
+        self.metered = self.metered or self.offering is not None
+
     # --- who ------------------------------------------------------------------------
 
     def recheck(self) -> None:
@@ -178,7 +183,7 @@ class Session(Ledger):
         if misfit:
             # Raised out here, so that no context of the error shows the policy.
             self.known.lose()
-            self.wall.audit.incident(Incident(kind="policy_misfit", detail=misfit))
+            self.audit.incident(Incident(kind="policy_misfit", detail=misfit))
             raise Forbidden(
                 "the database has changed and the policy does not fit it any more, "
                 "so nothing can be judged; tracewall check --dsn says where it does not fit"
@@ -243,7 +248,9 @@ class Session(Ledger):
         if transaction or self._person is not None:
             moment = self._moment(transaction, sql, written)
         admission = self._intend(sql, who, judged, moment, started, batch)
-        admission.said, admission.cleared = said, not judged.decision.approvals
+        admission.said = said
+        # What has a ticket instead of a number is not kept yet.
+        admission.cleared = admission.intent >= 0 and not judged.decision.approvals
         if self.taping is not None:
             self._record(self.taping, admission, who)
         if judged.decision.outcome == "forbidden":
@@ -388,7 +395,7 @@ class Session(Ledger):
         self.known.lose()
         self._who = self._judge = None
         detail, policy = f"the result is not what was judged: {how}", admission.judged.what.policy
-        self.wall.audit.incident(Incident(kind="mismatch", detail=detail, policy=policy))
+        self.audit.incident(Incident(kind="mismatch", detail=detail, policy=policy))
         return Withheld(
             f"{detail}; nothing of it is handed out\n"
             "HINT:  the schema has probably changed; it is read anew before the next statement",

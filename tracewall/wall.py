@@ -17,6 +17,7 @@ from typing import Any
 from tracewall.approval.desk import Desk
 from tracewall.approval.store import Store
 from tracewall.audit.anchor import Anchor
+from tracewall.audit.offering import Offering, Threads
 from tracewall.audit.people import People
 from tracewall.audit.store import AuditLog
 from tracewall.bearer import Acting, Bearer, acting
@@ -27,7 +28,7 @@ from tracewall.identity.background import Background
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
-from tracewall.logbook import log_of, mirrored
+from tracewall.logbook import log_of, mirrored, waits
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
@@ -79,6 +80,7 @@ class Wall:
     _principals: dict[tuple[str, str | None], Principal] = field(default_factory=dict, repr=False)
     _background: Background = field(default_factory=Background, repr=False)
     _underway: Underway = field(default_factory=Underway, repr=False)
+    _threads: Threads = field(default_factory=Threads, repr=False)
 
     def __post_init__(self) -> None:
         weak = [name for name in ("unsafe_anonymous", "unsafe_logins") if getattr(self, name)]
@@ -231,6 +233,10 @@ class Wall:
         settings = self.policy.audit
         return People(beside(self.policy, settings.directory)) if settings.erasable else None
 
+    def offering(self) -> Offering | None:
+        """Give a log for one session in an event loop; None: none of its records has to wait."""
+        return Offering(self.audit, self._threads) if waits(self.policy, self.audit) else None
+
     def identify(self, bearer: Bearer) -> Principal | Rejection:
         """Verify a bearer's token, or give why not. Never blocks."""
         key = (bearer.token, bearer.purpose)
@@ -368,6 +374,7 @@ class Wall:
             self.recorder.close()
         if "desk" in vars(self):
             self.desk.close()
+        self._threads.close()
         self.audit.close()
 
     def __enter__(self) -> Wall:

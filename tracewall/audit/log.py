@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
@@ -81,6 +82,7 @@ class FileLog:
             raise ValueError(f"durability must be one of {', '.join(get_args(Durability))}")
         self._buffered = durability == "buffered"
         self._synced = durability == "synced"
+        self.patience = inf if self._synced else 0.0
         self._checkpoints = checkpoints
         self._keeping = keeping
         self._clock = clock

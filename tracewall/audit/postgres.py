@@ -62,8 +62,8 @@ class PostgresLog:
         checkpoints: signs the log's end from time to time, and tells a second place.
         clock: Unix time in seconds.
 
-    An intent blocks its thread for a round trip and the server's commit; in an event loop
-    it blocks the loop so long. How strongly a record is kept is the server's
+    An intent blocks its thread for a round trip and the server's commit; ``patience`` says for
+    how long at most. How strongly a record is kept is the server's
     ``synchronous_commit``. All methods may be called from any thread, and after a fork.
     What processes that died have left is ended when a log is opened.
 
@@ -81,6 +81,7 @@ class PostgresLog:
         checkpoints: Checkpoints | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.patience = deadline
         self._dial = partial(Server, conninfo, schema, password, deadline)
         self._deadline = deadline
         self._checkpoints = checkpoints

@@ -8,7 +8,11 @@ from tracewall.events import Ended, Incident, Moment, What, Who
 
 
 class AuditLog(Protocol):
-    """Keeps an intent before each statement is sent, and its outcome after."""
+    """Keeps an intent before each statement is sent, and its outcome after.
+
+    A log may have a ``patience``: how long (seconds) an intent may wait for it. Then event loops
+    have threads tell it; without one, or with 0, it is told where it is called.
+    """
 
     def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:
         """Record what is about to be sent; raise `AuditUnavailable` unless it is kept.

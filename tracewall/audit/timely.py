@@ -59,6 +59,7 @@ class TimelyLog:
 
     def __init__(self, log: FileLog, deadline: float) -> None:
         self._log, self._deadline = log, deadline
+        self.patience = deadline
         self._begin()
         # At the end of the interpreter, too, nobody waits for longer.
         atexit.unregister(log.close)
