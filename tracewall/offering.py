@@ -51,3 +51,4 @@ def keep_now(session: Ledger, admission: Admission) -> None:
         except BaseException as ex:
             session.give_up(admission, ex)
             raise
+        admission.cleared = not admission.judged.decision.approvals

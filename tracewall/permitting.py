@@ -72,14 +72,16 @@ def settle(conn: Any, permit: Permit, outcome: str) -> None:
         reception.settle(conn._session, permit, outcome)
 
 
-def driven(generator: Any, wait: Callable[[Any], Any]) -> Any:
+def driven(
+    generator: Any, wait: Callable[[Any], Any], error: BaseException | None = None
+) -> Any:
     """Run a generator of a connection; what blocks in it is done outside of the event loop.
 
     Args:
         generator: as `Connection.wait` takes.
         wait: the connection's own way to wait.
+        error: is raised in it first.
     """
-    error: BaseException | None = None
     while True:
         step = wait(until_aside(generator, error))
         if not isinstance(step, Aside):
@@ -93,7 +95,7 @@ def driven(generator: Any, wait: Callable[[Any], Any]) -> Any:
         except BaseException:
             # What the generator has begun it undoes, as after a statement that was cancelled.
             with suppress(e.Error):
-                wait(until_aside(generator, e.QueryCanceled("interrupted while waiting")))
+                driven(generator, wait, e.QueryCanceled("interrupted while waiting"))
             raise
 
 

@@ -77,14 +77,16 @@ async def settle(conn: Any, permit: Permit, outcome: str) -> None:
         await asyncio.to_thread(reception.settle, conn._session, permit, outcome)
 
 
-async def driven(generator: Any, wait: Callable[[Any], Awaitable[Any]]) -> Any:
+async def driven(
+    generator: Any, wait: Callable[[Any], Awaitable[Any]], error: BaseException | None = None
+) -> Any:
     """Run a generator of a connection; what blocks in it is done outside of the event loop.
 
     Args:
         generator: as `Connection.wait` takes.
         wait: the connection's own way to wait.
+        error: is raised in it first.
     """
-    error: BaseException | None = None
     while True:
         step = await wait(until_aside(generator, error))
         if not isinstance(step, Aside):
@@ -102,7 +104,7 @@ async def driven(generator: Any, wait: Callable[[Any], Awaitable[Any]]) -> Any:
         except BaseException:
             # What the generator has begun it undoes, as after a statement that was cancelled.
             with suppress(e.Error):
-                await wait(until_aside(generator, e.QueryCanceled("interrupted while waiting")))
+                await driven(generator, wait, e.QueryCanceled("interrupted while waiting"))
             raise
 
 

@@ -145,7 +145,15 @@ async def in_transaction(conn: Any) -> None:
 
 
 Door = Callable[[Any], Awaitable[None]]
-DOORS: list[Door] = [execute, many, streamed, copied, pipelined, bound, in_transaction]
+
+
+async def many_bound(conn: Any) -> None:
+    await AsyncClientCursor(conn).executemany("insert into t values (%s)", [(1,)])
+
+
+DOORS: list[Door] = [
+    *(execute, many, many_bound, streamed, copied, pipelined, bound, in_transaction),
+]
 every_door = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
 
 
