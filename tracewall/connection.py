@@ -245,7 +245,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         raise failure
 
     def _driven(self, gen: PQGen[RV], interval: float, timeout: float | None) -> RV:
-        """Consume a generator that may wait for what counts rows over time."""
+        """Consume a generator that may wait for what counts rows over time, or for the record."""
         run, late = super().wait, () if timeout is None else (timeout,)
         found: RV = driven(gen, lambda each: run(each, interval, *late))
         return found

@@ -294,7 +294,11 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         raise failure
 
     async def _driven(self, gen: PQGen[RV], interval: float, timeout: float | None) -> RV:
-        """Consume a generator that may wait for what counts rows over time."""
+        """Consume a generator that may wait for what counts rows over time, or for the record."""
+        if True:  # ASYNC
+            session = self._session
+            if session is not None and session.offering is not None and session.strangers():
+                await asyncio.to_thread(session.acquaint)
         run, late = super().wait, () if timeout is None else (timeout,)
         found: RV = await driven(gen, lambda each: run(each, interval, *late))
         return found

@@ -12,13 +12,13 @@ from contextlib import closing
 from tracewall.approval.desk import Case, Desk, NotGranted
 from tracewall.approval.request import Person
 from tracewall.approval.verdict import Kind
-from tracewall.audit.people import People, pseudonymous
+from tracewall.audit.people import pseudonymous
+from tracewall.audit.store import AuditLog
 from tracewall.events import Incident, Who
 from tracewall.identity.principal import Principal
-from tracewall.logbook import plain_log
+from tracewall.logbook import people_of, plain_log
 from tracewall.policy.model import Policy
 from tracewall.signing import Signer
-from tracewall.trust import beside
 
 
 def decide(
@@ -43,20 +43,20 @@ def decide(
     request = case.request
     told = f"{request.id} {kind} {request.binding}: {reason!r}"
     person = Person(who.issuer, who.subject)
-    by = _told(policy, who)
-    made = Incident(kind="approval_decided", detail=told, who=by, policy=policy.hash)
     with closing(plain_log(policy)) as log:
+        by = _told(policy, log, who)
+        made = Incident(kind="approval_decided", detail=told, who=by, policy=policy.hash)
         log.incident(made)
         return desk.decide(
             request.id, kind, person, who.groups, signer, reason, binding=request.binding
         )
 
 
-def _told(policy: Policy, who: Principal) -> Who:
+def _told(policy: Policy, log: AuditLog, who: Principal) -> Who:
     """Give a person as the record has them: by a pseudonym, where it is erasable."""
-    if not policy.audit.erasable:
+    people = people_of(policy, log)
+    if people is None:
         return named(who)
-    people = People(beside(policy, policy.audit.directory))
     return pseudonymous(named(who), people.of(who.issuer, who.subject), ())
 
 

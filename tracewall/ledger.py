@@ -49,6 +49,7 @@ class Ledger:
         self._principal: Principal | None = None
         self._who: Who | None = None
         self._person: Person | None = None
+        self._actors: tuple[Person, ...] = ()
         self._where = ("", 0)
         self._labels: dict[What, Labels] = {}
         self._open: set[Admission] = set()
@@ -82,10 +83,24 @@ class Ledger:
 
     def _told_who(self, principal: Principal | None) -> Who:
         people = self.wall._people
-        self._person = None
+        self._person, self._actors = None, ()
         if people is not None and principal is not None:
             self._person = people.of(principal.issuer, principal.subject)
+            self._actors = tuple(people.of(each.issuer, each.subject) for each in principal.actors)
         return self.told_who(principal)
+
+    def _whose(self, who: Who) -> Who:
+        """Give who acts as the record has them now: anew, where one was erased meanwhile."""
+        people, principal = self.wall._people, self._principal
+        if people is None or principal is None or self._person is None:
+            return who
+        deputies = zip(principal.actors, self._actors, strict=True)
+        same = people.of(principal.issuer, principal.subject) is self._person
+        if same and all(people.of(each.issuer, each.subject) is known for each, known in deputies):
+            return who
+        who = self._told_who(principal)
+        self._who = who if self._who is not None else None
+        return who
 
     def told_who(self, principal: Principal | None) -> Who:
         """Give what the record keeps of whoever acts: pseudonyms, where it is erasable.
@@ -124,7 +139,7 @@ class Ledger:
             return None
         kept = self.transactions.kept if commits(name) else ""
         judged = judgement(name, sql, self.wall.policy.hash, kept)
-        who = self._who or self._told_who(self._principal)
+        who = self._whose(self._who or self._told_who(self._principal))
         moment = self._moment(transaction, sql, ())
         try:
             return self._intend(sql, who, judged, moment, time.perf_counter())

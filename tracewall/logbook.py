@@ -9,6 +9,9 @@ from tracewall.audit.keeping import Keeping
 from tracewall.audit.notes import BadKey
 from tracewall.audit.offering import patience
 from tracewall.audit.packing import Compression, PackingUnavailable, check
+from tracewall.audit.people import People
+from tracewall.audit.postgres import PostgresLog
+from tracewall.audit.register import Register
 from tracewall.audit.setup import checkpoints_of, open_database, open_log
 from tracewall.audit.store import AuditLog
 from tracewall.errors import PolicyError
@@ -57,6 +60,19 @@ def mirrored(policy: Policy, log: AuditLog, telemetry: Telemetry) -> AuditLog:
         return MirroredLog(log, Mirror(telemetry.logger_provider))
     except MirrorUnavailable as ex:
         raise PolicyError(str(ex), path=policy.path, help="leave audit.mirror out") from None
+
+
+def people_of(policy: Policy, log: AuditLog) -> Register | None:
+    """Give where the pseudonyms of a log are kept: in its database, or beside its files.
+
+    None: the record is not erasable, and has names.
+    """
+    if not policy.audit.erasable:
+        return None
+    kept = getattr(log, "log", log)
+    if isinstance(kept, PostgresLog):
+        return kept.people
+    return People(beside(policy, policy.audit.directory))
 
 
 def waits(policy: Policy, log: AuditLog) -> bool:

@@ -18,7 +18,7 @@ from tracewall.approval.desk import Desk
 from tracewall.approval.store import Store
 from tracewall.audit.anchor import Anchor
 from tracewall.audit.offering import Offering, Threads
-from tracewall.audit.people import People
+from tracewall.audit.register import Known
 from tracewall.audit.store import AuditLog
 from tracewall.bearer import Acting, Bearer, acting
 from tracewall.counter import desk_of
@@ -28,7 +28,7 @@ from tracewall.identity.background import Background
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
-from tracewall.logbook import log_of, mirrored, waits
+from tracewall.logbook import log_of, mirrored, people_of, waits
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
@@ -228,10 +228,10 @@ class Wall:
         return Bearer(self, self.unsafe_anonymous) if self.unsafe_anonymous else None
 
     @cached_property
-    def _people(self) -> People | None:
+    def _people(self) -> Known | None:
         """Whose pseudonyms the record has; None: it is not erasable, and has names."""
-        settings = self.policy.audit
-        return People(beside(self.policy, settings.directory)) if settings.erasable else None
+        register = people_of(self.policy, self.audit)
+        return Known(register) if register is not None else None
 
     def offering(self) -> Offering | None:
         """Give a log for one session in an event loop; None: none of its records has to wait."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.follow import decoded
@@ -34,57 +31,7 @@ from tracewall.testing import Bench, FakeBackend
 SIGNER = Signer("audit.test", bytes(range(32)))
 
 
-class Place:
-    """A database with a place for the log, its writer's login and its owner's."""
-
-    def __init__(self, admin: str, role: str) -> None:
-        self.admin, self.role = admin, role
-        self.writer = make_conninfo(admin, user=role, password="pw")
-
-    @property
-    def uri(self) -> str:
-        known = conninfo_to_dict(self.admin)
-        host, name = quote(str(known["host"]), safe=""), known["dbname"]
-        rest = {key: value for key, value in known.items() if key not in ("host", "dbname")}
-        return f"postgresql:///{name}?host={host}&{urlencode(rest)}"
-
-    def records(self, folder: Path) -> list[dict[str, Any]]:
-        return list(records(self.fetched(folder)))
-
-    def policy(self, folder: Path, keys: str = "") -> Path:
-        """Write a policy that keeps its record here, and the password beside it."""
-        (folder / "password").write_text("pw")
-        path = folder / "policy.toml"
-        path.write_text(
-            f'version = 1\n[audit]\nconninfo = "{self.writer.replace(" password=pw", "")}"\n'
-            f'password_file = "password"\n{keys}\n'
-            '[[issuers]]\nname = "t"\nissuer = "https://t.test"\naudience = "a"\n'
-            'keys = "jwks.json"\n'
-            '[[grants]]\ngroups = ["g"]\nactions = ["select"]\ntables = ["s.*"]\n'
-        )
-        return path
-
-    def log(self, **options: Any) -> PostgresLog:
-        return PostgresLog(self.writer, password=lambda: "pw", **options)
-
-    def fetched(self, folder: Path) -> Path:
-        folder.mkdir(exist_ok=True)
-        assert main(["audit", "fetch", str(folder / "log"), "--conninfo", self.admin]) == 0
-        return folder / "log"
-
-
-@pytest.fixture
-def place(scratch_dsn: str) -> Iterator[Place]:
-    role = f"audit_{secrets.token_hex(4)}"
-    with psycopg.connect(scratch_dsn, autocommit=True) as conn:
-        conn.execute(f"create role {role} login password 'pw'")
-        conn.execute(migration(role, "tracewall_audit"))
-        yield Place(scratch_dsn, role)
-        conn.execute(f"drop owned by {role}")
-        conn.execute(f"drop role {role}")
-
-
-def test_what_is_kept_verifies(place: Place, tmp_path: Path, who: Who, what: What) -> None:
+def test_what_is_kept_verifies(place: Any, tmp_path: Path, who: Who, what: What) -> None:
     """Intents, outcomes and incidents come out as files that `verify` proves."""
     with psycopg.connect(place.admin) as look:
         log = place.log()
@@ -102,7 +49,7 @@ def test_what_is_kept_verifies(place: Place, tmp_path: Path, who: Who, what: Wha
         log.intent(who, what)
 
 
-def test_commands_read_it_by_its_uri(place: Place, who: Who, what: What, capfd: Any) -> None:
+def test_commands_read_it_by_its_uri(place: Any, who: Who, what: What, capfd: Any) -> None:
     """Where a command takes a directory it takes the database's URI, and reading is recorded."""
     log = place.log()
     log.outcome(log.intent(who, what), Ended(status="ok"))
@@ -120,7 +67,7 @@ def test_commands_read_it_by_its_uri(place: Place, who: Who, what: What, capfd: 
     assert "can't be read" in capfd.readouterr().err
 
 
-def test_it_is_followed(place: Place, who: Who, what: What) -> None:
+def test_it_is_followed(place: Any, who: Who, what: What) -> None:
     """Each record that comes is given once, of every chain, and none of those before."""
     with place.log() as log:
         log.incident(Incident(kind="unsafe"))
@@ -134,7 +81,7 @@ def test_it_is_followed(place: Place, who: Who, what: What) -> None:
         assert list(follower.new()) == []
 
 
-def test_a_reader_may_read_and_be_recorded_only(place: Place, tmp_path: Path) -> None:
+def test_a_reader_may_read_and_be_recorded_only(place: Any, tmp_path: Path) -> None:
     """The migration's reader sees the record, leaves one of its own, and changes nothing."""
     with psycopg.connect(place.admin, autocommit=True) as conn:
         conn.execute("drop schema tracewall_audit cascade")
@@ -164,7 +111,7 @@ def test_a_reader_may_read_and_be_recorded_only(place: Place, tmp_path: Path) ->
             conn.execute(f"drop role {place.role}_r")
 
 
-def test_the_owner_prunes_it(place: Place, tmp_path: Path, capfd: Any) -> None:
+def test_the_owner_prunes_it(place: Any, tmp_path: Path, capfd: Any) -> None:
     """Old chains go, on record and signed for; the log's own role can't have them go."""
     (tmp_path / "key").write_text(SIGNER.secret())
     keys = 'keep_for = "1d"\nsigning_key_file = "key"'
@@ -207,7 +154,7 @@ def test_the_owner_prunes_it(place: Place, tmp_path: Path, capfd: Any) -> None:
         "grant all on all tables in schema tracewall_audit to current_user",
     ],
 )
-def test_the_writer_may_append_only(place: Place, statement: str) -> None:
+def test_the_writer_may_append_only(place: Any, statement: str) -> None:
     """The log's own login can neither read, change, delete nor add but by the function."""
     place.log().close()
     with psycopg.connect(place.writer) as conn:
@@ -215,7 +162,7 @@ def test_the_writer_may_append_only(place: Place, statement: str) -> None:
             conn.execute(statement)
 
 
-def test_the_server_refuses_what_does_not_follow(place: Place, who: Who, what: What) -> None:
+def test_the_server_refuses_what_does_not_follow(place: Any, who: Who, what: What) -> None:
     """A line that is not the next of its chain, and a second truth about a line, are refused."""
     log = place.log()
     log.intent(who, what)
@@ -238,9 +185,7 @@ def test_the_server_refuses_what_does_not_follow(place: Place, who: Who, what: W
     log.close()
 
 
-def test_a_broken_connection_is_made_anew(
-    place: Place, tmp_path: Path, who: Who, what: What
-) -> None:
+def test_a_broken_connection_is_made_anew(place: Any, tmp_path: Path, who: Who, what: What) -> None:
     """After the server ends the connection the chain goes on; what was refused is abandoned."""
     log, refused = place.log(), 0
     log.intent(who, what)
@@ -263,7 +208,7 @@ def test_a_broken_connection_is_made_anew(
     assert len(abandoned) == refused
 
 
-def test_a_slow_server_is_not_waited_for(place: Place, who: Who, what: What) -> None:
+def test_a_slow_server_is_not_waited_for(place: Any, who: Who, what: What) -> None:
     """Where the record is locked away, an intent is refused after the deadline."""
     log = place.log(deadline=0.5)
     with psycopg.connect(place.admin) as admin:
@@ -289,7 +234,7 @@ def test_no_server_no_log() -> None:
         PostgresLog("host=/nonexistent dbname=x", deadline=5)
 
 
-def test_threads_share_a_chain(place: Place, tmp_path: Path, what: What) -> None:
+def test_threads_share_a_chain(place: Any, tmp_path: Path, what: What) -> None:
     """Intents of many threads are each kept once, in one chain."""
     log = place.log(deadline=60)
 
@@ -308,7 +253,7 @@ def test_threads_share_a_chain(place: Place, tmp_path: Path, what: What) -> None
     assert report.ok and report.records == 2 + 160 and report.files[0].open_intents == ()
 
 
-def test_a_wall_takes_it(place: Place, tmp_path: Path) -> None:
+def test_a_wall_takes_it(place: Any, tmp_path: Path) -> None:
     """A guarded connection keeps its record there."""
     policy = tmp_path / "policy.toml"
     policy.write_text(
@@ -324,7 +269,7 @@ def test_a_wall_takes_it(place: Place, tmp_path: Path) -> None:
     assert [r["what"]["summary"] for r in told if r["kind"] == "intent"] == ["SELECT s.t", "COMMIT"]
 
 
-def test_a_policy_keeps_its_record_there(place: Place, tmp_path: Path) -> None:
+def test_a_policy_keeps_its_record_there(place: Any, tmp_path: Path) -> None:
     """With `conninfo` in [audit] nothing else is needed, and no files are made."""
     policy = place.policy(tmp_path)
     with FakeBackend({"s.t": {"id": "int4"}}) as backend:
@@ -338,7 +283,7 @@ def test_a_policy_keeps_its_record_there(place: Place, tmp_path: Path) -> None:
     assert not (tmp_path / "audit").exists()
 
 
-def test_a_missing_password_is_told(place: Place, tmp_path: Path) -> None:
+def test_a_missing_password_is_told(place: Any, tmp_path: Path) -> None:
     """A policy whose password is not where it says can't be held, and says which."""
     policy = place.policy(tmp_path)
     (tmp_path / "password").unlink()
@@ -346,7 +291,7 @@ def test_a_missing_password_is_told(place: Place, tmp_path: Path) -> None:
         log_of(load(policy), ())
 
 
-def test_checkpoints_vouch_for_it(place: Place, tmp_path: Path, who: Who, what: What) -> None:
+def test_checkpoints_vouch_for_it(place: Any, tmp_path: Path, who: Who, what: What) -> None:
     """With a key, notes stand in the chain and elsewhere; what the owner cuts off is told."""
     told: list[str] = []
     log = place.log(checkpoints=Checkpoints(SIGNER, [told.append], records=10))
@@ -379,7 +324,7 @@ time.sleep(3600)
 
 
 def test_dead_writers_are_ended(
-    place: Place, tmp_path: Path, start: Any, monkeypatch: pytest.MonkeyPatch
+    place: Any, tmp_path: Path, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After kill -9 the next log ends the chain, signed; that of a living process is left."""
     monkeypatch.setattr("tracewall.audit.server.GRACE", 0.0)
@@ -404,7 +349,7 @@ def test_dead_writers_are_ended(
 
 
 def test_a_chain_that_was_ended_is_followed(
-    place: Place, tmp_path: Path, who: Who, what: What
+    place: Any, tmp_path: Path, who: Who, what: What
 ) -> None:
     """A process that was taken for dead goes on in a new chain, which names the old one."""
     log = place.log()
@@ -433,7 +378,7 @@ def test_a_chain_that_was_ended_is_followed(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_writes_a_chain_of_its_own(place: Place, tmp_path: Path, run: Any) -> None:
+def test_a_forked_child_writes_a_chain_of_its_own(place: Any, tmp_path: Path, run: Any) -> None:
     """Parent and child each go on in their own chain; the parent's connection stays its own."""
     script = """
 from tracewall.audit.postgres import PostgresLog
@@ -455,7 +400,7 @@ log.close()
     assert all(file.closed and not file.open_intents for file in report.files)
 
 
-def test_kill_9_loses_no_intent(place: Place, tmp_path: Path, start: Any) -> None:
+def test_kill_9_loses_no_intent(place: Any, tmp_path: Path, start: Any) -> None:
     """What an intent returned for is in the database, whatever moment the process died at."""
     script = """
 from tracewall.audit.postgres import PostgresLog

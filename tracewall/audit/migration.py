@@ -1,4 +1,4 @@
-"""The SQL that makes a place for the log in a database: two tables, and the only ways to them."""
+"""The SQL that makes a place for the log in a database: its tables, and the only ways to them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ CREATE TABLE {schema}.heads (
 CREATE TABLE {schema}.records (
     writer text NOT NULL REFERENCES {schema}.heads, n bigint NOT NULL, line text NOT NULL,
     received timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), PRIMARY KEY (writer, n));
+-- Of an erasable record: whose pseudonym is whose, and the salts of their commitments.
+CREATE TABLE {schema}.people (
+    issuer text NOT NULL, subject text NOT NULL, pseudonym text NOT NULL UNIQUE,
+    salt bytea NOT NULL, PRIMARY KEY (issuer, subject));
 REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM PUBLIC;
 
 -- The one way to add records: each must follow from the one before it.
@@ -105,9 +109,30 @@ BEGIN
     END LOOP;
 END $body$;
 
+-- The one way to people: by their full name, which draws a pseudonym and a salt the first time.
+CREATE FUNCTION {schema}.person(of_issuer text, of_subject text)
+RETURNS TABLE (pseudonym text, salt bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+    RETURN QUERY SELECT p.pseudonym, p.salt FROM {schema}.people p
+        WHERE p.issuer = of_issuer AND p.subject = of_subject;
+    IF NOT FOUND THEN
+        -- A random UUID has 122 bits of the server's strong randomness.
+        INSERT INTO {schema}.people VALUES (
+            of_issuer, of_subject,
+            'p-' || encode(substr(sha256(uuid_send(gen_random_uuid())), 1, 8), 'hex'),
+            sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+                || uuid_send(gen_random_uuid()))) ON CONFLICT DO NOTHING;
+        RETURN QUERY SELECT p.pseudonym, p.salt FROM {schema}.people p
+            WHERE p.issuer = of_issuer AND p.subject = of_subject;
+    END IF;
+END $body$;
+
 REVOKE ALL ON FUNCTION {schema}.append(text, bigint, text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION {schema}.hold(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION {schema}.abandoned(text, float8) FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.person(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION {schema}.person(text, text) TO {writer};
 GRANT USAGE ON SCHEMA {schema} TO {roles};
 GRANT EXECUTE ON FUNCTION {schema}.append(text, bigint, text[]) TO {roles};
 GRANT EXECUTE ON FUNCTION {schema}.hold(text) TO {roles};
@@ -121,9 +146,13 @@ FUNCTIONS = ("append(text, bigint, text[])", "hold(text)", "abandoned(text, floa
 _READERS = """\
 GRANT SELECT ON {schema}.records, {schema}.heads TO {reader};
 """
+_NAMES = """\
+GRANT USAGE ON SCHEMA {schema} TO {names};
+GRANT SELECT ON {schema}.people TO {names};
+"""
 
 
-def migration(writer: str, schema: str, reader: str = "") -> str:
+def migration(writer: str, schema: str, reader: str = "", names: str = "") -> str:
     """Give the SQL that makes a schema with a log which a role may append to.
 
     Args:
@@ -131,12 +160,16 @@ def migration(writer: str, schema: str, reader: str = "") -> str:
         schema: the schema's name.
         reader: a role that may read the log, and append to chains of its own, in which
             its reading is recorded; empty: none but the owner.
+        names: a role that may read whose pseudonym is whose, and salts; empty: none but
+            the owner.
     """
-    names = {"schema": quoted(schema), "reader": quoted(reader)}
+    said = {"schema": quoted(schema), "reader": quoted(reader), "names": quoted(names)}
     return _TEMPLATE.lstrip().format(
-        **names,
+        **said,
+        writer=quoted(writer),
         roles=", ".join(quoted(role) for role in (writer, reader) if role),
         first_prev=FIRST_PREV.decode(),
         longest=LONGEST,
-        readers=_READERS.format(**names) if reader else "",
+        readers=(_READERS.format(**said) if reader else "")
+        + (_NAMES.format(**said) if names else ""),
     )

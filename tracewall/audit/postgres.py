@@ -27,6 +27,7 @@ from tracewall.audit.failing import encoded, nobody_hears
 from tracewall.audit.fragments import Fragments
 from tracewall.audit.record import Head, body, members
 from tracewall.audit.recovery import ending
+from tracewall.audit.register import StoredPeople
 from tracewall.audit.server import Chain, Server
 from tracewall.audit.waiting import Batch, Intent, Note, Outcome
 from tracewall.audit.writer import Writer
@@ -65,7 +66,8 @@ class PostgresLog:
     An intent blocks its thread for a round trip and the server's commit; ``patience`` says for
     how long at most. How strongly a record is kept is the server's
     ``synchronous_commit``. All methods may be called from any thread, and after a fork.
-    What processes that died have left is ended when a log is opened.
+    What processes that died have left is ended when a log is opened. ``people`` are the
+    pseudonyms and salts of an erasable record, which are kept there, too.
 
     Raises:
         AuditUnavailable: the server does not take the first record.
@@ -84,6 +86,7 @@ class PostgresLog:
         self.patience = deadline
         self._dial = partial(Server, conninfo, schema, password, deadline)
         self._deadline = deadline
+        self.people = StoredPeople(self._dial)
         self._checkpoints = checkpoints
         self._clock = clock
         self._closed = False
@@ -188,6 +191,7 @@ class PostgresLog:
             # The very end is vouched for only elsewhere: after it nothing may stand there.
             self._checkpoints.tell(self._checkpoints.sign(head, self._clock()), nobody_hears)
             self._checkpoints.close()
+        self.people.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,6 @@
 """The database side of a log in PostgreSQL: one connection, and chains that it appends to.
 
-Only the log's writing thread is in here. Every failure is an `OSError` without a cause: what
+Each connection is one thread's at a time. Every failure is an `OSError` without a cause: what
 the server says of a line may hold the line.
 """
 
@@ -69,6 +69,16 @@ class Server:
     def abandoned(self, own: str) -> Iterator[Left]:
         """Give the chains whose processes are dead, but for the own one; raises OSError."""
         yield from (Left(*row) for row in self._call("abandoned(%s, %s)", own, GRACE, rows=True))
+
+    def person(self, issuer: str, subject: str) -> tuple[str, str, str, bytes] | None:
+        """Give a person's name, pseudonym and salt; None: they were erased this very moment.
+
+        Raises:
+            OSError: the server does not tell.
+        """
+        for row in self._call("person(%s, %s)", issuer, subject, rows=True):
+            return issuer, subject, str(row[0]), bytes(row[1])
+        return None
 
     def _call(self, function: str, *params: object, rows: bool = False) -> list[Any]:
         final = False

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 
 from tracewall.audit.migration import migration as written
+from tracewall.audit.people import Person
 from tracewall.audit.postgres import SCHEMA, PostgresLog
 from tracewall.audit.retiring import retire
 from tracewall.cli.live import why
@@ -32,6 +33,7 @@ from tracewall.logbook import checkpoints
 
 _SCHEMA = click.option("--schema", default=SCHEMA, show_default=True, help="The log's schema.")
 _WRITER = re.compile(r"[0-9TZ.]+-[0-9]+-[0-9a-f]+")
+_SCHEMES: Final = ("postgresql://", "postgres://")
 _META: Final = "tracewall.audit.database"
 
 
@@ -43,7 +45,7 @@ class _LogPath(click.Path):
     ) -> Any:
         """Give the path; a log in a database is copied to one that lives as long as the command."""
         text = str(value)
-        if context is None or not text.startswith(("postgresql://", "postgres://")):
+        if context is None or not text.startswith(_SCHEMES):
             return super().convert(value, param, context)
         schema = context.meta.get(f"{_META}.schema") or SCHEMA
         folder = tempfile.TemporaryDirectory(prefix="tracewall-audit-")
@@ -58,12 +60,29 @@ class _LogPath(click.Path):
         return Path(folder.name)
 
 
+class PlaceOrFolder(click.Path):
+    """A log's directory, or the URI of the database that it is in, of which nothing is read."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, file_okay=False, path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Give the directory; of a database remember where it is."""
+        text = str(value)
+        if context is None or not text.startswith(_SCHEMES):
+            return super().convert(value, param, context)
+        context.meta[_META] = (text, context.meta.get(f"{_META}.schema") or SCHEMA)
+        return Path()
+
+
 def _keep_schema(context: click.Context, option: click.Parameter, schema: str) -> None:
     context.meta[f"{_META}.schema"] = schema
 
 
 _LOG = click.argument("path", type=_LogPath(exists=True, path_type=Path))
-_OF = click.option(
+of_schema = click.option(
     "--schema",
     default=SCHEMA,
     show_default=True,
@@ -76,7 +95,7 @@ _OF = click.option(
 
 def log_path(command: Any) -> Any:
     """Give a command the argument ``path``: a log's directory, file, or database."""
-    return _LOG(_OF(command))
+    return _LOG(of_schema(command))
 
 
 def database() -> tuple[str, str] | None:
@@ -126,18 +145,58 @@ class Following:
             raise Missing(f"the log can't be read: {why(error)}") from None
 
 
+def names(place: tuple[str, str]) -> dict[str, Person]:
+    """Give whom pseudonyms stand for, as far as this reader may know; raises `Missing`."""
+    query = sql.SQL("SELECT issuer, subject, pseudonym, salt FROM {}.people").format(
+        sql.Identifier(place[1])
+    )
+    try:
+        with psycopg.connect(place[0]) as conn:
+            found = [
+                Person(who, name, told, bytes(salt))
+                for who, name, told, salt in conn.execute(query)
+            ]
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
+        return {}
+    except psycopg.Error as error:
+        raise Missing(f"the names can't be read: {why(error)}") from None
+    return {person.pseudonym: person for person in found}
+
+
+def erased(place: tuple[str, str], subject: str, issuer: str) -> list[str]:
+    """Forget a person for all who write to a log in a database; give their pseudonyms.
+
+    The table is written anew, so that no page of it holds what was deleted. Raises `Missing`.
+    """
+    people = sql.Identifier(place[1], "people")
+    delete = "DELETE FROM {} WHERE subject = %s AND %s IN (issuer, '') RETURNING pseudonym"
+    gone: list[str] = []
+    try:
+        with psycopg.connect(place[0], autocommit=True) as conn:
+            found = conn.execute(sql.SQL(delete).format(people), (subject, issuer))
+            gone = [pseudonym for (pseudonym,) in found]
+            conn.execute(sql.SQL("VACUUM (FULL) {}").format(people))
+    except psycopg.Error as error:
+        if not gone:
+            raise Missing(f"nothing is erased: {why(error)}") from None
+        warning = "note: it is deleted, but not overwritten: VACUUM (FULL) the table people"
+        click.echo(f"{warning} ({why(error)})", err=True)
+    return gone
+
+
 @click.command()
 @click.option("--role", required=True, help="The role that the log logs in as.")
 @click.option("--reader", default="", help="A role that may read the log, and so is recorded.")
+@click.option("--names", default="", help="A role that may read whose pseudonym is whose.")
 @_SCHEMA
 @JSON
-def migration(role: str, reader: str, schema: str, as_json: bool) -> None:
+def migration(role: str, reader: str, names: str, schema: str, as_json: bool) -> None:
     """Print the SQL that makes a place for the record in a database.
 
     Run it as another role than ROLE, which may append then, and neither read, change nor
     delete.
     """
-    sql = written(role, schema, reader)
+    sql = written(role, schema, reader, names)
     either(as_json, {"sql": sql}, sql)
 
 

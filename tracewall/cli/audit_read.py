@@ -26,7 +26,15 @@ from tracewall.audit.reads import filters_told, note
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.search import Asked, found
 from tracewall.audit.verify import records
-from tracewall.cli.audit_database import Following, database, log_path
+from tracewall.cli.audit_database import (
+    Following,
+    PlaceOrFolder,
+    database,
+    erased,
+    log_path,
+    names,
+    of_schema,
+)
 from tracewall.cli.audit_database import note as note_there
 from tracewall.cli.entries import entry
 from tracewall.cli.options import JSON, SINCE, UNTIL, json_option
@@ -49,11 +57,6 @@ _FILTERS = [
     click.option("--statement", default="", help="The exact text of a statement."),
     SINCE,
     UNTIL,
-    click.option(
-        "--names",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Where the names are of a log in PostgreSQL that is erasable: its policy's directory.",
-    ),
 ]
 
 
@@ -67,13 +70,13 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 @log_path
 @_filtered
 @json_option("Print one JSON object for each.")
-def search(path: Path, as_json: bool, names: Path | None, **filters: Any) -> None:
+def search(path: Path, as_json: bool, **filters: Any) -> None:
     """Find statements and incidents in a log, each with how it ended.
 
     All filters must fit. Nothing is proved by it: see `verify`. Where the record has
     pseudonyms, names are shown as long as they are not erased.
     """
-    people = _people(names or path)
+    people = _people(path)
     _on_record(path, "search", filters, people)
     out = console()
     for each in _found(path, filters, people):
@@ -96,12 +99,10 @@ def search(path: Path, as_json: bool, names: Path | None, **filters: Any) -> Non
 )
 @json_option("The same as --format json.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file.")
-def export(
-    path: Path, form: str, as_json: bool, out: Path | None, names: Path | None, **filters: Any
-) -> None:
+def export(path: Path, form: str, as_json: bool, out: Path | None, **filters: Any) -> None:
     """Write statements and incidents of a log for other programs; filters as of `search`."""
     form = "json" if as_json else form
-    people = _people(names or path)
+    people = _people(path)
     _on_record(path, "export", filters, people)
     try:
         # Nobody's file is overwritten.
@@ -145,19 +146,22 @@ def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("path", type=PlaceOrFolder())
+@of_schema
 @click.option("--subject", required=True, help="Whose data: the token's `sub`.")
 @click.option("--issuer", default="", help="The token's `iss`; left out: any issuer's.")
 @JSON
 def erase(path: Path, subject: str, issuer: str, as_json: bool) -> None:
     """Forget whose records a person's are, and what was committed to in them.
 
-    For a log with `erasable = true`. The records stay, and the chain with them; the
-    person's pseudonym and salt are overwritten, so that nobody can tell any more who
-    they were. Connections that are open go on under the old pseudonym.
+    PATH is the log's directory, or the URI of its database by its owner's login. For a log
+    with `erasable = true`. The records stay, and the chain with them; the person's pseudonym
+    and salt are overwritten, so that nobody can tell any more who they were. Processes that
+    know them go on under the old pseudonym for a minute at most.
     """
+    place = database()
     try:
-        gone = People(path).erase(subject, issuer)
+        gone = erased(place, subject, issuer) if place else People(path).erase(subject, issuer)
     except OSError as error:
         raise Missing(f"nothing is erased: {error}") from None
     if not gone:
@@ -167,6 +171,8 @@ def erase(path: Path, subject: str, issuer: str, as_json: bool) -> None:
 
 
 def _people(path: Path) -> dict[str, Person]:
+    if place := database():
+        return names(place)
     try:
         return People(path if path.is_dir() else path.parent).all()
     except OSError:
