@@ -1,6 +1,6 @@
 """The audit log in PostgreSQL: appended by a function, with the chain checked by the server.
 
-1. The log has a login of its own, whose role may call three functions, and nothing else.
+1. The log has a login of its own, whose role may call four functions, and nothing else.
 2. One thread writes for all: what gathers while it waits for the server goes in one call.
 3. An intent returns when the server has committed it, or refuses after the deadline.
 4. Whether a call that was broken off came through is not known: it is repeated as it was,
