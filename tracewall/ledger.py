@@ -60,7 +60,7 @@ class Ledger:
 
     def offer(self) -> None:
         """Have the record told by threads, where the log may have one wait: in an event loop."""
-        self.offering = self.wall.offering()
+        self.offering = self.wall._offering()
         self.audit = self.offering or self.wall.audit
 
     @property

@@ -233,7 +233,7 @@ class Wall:
         register = people_of(self.policy, self.audit)
         return Known(register) if register is not None else None
 
-    def offering(self) -> Offering | None:
+    def _offering(self) -> Offering | None:
         """Give a log for one session in an event loop; None: none of its records has to wait."""
         return Offering(self.audit, self._threads) if waits(self.policy, self.audit) else None
 
