@@ -34,6 +34,7 @@ if True:  # ASYNC
 
     from tracewall.errors import TokenRejected
     from tracewall.identity.provider import is_asynchronous
+    from tracewall.offering import acquaint, strangers
     from tracewall.permitting_async import until_kept
 
 if TYPE_CHECKING:
@@ -297,8 +298,8 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
         """Consume a generator that may wait for what counts rows over time, or for the record."""
         if True:  # ASYNC
             session = self._session
-            if session is not None and session.offering is not None and session.strangers():
-                await asyncio.to_thread(session.acquaint)
+            if session is not None and session.offering is not None and strangers(session):
+                await asyncio.to_thread(acquaint, session)
         run, late = super().wait, () if timeout is None else (timeout,)
         found: RV = await driven(gen, lambda each: run(each, interval, *late))
         return found

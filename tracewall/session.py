@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 from tracewall.admission import Admission as Admission
 from tracewall.admission import Result, differs, refusal, size_of, too_big, too_many
@@ -23,7 +22,6 @@ from tracewall.asked import ASKED, NOTHING, asked
 from tracewall.bearer import Bearer
 from tracewall.caller import Caller
 from tracewall.errors import (
-    AuditUnavailable,
     Forbidden,
     PolicyError,
     TokenRejected,
@@ -110,24 +108,6 @@ class Session(Ledger):
             raise self._reject(found)
         self._become(bearer, found)
         return found
-
-    def strangers(self) -> list[tuple[str, str]]:
-        """Give those who act, or will at the next statement, whom the record can't name at once."""
-        people, bearer = self.wall._people, self.caller.bearer()
-        who = self.wall.identify(bearer) if people is not None and bearer is not None else None
-        if people is None or not isinstance(who, Principal):
-            return []
-        names = [(who.issuer, who.subject)]
-        names += [(actor.issuer, actor.subject) for actor in who.actors]
-        return [name for name in names if not people.is_fresh(*name)]
-
-    def acquaint(self) -> None:
-        """Ask for the pseudonyms of whoever acts; blocks, and leaves it to others to fail."""
-        people = self.wall._people
-        if people is not None:
-            with suppress(AuditUnavailable):
-                for name in self.strangers():
-                    people.learn(*name)
 
     def _become(self, bearer: Bearer | None, principal: Principal) -> None:
         self._bearer, self._principal = bearer, principal
