@@ -34,13 +34,15 @@ _MISFITS = frozenset({"0A000", "42P01", "42703", "42883", "42804", "3F000"})
 class Ledger:
     """The record's side of a guarded connection; `tracewall.session.Session` is the judge's.
 
-    ``fresh`` is what was admitted last until a door takes it, which then sees to its end.
+    ``fresh`` is what was admitted last until a door takes it, which then sees to its end. Where
+    it is ``metered``, generators may want something done aside (`tracewall.budgets.Aside`).
     """
 
     def __init__(self, wall: Wall) -> None:
         self.wall = wall
         self.audit: AuditLog = wall.audit
         self.offering: Offering | None = None
+        self.metered = any(rule.per for rule in wall.policy.approvals)
         self.id = uuid.uuid4().hex
         self.known = Knowledge(wall)
         self.transactions = Transactions()
@@ -62,6 +64,7 @@ class Ledger:
         """Have the record told by threads, where the log may have one wait: in an event loop."""
         self.offering = self.wall._offering()
         self.audit = self.offering or self.wall.audit
+        self.metered = self.metered or self.offering is not None
 
     @property
     def catalog(self) -> Catalog | None:

@@ -54,17 +54,11 @@ class Session(Ledger):
     def __init__(self, wall: Wall, token: str | TokenProvider | None) -> None:
         super().__init__(wall)
         self._unknown = False
-        self.metered = any(rule.per for rule in wall.policy.approvals)
         self.caller = Caller(wall, token)
         self._bearer: Bearer | None = None
         self._judge: Judge | None = None
         self._observed = False
         self._weighs = wall.policy.audit.bytes
-
-    def offer(self) -> None:
-        """Have the record told by threads, which whoever runs a generator has to know of."""
-        super().offer()
-        self.metered = self.metered or self.offering is not None
 
     # --- who ------------------------------------------------------------------------
 
