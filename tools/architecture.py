@@ -1,11 +1,12 @@
-"""Draws docs/assets/architecture.svg from what the rooms really import.
+"""Draws docs/assets/architecture.svg from what the rooms really import, and lists all rooms.
 
-    python tools/architecture.py            write the picture
-    python tools/architecture.py --check    tell whether it is up to date
+    python tools/architecture.py            write the picture, and the list into the page
+    python tools/architecture.py --check    tell whether both are up to date
 
 Storeys are those of the import contracts in pyproject.toml. An arrow goes from a room to
 one that it imports; those that follow from others are left out, and so are `version` and
-`_clash`. Below a room's name are the libraries that it imports, but for msgspec.
+`_clash`. Below a room's name are the libraries that it imports, but for msgspec. The list has
+each room's storey, and the first sentence of its docstring.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tracewall"
 PICTURE = ROOT / "docs/assets/architecture.svg"
+PAGE = ROOT / "docs/explanation/architecture.md"
+LIST = re.compile(
+    r"(?<=<!-- rooms: python tools/architecture.py -->\n).*(?=<!-- end of rooms -->)", re.DOTALL
+)
 FRONT = "import tracewall"
 DOORS = "doors"
 LEFT_OUT = frozenset({"version", "_clash", "__main__"})
@@ -167,16 +172,36 @@ def _box(name: str, room: Room, place: tuple[int, int]) -> str:
     )
 
 
+def rooms_listed() -> str:
+    """Give the list of rooms as a table, from the top storey down."""
+    rows = []
+    for name, storey in storeys().items():
+        # A base or an asynchronous source says what its storey's other colours are, too.
+        place = PACKAGE / f"{name}.py"
+        place = place if place.is_file() else PACKAGE / name / "__init__.py"
+        if not name.endswith("_async") and name not in LEFT_OUT:
+            told = (ast.get_docstring(ast.parse(place.read_text("utf-8"))) or "").splitlines()[0]
+            rows.append(f"| {storey} | `{name}` | {told} |\n")
+    return "\n| Storey | Room | What it is |\n|---|---|---|\n" + "".join(rows) + "\n"
+
+
 def main(arguments: list[str]) -> str | None:
-    """Write the picture, or with ``--check`` compare it; return what is wrong."""
-    made = picture()
+    """Write picture and list, or with ``--check`` compare them; return what is wrong."""
+    listed = rooms_listed()
+    made = {
+        PICTURE: picture(),
+        PAGE: LIST.sub(lambda _: listed, PAGE.read_text("utf-8")),
+    }
     if arguments == ["--check"]:
-        same = PICTURE.is_file() and PICTURE.read_text("utf-8") == made
-        return None if same else "the picture is out of date: run python tools/architecture.py"
+        same = all(
+            path.is_file() and path.read_text("utf-8") == text for path, text in made.items()
+        )
+        return None if same else "picture or list is out of date: run python tools/architecture.py"
     if arguments:
         return "usage: python tools/architecture.py [--check]"
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(made, "utf-8")
+    for path, text in made.items():
+        path.write_text(text, "utf-8")
     return None
 
 

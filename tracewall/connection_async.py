@@ -1,4 +1,4 @@
-"""The guarded asynchronous connection."""
+"""The guarded `AsyncConnection`."""
 
 from __future__ import annotations
 
