@@ -140,7 +140,7 @@ class Shipper:
                 self._closing.wait(max(_FIRST, 9 * (time.monotonic() - began)))
             else:
                 # Processes that lost the same place don't come back to it at once.
-                self._closing.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                self._closing.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # no secret, but a pause
                 pause = min(pause * 2, _LONGEST)
 
     def run_once(self) -> bool:
