@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tracewall.console import tapes
 from tracewall.console.house import SEARCHES
 from tracewall.errors import PolicyError
 from tracewall.recording.folder import Folder
+from tracewall.recording.remote import Remote
 from tracewall.signing import Signer
 
 
@@ -145,6 +148,58 @@ def test_recordings_that_can_not_be_shown_are_told(office: Any) -> None:
     path.rename(path.with_name(f"{id}.jsonl.gz.sealed"))
     assert "encrypted" in vic.get("/sessions").text
     assert vic.get(f"/sessions/all/{id}/replay").status == 404
+
+
+def _bomb() -> bytes:
+    return gzip.compress(b" " * (40 << 20))
+
+
+def _chained(**more: object) -> bytes:
+    began = {"n": 0, "t": 0, "kind": "began", "format": 1, "prev": "0" * 64}
+    return gzip.compress(json.dumps({**began, **more}).encode() + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"nonsense", "the file is damaged"),
+        (_bomb(), "a line has no end"),
+        (gzip.compress(b"[" * 99_999 + b"\n"), "no line of a recording"),
+        (gzip.compress(b"\xff\xfe\n"), "no line of a recording"),
+        (_chained(rule="all", time=1e300), "no line of a recording"),
+        (_chained(rule="all", time="<b>"), "no line of a recording"),
+        (_chained(rule="all", actors=[1]), "no line of a recording"),
+        (_chained(rule="other", id="other"), "another recording than its name says"),
+    ],
+)
+def test_an_odd_recording_is_told_in_words(office: Any, data: bytes, reason: str) -> None:
+    """What somebody wrote in a recording's place ends no page, of it or of the others, with 500."""
+    console = office.console()
+    id, other = office.tape(), office.tape()
+    (office.folder / f"recordings/all/{id}.jsonl.gz").write_bytes(data)
+    vic = office.visitor(console, "vic", "auditors")
+    assert other in vic.get("/sessions").text and id in vic.get("/sessions?who=").text
+    page = vic.get(f"/sessions/all/{id}")
+    assert page.status == 200
+    assert "can&#39;t be read: " in page.text and reason in page.text
+    replay = vic.get(f"/sessions/all/{id}/replay")
+    assert replay.status == 404 and reason in replay.text
+    assert vic.get(f"/sessions/all/{other}/replay").status == 200
+
+
+def test_recordings_are_looked_for_where_they_are_shipped_to(office: Any) -> None:
+    """A policy with a URL for recordings has its console look there."""
+    id = office.tape()
+    far = (office.folder / "far").as_uri()
+    store = Folder(office.folder / "recordings")
+    (entry,) = store.entries()
+    Remote(far).take(store, entry)
+    store.remove(entry)
+    console = office.console(f'[recording]\nurl = "{far}"\n[[recordings]]\nname = "all"\n')
+    vic = office.visitor(console, "vic", "auditors")
+    assert id in vic.get("/sessions").text
+    assert "a***@example.com" in vic.get(f"/sessions/all/{id}/replay").text
 
 
 def test_the_record_is_searched_on_record(office: Any) -> None:

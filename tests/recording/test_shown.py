@@ -139,7 +139,7 @@ def test_a_page_needs_nothing_but_itself() -> None:
 def test_a_page_says_what_is_masked_and_what_is_proved() -> None:
     """Masked columns, cuts, and what reading proved stand in words, and not in colour alone."""
     session = seen("x")
-    assert 'class="masked">x<span class="rule">x</span>' in page(session, Proof())
+    assert 'class="masked">x<span class="rule">masked by x</span>' in page(session, Proof())
     assert "Cut here" in page(session, Proof())
     assert "not closed" in page(session, Proof())
     assert "hold together" in page(session, Proof(lines=9, closed=True))
@@ -149,13 +149,18 @@ def test_a_page_says_what_is_masked_and_what_is_proved() -> None:
 @pytest.mark.parametrize("evil", EVIL)
 def test_an_asciicast_is_one(evil: str) -> None:
     """Each line is JSON; what is played has no escape sequence but our own colours."""
-    header, *events = map(json.loads, asciicast(Course(seen(evil))))
+    text = "".join(asciicast(Course(seen(evil))))
+    assert text.endswith("\n") and "\n\n" not in text and text.isascii()
+    header, *events = map(json.loads, text.splitlines())
     assert header["version"] == 3
     assert header["term"] == {"cols": 100, "rows": 30}
+    assert header.keys() <= {"version", "term", "timestamp", "idle_time_limit", "title"}
+    assert type(header["timestamp"]) is int
     assert events[-1] == [0.0, "x", "0"]
-    assert all(interval >= 0 and code in "ox" for interval, code, _ in events)
+    assert all(interval >= 0 and code in "omx" for interval, code, _ in events)
+    assert [label for _, code, label in events if code == "m"] == ["1"]
     assert sum(interval for interval, _, _ in events) == pytest.approx(0.5)
-    played = "".join(data for _, _, data in events)
+    played = "".join(data for _, code, data in events if code == "o")
     rest = re.sub(r"\x1b\[[0-9]{1,2}m|\r\n", "", played)
     assert all(char.isprintable() or char == "\n" for char in rest)
 

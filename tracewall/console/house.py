@@ -30,6 +30,7 @@ from tracewall.logbook import plain_log
 from tracewall.policy.glob import Glob
 from tracewall.policy.model import Policy
 from tracewall.recording.folder import Folder
+from tracewall.recording.remote import Remote, RemoteUnavailable
 from tracewall.recording.store import Store as TapeStore
 from tracewall.signing import BadKey, PublicKey, Signer
 from tracewall.trust import beside, check_files, verifier_of
@@ -147,12 +148,24 @@ def furnished(
         place,
         verifier,
         desk_of(policy, requests, clock),
-        tapes or Folder(beside(policy, policy.recording.directory)),
+        tapes or _tapes(policy),
         clock,
         _signer(policy, key),
         identities,
         tuple(Flow.of(policy, login, place, verifier, revoked) for login in policy.console.logins),
     )
+
+
+def _tapes(policy: Policy) -> TapeStore:
+    """Give the place where the recordings of all machines come together."""
+    settings = policy.recording
+    if not settings.url:
+        return Folder(beside(policy, settings.directory))
+    try:
+        return Remote(settings.url)
+    except (RemoteUnavailable, OSError) as ex:
+        why = f"the recordings are out of reach: {ex}"
+        raise PolicyError(why, path=policy.path) from None
 
 
 def _signer(policy: Policy, key: str | None) -> Signer | None:

@@ -188,9 +188,8 @@ def _column(column: Column) -> str:
     name = _safe(column.name)
     if not column.rule:
         return f'<th scope="col">{name}</th>'
-    return (
-        f'<th scope="col" class="masked">{name}<span class="rule">{_safe(column.rule)}</span></th>'
-    )
+    rule = f'<span class="rule">masked by {_safe(column.rule)}</span>'
+    return f'<th scope="col" class="masked">{name}{rule}</th>'
 
 
 def _cell(value: str | None, column: Column) -> str:

@@ -52,7 +52,7 @@ article p { margin: .25rem 0; overflow-wrap: anywhere; unicode-bidi: isolate; }
 article p.on, .end { color: var(--soft); font-size: .875rem; }
 .note, .cut { color: var(--open); }
 .scroll { overflow: auto; max-height: 26rem; margin: .5rem 0; border: 1px solid var(--line); }
-table { border-collapse: collapse; min-width: 100%; }
+table { border-collapse: collapse; width: max-content; min-width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
   border-bottom: 1px solid var(--line); }
 th { position: sticky; top: 0; background: var(--panel); font-size: .875rem; }
@@ -63,7 +63,7 @@ th.masked, td.masked { background: var(--mask); color: var(--mask-ink); }
 td.null { color: var(--soft); font-style: italic; }
 footer { color: var(--soft); }
 @media (max-width: 40rem) { body { padding: 0 .6rem 3rem; } .keys { display: none; }
-  article { padding: .6rem .7rem; } h1 { font-size: 1.25rem; } }
+  article { padding: .6rem .7rem; } h1 { font-size: 1.25rem; } td { max-width: 16rem; } }
 @media print { nav { display: none; } .scroll { max-height: none; } }
 """
 

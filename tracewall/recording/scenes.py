@@ -123,7 +123,8 @@ def asciicast(
     """Yield the lines of a session as an asciicast, version 3.
 
     https://docs.asciinema.org/manual/asciicast/v3/: newline-delimited JSON, a header and
-    events, each with the seconds since the one before.
+    events, each with the seconds since the one before. Its markers, which players jump to, are
+    statements.
 
     Args:
         course: the session.
@@ -139,10 +140,14 @@ def asciicast(
         "title": f"{visible(course.who)}: {_told(course.header, 'id')}",
     }
     yield f"{json.dumps(header)}\n"
-    before = 0.0
+    before, last = 0.0, 0
     for scene in scenes(course):
+        pause = round(max(0.0, scene.at - before), 6)
+        if scene.statement and scene.statement != last:
+            yield f"{json.dumps([pause, 'm', str(scene.statement)])}\n"
+            pause, last = 0.0, scene.statement
         text = "".join(f"{''.join(map(_ansi, line))}\r\n" for line in scene.lines)
-        yield f"{json.dumps([round(max(0.0, scene.at - before), 6), 'o', text])}\n"
+        yield f"{json.dumps([pause, 'o', text])}\n"
         before = max(before, scene.at)
     yield f"{json.dumps([0.0, 'x', '0'])}\n"
 
