@@ -82,7 +82,7 @@ _MUST: Final[dict[str, dict[str, _Check]]] = {
 def parsed(raw: bytes) -> dict[str, Any] | None:
     """Give a line as what it says; None: it is none that a recorder writes."""
     try:
-        line = json.loads(raw)
+        line = json.loads(raw.decode())
     except (ValueError, RecursionError):
         return None
     return line if isinstance(line, dict) and _sound(line) else None
