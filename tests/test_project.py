@@ -54,6 +54,16 @@ def test_the_version_is_in_one_place() -> None:
     assert holders == ["tracewall/version.py"]
 
 
+def test_one_range_of_psycopg_is_asked_for() -> None:
+    """The extra that brings libpq asks for the very psycopg that the package asks for."""
+    told = (
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["binary"],
+    )
+    ranges = {re.sub(r"^psycopg(\[\w+\])?", "", each) for each in told if "psycopg" in each}
+    assert len(ranges) == 1
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_file_is_too_long(module: Path) -> None:
     """A file of the package has at most 400 lines."""

@@ -87,10 +87,8 @@ def _forget(conn: Any) -> None:
     conn._portals.clear()
     while conn._wire.notifies():
         pass
-    # Before 3.2 psycopg kept no notifications for later.
-    backlog = getattr(conn, "_notifies_backlog", None)
-    if backlog:
-        backlog.clear()
+    if conn._notifies_backlog:
+        conn._notifies_backlog.clear()
 
 
 def _pins(timeout: float, holder: Holder | None) -> list[tuple[str, str]]:
