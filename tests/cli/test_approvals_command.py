@@ -108,7 +108,7 @@ def test_people_decide_by_their_own_tokens(
     monkeypatch.setenv("TRACEWALL_TOKEN", token("bob", "boss"))
     other = tmp_path / "other.key"
     other.write_text(Signer.make("desk").secret())
-    assert "does not know this key" in run(*approve, "--key-file", other).output
+    assert "not one of those under [approval] keys" in run(*approve, "--key-file", other).output
     assert "approved" in run(*approve).output
     log = "".join(path.read_text() for path in (tmp_path / "audit").glob("*"))
     assert "approval_decided" in log and '"subject":"bob"' in log and "fine" in log
