@@ -52,7 +52,8 @@ _KNOWN = dealings() in KNOWN_DEALINGS
 
 _STEPS = (
     "execute _query_cls _start_query _reset _convert_query _get_prepared _maybe_prepare_gen "
-    "_execute_gen _send_query_prepared _check_results _set_results _select_current_result"
+    "_execute_gen _send_query_prepared _check_results _set_results "
+    "_select_current_result _make_row_maker"
 ).split()
 """What of a class of cursors the short way stands in for."""
 
@@ -81,6 +82,7 @@ class Again(Showing[Row]):
     _shown: Any = None
     _plain: Any = None
     _taped: bool = False
+    _row_factory: Any
     _short: ClassVar[bool] = False
     """True where the short way does what the class's own functions would."""
 
@@ -177,17 +179,21 @@ class Again(Showing[Row]):
             rendered.params, rendered.types, rendered.formats = values, types, formats
             yield from self._send_gen(query, rendered)
             return
+        left = False
         try:
             session.fresh = None
             self._admission = admission
-            if shown is None:
-                self._shown = shown = transformer(self, admission, plain)
-            self._tx = shown
             pgconn = self._pgconn
             pgconn.send_query_prepared(
                 name, values, param_formats=formats, result_format=self.format
             )
+            left = True
+            # The server is at work on it by now.
+            session.meanwhile(admission)
             names.move_to_end(key)
+            if shown is None:
+                self._shown = shown = transformer(self, admission, plain)
+            self._tx = shown
             results = yield from execute(pgconn)
             result = results[0] if len(results) == 1 else None
             if result is not None and result.status == _TUPLES:
@@ -198,12 +204,16 @@ class Again(Showing[Row]):
                 shown.set_pgresult(result)
                 self._rowcount = admission.rows
                 self._statusmessage = result.command_status
-                self._make_row = self._make_row_maker()
+                self._make_row = (
+                    self._row_factory(self) if shown is plain else self._make_row_maker()
+                )
             else:
                 self._check_results(results)
                 self._set_results(results)
             session._end(admission, "ok")
         except BaseException as ex:
+            if not left:
+                session.meanwhile(admission)
             self._drop(admission, ex)
             raise
         self._last_query = query
@@ -224,6 +234,8 @@ def may_come_again(session: Session, admission: Admission) -> bool:
     # A judge that only observes, or for whom something was revealed, is to be asked anew.
     known = judge is not None and judge.said.get(admission.sql) is judged
     alone = session.taping is None and session._person is None and not session.known.is_watched
+    # A log that is told by threads has to be waited for.
+    alone = alone and session.offering is None and admission.intent >= 0
     plain = not (judged.writes or judged.door or judged.what.kept or decision.approvals)
     plain = plain and decision.outcome == "allowed" and not decision.unfollowed
     plain = plain and decision.summary not in ENDS and admission.meter is None

@@ -160,6 +160,8 @@ class Ledger:
         moment: Moment | None,
         started: float,
         batch: int = 0,
+        *,
+        spanned: bool = True,
     ) -> Admission:
         if self.fresh is not None:
             self.forsake()
@@ -167,7 +169,8 @@ class Ledger:
         intent = self.audit.intent(who, judged.what, moment)
         span = None
         try:
-            span = self.wall.telemetry.start(shown, batch=batch)
+            if spanned:
+                span = self.wall.telemetry.start(shown, batch=batch)
             holder = self._acting if self._who is not None else self.holder
             admission = Admission(sql, judged, intent, shown, span, started, holder, who)
             self.fresh = admission
@@ -190,6 +193,13 @@ class Ledger:
     def give_up(self, admission: Admission, error: BaseException) -> None:
         """Record that an admitted statement was not sent, for its intent was not kept in time."""
         self._end(admission, "abandoned", error_type=type(error).__name__)
+
+    def meanwhile(self, admission: Admission) -> None:
+        """Begin the span of a statement that has just left, while the server is at work on it."""
+        telemetry = self.wall.telemetry
+        if telemetry.listens():
+            at = time.time_ns() - int((time.perf_counter() - admission.started) * 1e9)
+            admission.span = telemetry.start(admission.labels, at=at)
 
     def forsake(self) -> None:
         """Record that what was admitted last was never sent: no door got to take it."""

@@ -279,7 +279,8 @@ class Session(Ledger):
         if rejected := self.wall.verifier.still_valid(known, self.wall.clock()):
             raise self._reject(rejected)
         moment = Moment(transaction) if transaction else None
-        return self._intend(sql, who, judged, moment, started)
+        # Its span begins in `meanwhile`, by the caller.
+        return self._intend(sql, who, judged, moment, started, spanned=False)
 
     def _record(self, taping: Taping, admission: Admission, who: Who) -> None:
         try:

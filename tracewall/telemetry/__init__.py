@@ -136,7 +136,7 @@ class Telemetry:
         logger_provider: whose logger mirrors the record, where a policy has
             ``audit.mirror``; None: the global one, also if it is set later.
 
-    ``silent`` is true after a `start` where `finish` would do nothing without a span.
+    ``silent`` is true after a `listens` where `finish` would do nothing without a span.
     """
 
     __slots__ = (
@@ -165,22 +165,30 @@ class Telemetry:
         )
         self._complained = False
         self._proxied = isinstance(self._tracer, ProxyTracer)
-        self._unmetered = meter_provider is None and _no_meters()
+        self._unmetered = getattr(_meters, "_METER_PROVIDER", _meters) is None
+        self._unmetered = self._unmetered and meter_provider is None
         self.silent = False
 
-    def start(self, labels: Labels, *, batch: int = 0) -> Span | None:
-        """Start a span below the caller's current one; None when nobody would record it.
-
-        ``batch`` is how many times a batch runs the statement; below 2 it is not told.
-        """
+    def listens(self) -> bool:
+        """Tell whether anybody may record spans; ``silent`` tells then if nobody records at all."""
         if self._proxied and getattr(_api, "_TRACER_PROVIDER", _api) is None:
             # Nobody has set an SDK up: its no-op would cost what a small statement does.
-            self.silent = self._unmetered and _no_meters()
-            return None
+            self.silent = self._unmetered and getattr(_meters, "_METER_PROVIDER", _meters) is None
+            return False
         self.silent = False
+        return True
+
+    def start(self, labels: Labels, *, batch: int = 0, at: int | None = None) -> Span | None:
+        """Start a span below the caller's current one; None when nobody would record it.
+
+        ``batch`` is how many times a batch runs the statement; below 2 it is not told. ``at``
+        is when it began (nanoseconds since the epoch), where that was before.
+        """
+        if not self.listens():
+            return None
         try:
             span = self._tracer.start_span(
-                labels.name, kind=SpanKind.CLIENT, attributes=labels.span
+                labels.name, kind=SpanKind.CLIENT, attributes=labels.span, start_time=at
             )
             if not span.is_recording():
                 return None
@@ -341,11 +349,6 @@ class Telemetry:
         if not self._complained:
             self._complained = True
             _log.warning("telemetry failed with %s; statements go on", type(error).__name__)
-
-
-def _no_meters() -> bool:
-    """Tell whether nobody has set up what takes metrics."""
-    return getattr(_meters, "_METER_PROVIDER", _meters) is None
 
 
 def _failure(sqlstate: str, error_type: str) -> dict[str, str | int]:
