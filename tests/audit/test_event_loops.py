@@ -177,6 +177,20 @@ async def test_a_loop_goes_on_while_an_intent_waits(house: House, door: Door) ->
     assert {status for _, status in house.statements()} == {"ok"}
 
 
+async def test_what_was_sent_before_waits_too(house: House) -> None:
+    """A statement that is prepared and comes again leaves no sooner than its intent is kept."""
+    async with house.connect(autocommit=True, prepare_threshold=0) as conn:
+        for sent in (1, 2, 3):
+            house.log.free.clear()
+            task = asyncio.create_task(execute(conn))
+            await busy()
+            assert not task.done() and house.rows() == sent - 1
+            house.log.free.set()
+            await task
+            assert house.rows() == sent
+    assert {status for _, status in house.statements()} == {"ok"}
+
+
 @every_door
 async def test_without_its_intent_nothing_is_sent(house: House, door: Door) -> None:
     """A log that refuses refuses the statement, and the connection stays usable."""
