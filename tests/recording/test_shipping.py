@@ -254,6 +254,15 @@ def test_holds_go_along_and_keep_both_copies(folder: Folder, url: str) -> None:
     assert [entry.id for entry in remote.entries()] == [second.id]
 
 
+def test_no_bucket_is_made(folder: Folder, url: str) -> None:
+    """In an object store nothing is made but objects: a bucket that is not there is a mistake."""
+    place = Broken(url, "")
+    made: list[str] = []
+    place._files.makedirs = lambda path, exist_ok: made.append(path)
+    place.take(folder, taped(folder))
+    assert not made and len([*place.entries()]) == 1
+
+
 def test_retention_is_by_rule_at_a_url_too(folder: Folder, url: str) -> None:
     """What is past its time at a URL goes, with what was left half done there."""
     entry = taped(folder)

@@ -23,6 +23,10 @@ from tracewall.recording.store import HOLD, SUFFIXES, Entry, Store
 _PART: Final = ".part"
 _CHUNK: Final = 1 << 20
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+# Where there are no directories. Making one would make a bucket of a name that is mistyped.
+_FLAT: Final = frozenset(
+    ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2", "tos", "memory")
+)
 _CHANGED: Final = ("mtime", "LastModified", "last_modified", "updated")
 
 
@@ -164,15 +168,20 @@ class Remote:
             return _sum(stream)
 
     @property
+    def _kinds(self) -> tuple[str, ...]:
+        found = self._files.protocol
+        return (found,) if isinstance(found, str) else tuple(found)
+
+    @property
     def _here(self) -> bool:
         """True where it is this machine's own files, which have modes."""
-        return "file" in (self._files.protocol, *self._files.protocol)
+        return "file" in self._kinds
 
     def _make_home(self, home: str) -> None:
-        if not self._here:
+        if self._here:
+            os.makedirs(home, mode=0o700, exist_ok=True)
+        elif _FLAT.isdisjoint(self._kinds):
             self._files.makedirs(home, exist_ok=True)
-            return
-        os.makedirs(home, mode=0o700, exist_ok=True)
 
     def _path(self, entry: Entry, file: str) -> str:
         if not (_NAME.fullmatch(entry.rule) and _NAME.fullmatch(file)):
