@@ -118,3 +118,31 @@ def test_help_fits_the_terminal(columns: int) -> None:
         context = click.Context(command, info_name=" ".join(words), terminal_width=columns)
         wide = [line for line in command.get_help(context).splitlines() if len(line) > columns]
         assert not wide, (words, wide)
+
+
+WITH_DSN = [
+    name
+    for name, command in zip(NAMES, EVERY.values(), strict=True)
+    if any("--dsn" in each.opts for each in command.params)
+]
+
+
+@pytest.mark.parametrize("name", WITH_DSN)
+def test_a_connection_string_that_is_none_is_asked_wrongly(
+    run: Any, tmp_path: Path, name: str
+) -> None:
+    """Exit code 2, how one is written, and nothing of it, for it may hold a password."""
+    path = tmp_path / "p.toml"
+    path.write_text("version = 1", "utf-8")
+    command = EVERY[tuple(name.split())]
+    line = [path if each == "x" else each for each in arguments(command, "x")]
+    result = run(*name.split(), *line, "--dsn", "CANARY=1 CANARY")
+    assert (result.exit_code, "connection string can't be read" in result.stderr) == (2, True)
+    assert "postgresql://" in result.stderr and "CANARY" not in result.output
+
+
+def test_a_group_of_commands_alone_shows_its_help(run: Any) -> None:
+    """As the command itself does, without an error in front."""
+    for name in ("shadow", "audit", "sessions", "approvals"):
+        result = run(name)
+        assert result.exit_code == 2 and result.output.startswith(f"Usage: tracewall {name}")

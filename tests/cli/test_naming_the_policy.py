@@ -100,3 +100,23 @@ def test_the_other_name_of_a_judging_policy_stays(run: Any, broken: Path) -> Non
     """`sessions judge --policy` is the same as --config."""
     result = run("sessions", "judge", ".", "--policy", broken, "--dsn", "host=/none")
     assert "mine.toml:1:" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["explain", "grants", "rls", "doctor", "sessions judge"])
+def test_without_a_dsn_the_database_is_the_policys_own(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """It is logged in to as the wall does; where the policy names none, that is told."""
+    for variable in ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"):
+        monkeypatch.delenv(variable, raising=False)
+    more = {"explain": ["SELECT 1"], "grants": ["--role", "r"], "sessions judge": ["."]}
+    path = tmp_path / "p.toml"
+    line = [*command.split(), *more.get(command, []), "--config", path]
+    path.write_text("version = 1", "utf-8")
+    result = run(*line)
+    assert (result.exit_code, "no database is named" in result.stderr) == (2, True)
+    path.write_text('version = 1\n[database]\nconninfo = "host=/of-policy dbname=d"\n', "utf-8")
+    result = run(*line)
+    assert (result.exit_code, "/of-policy/" in result.stderr) == (3, True)
+    result = run(*line, "--dsn", "host=/another dbname=d")
+    assert (result.exit_code, "/another/" in result.stderr) == (3, True)

@@ -200,7 +200,9 @@ def _asked(ask: Callable[[], Answer]) -> Answer:
 def _case(desk: Desk, id: str) -> Case:
     found = _asked(lambda: desk.case(id))
     if found is None:
-        raise Refused("there is no request of this id")
+        raise Refused(
+            "there is no request of this id", "`tracewall approvals list --all` has their ids"
+        )
     return found
 
 

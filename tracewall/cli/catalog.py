@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tracewall.cli.live import Unreachable, answers
+from tracewall.cli.live import answers
 from tracewall.cli.options import json_option
-from tracewall.cli.screen import Missing, Unanswered, answer
+from tracewall.cli.screen import Missing, answer
 from tracewall.sql.snapshot import dumps
 
 
@@ -26,10 +26,7 @@ def catalog(dsn: str, output: Path | None, as_json: bool) -> None:
     and no password. Log in as the wall's role, so that bare names mean what they mean to the
     wall. `tracewall test` and `tracewall diff` judge by it.
     """
-    try:
-        text = dumps(answers(dsn))
-    except Unreachable as error:
-        raise Unanswered(f"the database can't be asked: {error}") from None
+    text = dumps(answers(dsn))
     if output is None:
         click.echo(text.decode(), nl=False)
         return

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from tracewall.cli.facts import facts
 from tracewall.cli.findings import IGNORE, Finding, is_ignored, kept, tell, worst
-from tracewall.cli.live import Unreachable, catalog, server
+from tracewall.cli.live import catalog, server
 from tracewall.cli.options import JSON, policy_argument
 from tracewall.cli.reading import complaint, place, text_in
-from tracewall.cli.screen import Refused, Unanswered, answer, console, safe
+from tracewall.cli.screen import Refused, answer, console, safe
 from tracewall.errors import PolicyError
 from tracewall.masking.detectors import DetectorsUnavailable
 from tracewall.policy.exposed import exposed
@@ -57,8 +57,6 @@ def check(
             # Nothing is wrong with the policy: there is no verdict without the library.
             raise complaint(error) from None
         _unreadable(error, as_json)
-    except Unreachable as error:
-        raise Unanswered(f"the database can't be asked: {error}") from None
     weak = [
         each for each in _weak(found) if not is_ignored("weak", f"{each.rule} {each.how}", ignored)
     ]

@@ -113,6 +113,8 @@ def _ends() -> Iterator[None]:
     """Tell in one way what ends a command, where click would print as it comes, or end with 1."""
     try:
         yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
     except click.UsageError as error:
         raise _misused(error) from None
     except (KeyboardInterrupt, click.Abort) as end:

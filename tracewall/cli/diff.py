@@ -13,16 +13,17 @@ from click.core import ParameterSource
 from rich.text import Text
 
 from tracewall.audit.verify import records
+from tracewall.cli.live import catalog as catalog_of
 from tracewall.cli.options import FILE, json_option, policy_option
 from tracewall.cli.reading import matching
 from tracewall.cli.reading import read as read_policy
-from tracewall.cli.screen import Missing, Unanswered, answer, console, safe
+from tracewall.cli.screen import Missing, answer, console, safe
 from tracewall.cli.tapes import every, keys, reading, store
 from tracewall.policy.model import Policy
 from tracewall.recording.course import Course
 from tracewall.sql.catalog import Catalog, read
 from tracewall.sql.grammar import Unparsable
-from tracewall.trials.catalogs import CatalogMissing, ServerSilent, from_server, from_snapshot
+from tracewall.trials.catalogs import CatalogMissing, from_snapshot
 from tracewall.trials.corpus import Sample, of_file, of_records, of_session, of_tests, parties_of
 from tracewall.trials.differences import Difference, Side, compared
 from tracewall.trials.format import Party
@@ -101,9 +102,7 @@ def _catalog(dsn: str | None, snapshot: Path | None) -> Catalog:
     if (dsn is None) == (snapshot is None):
         raise Missing("one of --dsn and --catalog is needed", "tracewall catalog makes a snapshot")
     try:
-        return read(from_server(dsn) if dsn is not None else from_snapshot(snapshot or Path()))
-    except ServerSilent as error:
-        raise Unanswered(str(error)) from None
+        return catalog_of(dsn) if dsn is not None else read(from_snapshot(snapshot or Path()))
     except CatalogMissing as error:
         raise Missing(str(error)) from None
 

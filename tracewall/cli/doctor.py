@@ -15,24 +15,20 @@ from tracewall.cli.doctor_server import of_server
 from tracewall.cli.doctor_stores import of_stores
 from tracewall.cli.findings import IGNORE, Finding, kept, tell, worst
 from tracewall.cli.grants import Rightful, rightful, script
-from tracewall.cli.live import Server, server, user, with_password
-from tracewall.cli.options import JSON, policy_argument
-from tracewall.cli.reading import against, read
-from tracewall.cli.screen import Missing, answer, console, plain, safe
-from tracewall.errors import PolicyError
+from tracewall.cli.live import Server, server, user
+from tracewall.cli.options import DSN, JSON, policy_argument
+from tracewall.cli.reading import against, reached, read
+from tracewall.cli.screen import answer, console, plain, safe
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.quoting import comment
-from tracewall.trust import beside, from_file, from_variable
 
 _GRAVITY = ("error", "warning", "note")
 
 
 @click.command(short_help="Look at the role, the server, keys and places of a policy.")
 @policy_argument
-@click.option(
-    "--dsn", help="The database; by default the policy's own, logged in to as the wall is."
-)
+@DSN
 @click.option("--role", metavar="NAME",
               help="The role that the wall logs in as; by default the policy's user.")  # fmt: skip
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL that mends what SQL can mend.")
@@ -58,9 +54,9 @@ def doctor(
     The exit code is 1 where there is an error, with --strict also where there is a warning.
     """
     found = read(policy)
-    reached = dsn if dsn is not None else _own(found)
-    known = against(found, reached)
-    with server(reached) as asked:
+    place = reached(found, dsn)
+    known = against(found, place)
+    with server(place) as asked:
         name = role or user(found.database.conninfo) or known.role
         compared = rightful(found, known, asked, name)
         listed = kept(_found(found, known, asked, compared), ignored)
@@ -74,20 +70,6 @@ def doctor(
         tell(listed, safe(found.path))
         _sum(listed, name, known.database)
     raise click.exceptions.Exit(1 if worst(listed, strict=strict) else 0)
-
-
-def _own(policy: Policy) -> str:
-    """Give the connection string that the wall logs in by, its password in it."""
-    database = policy.database
-    try:
-        if database.password_env:
-            return with_password(database.conninfo, from_variable(database.password_env))
-        if database.password_file:
-            password = from_file(beside(policy, database.password_file))
-            return with_password(database.conninfo, password)
-    except PolicyError as error:
-        raise Missing(f"{error.path}: {error.message}", error.help or "or give --dsn") from None
-    return database.conninfo
 
 
 def _found(policy: Policy, known: Catalog, asked: Server, compared: Rightful) -> Iterable[Finding]:

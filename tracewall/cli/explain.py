@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from tracewall.cli.live import estimated
 from tracewall.cli.options import CONFIG, DSN, JSON
-from tracewall.cli.reading import against, read
+from tracewall.cli.reading import against, reached, read
 from tracewall.cli.screen import answer, console, safe
 from tracewall.judge import decision_by
 from tracewall.policy.approvals import told
@@ -35,7 +35,7 @@ _COLOURS = {"allowed": "bold green", "asks": "bold yellow", "forbidden": "bold r
 def explain(
     sql: str,
     policy: Path,
-    dsn: str,
+    dsn: str | None,
     groups: str,
     actors: Sequence[str],
     estimate: bool,
@@ -50,13 +50,14 @@ def explain(
     allowed, 1 where it is not.
     """
     found = read(policy)
-    known = against(found, dsn)
+    place = reached(found, dsn)
+    known = against(found, place)
     rights = Rights(found, known, _members(groups), tuple(map(_members, actors)))
     text = sql.encode("utf-8", "surrogateescape")
     decision = decision_by(text, rights)
     rows = None
     if estimate and decision.outcome != "forbidden" and not decision.unfollowed:
-        rows = estimated(dsn, text)
+        rows = estimated(place, text)
     if as_json:
         answer(_as_json(decision) | {"rows_estimate": rows})
     else:

@@ -11,7 +11,7 @@ import click
 from tracewall.cli.holdings import Holdings, holdings, surroundings
 from tracewall.cli.live import Server, server
 from tracewall.cli.options import DSN, JSON, policy_argument
-from tracewall.cli.reading import against, read
+from tracewall.cli.reading import against, reached, read
 from tracewall.cli.roles import Role, role_named
 from tracewall.cli.screen import answer, plain
 from tracewall.policy.model import Policy
@@ -73,7 +73,7 @@ def rightful(policy: Policy, known: Catalog, asked: Server, name: str) -> Rightf
 @click.option("--revoke-public", is_flag=True, help="Take it from everybody, too.")
 @JSON
 def grants(
-    policy: Path, dsn: str, role: str, revoke: bool, revoke_public: bool, as_json: bool
+    policy: Path, dsn: str | None, role: str, revoke: bool, revoke_public: bool, as_json: bool
 ) -> None:
     """Print the SQL that gives a role just what a policy's grants need.
 
@@ -83,8 +83,9 @@ def grants(
     is left to do.
     """
     found = read(policy)
-    known = against(found, dsn)
-    with server(dsn) as asked:
+    place = reached(found, dsn)
+    known = against(found, place)
+    with server(place) as asked:
         compared = rightful(found, known, asked, role)
     if as_json:
         answer(_as_json(compared))

@@ -12,10 +12,9 @@ from rich.text import Text
 
 from tracewall.cli.drafting import Draft, drafted
 from tracewall.cli.facts import Facts, facts
-from tracewall.cli.live import bare, server, with_user
+from tracewall.cli.live import bare, catalog, server, with_user
 from tracewall.cli.options import json_option
 from tracewall.cli.proposal import Proposal, is_plain, propose, schemas_of
-from tracewall.cli.reading import live
 from tracewall.cli.scan import Seen, look
 from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 from tracewall.errors import PolicyError
@@ -70,7 +69,7 @@ def init(
     to_file = str(out) != "-"
     if to_file and out.exists():
         raise Missing(f"{out} is there already", "give another name by --out, or move it away")
-    known = live(dsn)
+    known = catalog(dsn)
     schemas = _schemas(known, chosen)
     asking = not yes and sys.stdin.isatty() and sys.stderr.isatty()
     told = issuer or (_asked("Issuer of the tokens (their iss)", _ISSUER) if asking else _ISSUER)

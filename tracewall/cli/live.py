@@ -14,7 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from tracewall.cli.screen import Unanswered
+from tracewall.cli.screen import Missing, Unanswered
 from tracewall.sql.catalog import Catalog, read
 from tracewall.trials.catalogs import asked
 
@@ -61,7 +61,7 @@ def server(dsn: str) -> Iterator[Server]:
             conn.execute("SET statement_timeout = '60s'")
             yield Server(conn)
     except psycopg.Error as error:
-        raise Unanswered(f"the database can't be asked: {why(error)}") from None
+        raise unanswered(error) from None
 
 
 def sealed(conn: psycopg.Connection[Any]) -> None:
@@ -82,7 +82,7 @@ def bare(dsn: str) -> str:
         parts: dict[str, Any] = dict(conninfo_to_dict(dsn))
         return make_conninfo(**{name: parts[name] for name in parts if name not in _SECRET})
     except psycopg.Error as error:
-        raise Unanswered(f"the database can't be asked: {why(error)}") from None
+        raise unanswered(error) from None
 
 
 _SECRET = ("password", "sslpassword", "oauth_client_secret")
@@ -115,7 +115,7 @@ def estimated(dsn: str, statement: bytes) -> int | None:
             except _UNPLANNED:
                 return None
     except psycopg.Error as error:
-        raise Unanswered(f"the database can't be asked: {why(error)}") from None
+        raise unanswered(error) from None
     plan = row[0][0]["Plan"] if row else {}
     # What changes rows gives none itself: those beneath it are changed.
     changed = plan.get("Plans", [plan]) if plan.get("Node Type") == "ModifyTable" else [plan]
@@ -132,25 +132,30 @@ def with_password(dsn: str, password: str) -> str:
     return make_conninfo(dsn, password=password)
 
 
-class Unreachable(Exception):
-    """The server can't be asked; the message is libpq's or the server's own."""
-
-
 def catalog(dsn: str) -> Catalog:
-    """Read the catalog of the database that `dsn` logs in to.
-
-    Raises Unreachable when the server does not answer or does not let us in.
-    """
+    """Read the catalog of the database that `dsn` logs in to. Raises as `unanswered` gives."""
     return read(answers(dsn))
 
 
 def answers(dsn: str) -> tuple[bytes, ...]:
-    """Read what a server answers to `QUERIES`. Raises Unreachable."""
+    """Read what a server answers to `QUERIES`. Raises as `unanswered` gives."""
     try:
         with psycopg.connect(dsn, connect_timeout=TIMEOUT) as conn:
             return asked(conn)
     except psycopg.Error as error:
-        raise Unreachable(why(error)) from None
+        raise unanswered(error) from None
+
+
+def unanswered(error: psycopg.Error) -> Missing:
+    """Give what a terminal is shown where a server can't be asked, or nobody says which one."""
+    if _is_no_string(error):
+        help = 'write "host=db.example.org dbname=shop user=ana", or postgresql://ana@db.example.org/shop'
+        return Missing("the connection string can't be read", help)
+    return Unanswered(f"the database can't be asked: {why(error)}")
+
+
+def _is_no_string(error: psycopg.Error) -> bool:
+    return isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
 
 
 def why(error: psycopg.Error) -> str:
@@ -159,7 +164,7 @@ def why(error: psycopg.Error) -> str:
     libpq's own words on a connection string quote what it could not read: perhaps a password,
     or, before an at-sign in a host's name, the rest of one.
     """
-    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+    if _is_no_string(error):
         return "the connection string can't be read"
     return _BEFORE_AT.sub("...@", str(error).strip()) or type(error).__name__
 

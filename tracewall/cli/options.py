@@ -76,7 +76,11 @@ def json_option(help: str = "Print one JSON object.") -> Option:
 
 CONFIG = policy_option()
 JSON = json_option()
-DSN = click.option("--dsn", required=True, help="The database: a libpq connection string or URI.")
+DSN = click.option(
+    "--dsn",
+    help="The database, as a libpq connection string or URI; by default the policy's own, "
+    "logged in to as the wall is.",
+)
 
 
 def _moment(context: click.Context, option: click.Parameter, text: str | None) -> float | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from tracewall.cli.live import Unreachable, catalog
-from tracewall.cli.screen import Missing, Unanswered
+from tracewall.cli.live import catalog, with_password
+from tracewall.cli.screen import Missing
 from tracewall.errors import PolicyError
 from tracewall.policy.load import of_text, text_of
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog
+from tracewall.trust import beside, from_file, from_variable
 
 
 def read(path: Path) -> Policy:
@@ -38,7 +40,7 @@ def against(policy: Policy, dsn: str) -> Catalog:
 
     Raises Missing where one does not, Unanswered where the server can't be asked.
     """
-    known = live(dsn)
+    known = catalog(dsn)
     matching(policy, known)
     return known
 
@@ -50,12 +52,29 @@ def matching(policy: Policy, known: Catalog) -> None:
         raise complaint(miss)
 
 
-def live(dsn: str) -> Catalog:
-    """Read the catalog of a database. Raises Unanswered where the server can't be asked."""
+def reached(policy: Policy, dsn: str | None) -> str:
+    """Give the connection string that was given; else that by which the wall logs in.
+
+    Its password is in it. Raises Missing where neither says which database.
+    """
+    if dsn is not None:
+        return dsn
+    database = policy.database
+    if not database.conninfo and not any(map(os.environ.get, _OF_LIBPQ)):
+        help = "give --dsn, or write conninfo under [database] of the policy"
+        raise Missing("no database is named", help)
     try:
-        return catalog(dsn)
-    except Unreachable as error:
-        raise Unanswered(f"the database can't be asked: {error}") from None
+        if database.password_env:
+            return with_password(database.conninfo, from_variable(database.password_env))
+        if database.password_file:
+            password = from_file(beside(policy, database.password_file))
+            return with_password(database.conninfo, password)
+    except PolicyError as error:
+        raise Missing(f"{error.path}: {error.message}", error.help or "or give --dsn") from None
+    return database.conninfo
+
+
+_OF_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE")
 
 
 def complaint(error: PolicyError) -> Missing:

@@ -14,8 +14,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import click
 from rich.text import Text
 
+from tracewall.cli.live import catalog
 from tracewall.cli.options import DSN, json_option, policy_option
-from tracewall.cli.reading import live, read
+from tracewall.cli.reading import reached, read
 from tracewall.cli.screen import Refused, answer, console, safe
 from tracewall.cli.tapes import KEY, PATH, every, keys, reading, store
 from tracewall.judge import decision_on
@@ -47,13 +48,16 @@ _MOST: Final = 10_000
 @policy_option("The policy to judge by.", "--policy")
 @DSN
 @json_option("Print one JSON object for each change.")
-def judge(path: str, id: str, key: Path | None, policy: Path, dsn: str, as_json: bool) -> None:
+def judge(
+    path: str, id: str, key: Path | None, policy: Path, dsn: str | None, as_json: bool
+) -> None:
     """Judge recorded statements by another policy, and show what would change.
 
     The database is asked for its catalog only; nothing is executed. Recorded texts have no
     literals, so parameters stand in their place. The exit code is 1 where anything changes.
     """
-    judged, known = read(policy), live(dsn)
+    judged = read(policy)
+    known = catalog(reached(judged, dsn))
     place, identities, tally = store(path), keys(key), Tally()
     for entry in every(place, id):
         with reading(place, entry, identities) as lines:

@@ -8,7 +8,7 @@ import click
 
 from tracewall.cli.live import user
 from tracewall.cli.options import DSN, JSON, policy_argument
-from tracewall.cli.reading import against, read
+from tracewall.cli.reading import against, reached, read
 from tracewall.cli.screen import Missing, answer, plain
 from tracewall.policy.model import Policy
 from tracewall.policy.rls import migration
@@ -22,14 +22,14 @@ from tracewall.policy.rls import migration
     "--deny-others", is_flag=True, help="Leave other roles without rows, instead of as they are."
 )
 @JSON
-def rls(policy: Path, dsn: str, role: str | None, deny_others: bool, as_json: bool) -> None:
+def rls(policy: Path, dsn: str | None, role: str | None, deny_others: bool, as_json: bool) -> None:
     """Print the migration that makes the server hold a policy's row filters.
 
     Nothing is changed: read it, and run it as the owner of the tables. It may be run
     again at any time, and must be after row filters change.
     """
     found = read(policy)
-    known = against(found, dsn)
+    known = against(found, reached(found, dsn))
     name = role or _user(found)
     told = migration(found, known, name, others=not deny_others)
     if as_json:

@@ -10,9 +10,9 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from tracewall.cli.live import TIMEOUT, sealed, why
+from tracewall.cli.live import TIMEOUT, sealed, unanswered
 from tracewall.cli.options import JSON
-from tracewall.cli.screen import Missing, Unanswered, answer, plain, safe
+from tracewall.cli.screen import Missing, answer, plain, safe
 from tracewall.cli.survey import Column, Table, proposed, survey, tables
 from tracewall.masking.detectors import Detectors, DetectorsUnavailable, detectors
 
@@ -54,7 +54,7 @@ def scan(dsn: str, rows: int, seconds: float, schemas: Sequence[str], as_json: b
                 f"{round(seconds * 1000)}ms",))  # fmt: skip
             seen = look(conn, finder, rows, schemas)
     except psycopg.Error as error:
-        raise Unanswered(f"the database can't be asked: {why(error)}") from None
+        raise unanswered(error) from None
     rules = list(proposed(seen.columns))
     _tell(seen, rules, as_json)
     raise click.exceptions.Exit(1 if rules else 0)

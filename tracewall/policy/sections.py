@@ -154,7 +154,7 @@ class Section:
         help = did_you_mean(name, keys, f"the keys here are {', '.join(keys)}")
         if owners:
             help = f"'{name}' goes with {self.option_of} = \"{owners[0]}\""
-        where = place.name or "a policy"
+        where = place.name or "the file"
         reading.fault(place.inside[name].key, f"{where} has no key '{name[:80]}'", help)
 
     def _defaults(
