@@ -112,7 +112,7 @@ def test_a_database_that_does_not_answer_is_no_verdict(run, policy):
     result = run("check", policy(), "--dsn", "host=/nowhere dbname=x connect_timeout=1")
     assert result.exit_code == 3
     assert "can't be asked" in result.stderr
-    assert run("check", policy(), "--dsn", "not a dsn").exit_code == 3
+    assert run("check", policy(), "--dsn", "not a dsn").exit_code == 2
 
 
 def test_a_password_that_is_refused_is_not_shown(run, policy, store):
