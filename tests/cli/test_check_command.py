@@ -108,7 +108,7 @@ def test_a_name_the_database_lacks_is_found(run, policy, store, before, after, s
 
 
 def test_a_database_that_does_not_answer_is_no_verdict(run, policy):
-    """Who can't be asked can't have answered: exit code 2, a sentence, no traceback."""
+    """Who can't be asked can't have answered: exit code 3; which is not said: 2; no traceback."""
     result = run("check", policy(), "--dsn", "host=/nowhere dbname=x connect_timeout=1")
     assert result.exit_code == 3
     assert "can't be asked" in result.stderr
