@@ -120,6 +120,8 @@ class Run:
         found = Installer.of(self.modules)
         gc.freeze()
         known = self.results.of(self.modules)
+        if self.told.again:
+            known = {key: one for key, one in known.items() if one["verdict"] in ("killed", "slow")}
         stop = time.monotonic() + self.told.minutes * 60
         quickest = self._taken(session.items, _CONTROL * self.told.budget)
         items = {item.nodeid: item for item in quickest}
@@ -333,6 +335,7 @@ def main() -> None:
     asked.add_argument("--budget", type=float, default=6.0, help="seconds of tests for a mutant")
     asked.add_argument("--minutes", type=float, default=60.0, help="when to stop")
     asked.add_argument("--jobs", type=int, default=1, help="how many processes at a time")
+    asked.add_argument("--again", action="store_true", help="try again what survived")
     asked.add_argument("--report", action="store_true", help="run nothing, print what is known")
     told = asked.parse_args()
     area = known["areas"].get(told.area, {})
