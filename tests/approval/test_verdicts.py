@@ -145,6 +145,7 @@ def test_each_rule_wants_its_own_people() -> None:
     assert stands(asked).lacking == (("export", 1), ("safety", 2))
     one = stands(asked, bob)
     assert (one.state, one.lacking) == ("pending", (("safety", 1),))
+    assert (one.until, one.approved_by) == (EXPIRES, (Person(ISSUER, "bob"),))
     again = note(asked, "bob", groups=("officer",), person=Person("https://other.test", "bob"))
     assert stands(asked, bob, again).state == "pending"
     two = stands(asked, bob, note(asked, "cat", groups=("officer",)))
