@@ -13,7 +13,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 
+from tracewall.audit.people import People
+from tracewall.cli.commands import tracewall as command
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.policy.load import loads
 from tracewall.recording.folder import Folder
@@ -96,6 +99,66 @@ def test_a_wall_ships_what_it_has_recorded(recorded: Any, url: str) -> None:
     assert not made.entries()
     log = "".join(path.read_text() for path in (made.folder / "audit").glob("*.jsonl"))
     assert f"all/{entry.id}: {entry.size} bytes, SHA-256" in log
+
+
+def test_nobody_who_was_erased_is_named_at_a_url(recorded: Any, url: str) -> None:
+    """What was shipped of an erasable record has pseudonyms; erasing somebody reaches it, too."""
+    made = recorded("\n[audit]\nerasable = true\n" + RULES.format(url=url))
+    with made.connect() as conn:
+        conn.execute("SELECT 1").fetchall()
+    made.wall.close()
+    remote = Remote(url)
+    (entry,) = remote.entries()
+    with remote.open(entry) as stream:
+        reading = Reading(stream, entry=entry)
+        began = next(iter(reading))
+    assert began["subject"].startswith("p-") and b'"ann"' not in reading.raw
+    assert People(made.folder / "audit").erase("ann") == [began["subject"]]
+    assert proved(remote, entry)
+
+
+def test_every_command_takes_a_url(recorded: Any, tmp_path: Path, store: Any) -> None:
+    """Whatever reads or keeps recordings of a folder does so at a URL."""
+    url = (tmp_path / "far").as_uri()
+    made = recorded(RULES.format(url=url).replace('"all"', '"all"\nkeep_for = "1ms"'))
+    with made.connect() as conn:
+        conn.execute("SELECT run_id FROM traces.runs LIMIT 1").fetchall()
+    made.wall.close()
+    policy, (entry,) = str(made.folder / "tracewall.toml"), Remote(url).entries()
+    for asked, has in (
+        (["list", url], entry.id),
+        (["show", url, "2"], "traces.runs"),
+        (["replay", url, "2"], "traces.runs"),
+        (["verify", url, "--audit", str(made.folder / "audit")], "closed"),
+        (["export", url, "2"], "<!DOCTYPE html>"),
+        (["judge", url, "--policy", policy, "--dsn", store.admin_dsn], "0 would change"),
+        (["hold", url, "2"], ""),
+        (["prune", url, "--config", policy], ""),
+        (["list", url], "on hold"),
+        (["release", url, "2"], ""),
+        (["prune", url, "--config", policy], entry.id),
+        (["list", url], "statements"),
+    ):
+        result = CliRunner().invoke(command, ["sessions", *asked])
+        assert result.exit_code == 0, (asked, result.output)
+        assert has in result.output, asked
+    assert not [*Remote(url).entries()]
+
+
+def test_a_store_that_fails_is_told_without_its_words(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """What a store says in its errors, keys and addresses among it, is printed by no command."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def failing(*arguments: object, **options: object) -> None:
+        raise RuntimeError(f"{SECRET} at https://user:{SECRET}@host")
+
+    monkeypatch.setattr(MemoryFileSystem, "find", failing)
+    for asked in (["list", url], ["show", url, "2"], ["verify", url], ["hold", url, "2"]):
+        result = CliRunner().invoke(command, ["sessions", *asked])
+        assert result.exit_code == 3, result.output
+        assert SECRET not in result.output and "RuntimeError" in result.output
 
 
 def test_recordings_go_while_the_process_lives(folder: Folder, url: str) -> None:
