@@ -65,8 +65,11 @@ def test_every_summary_of_the_first_help_is_the_commands_own() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("console", "demo")])
-def test_what_is_repeated_steers_no_terminal(run: Any, tmp_path: Path, name: str) -> None:
+def test_what_is_repeated_steers_no_terminal(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """Arguments with escape sequences, direction marks and line ends come back as escapes."""
+    monkeypatch.chdir(tmp_path)
     words = tuple(name.split())
     line = arguments(EVERY[words], HOSTILE)
     with_json = [] if name in WITHOUT_JSON else ["--json"]
