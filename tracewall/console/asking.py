@@ -89,6 +89,9 @@ class Ask:
 
 Handler: TypeAlias = Callable[[Ask], Response]
 
+Page: TypeAlias = Callable[..., Response]
+"""Renders a page for who asks, as `Console.page` does."""
+
 
 def own_page(path: str) -> str:
     """Give a path back if it is one of our own pages, else that of the first one."""

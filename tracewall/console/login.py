@@ -7,12 +7,11 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.responses import Response
 
-from tracewall.console.asking import Ask, Refused, own_page
+from tracewall.console.asking import Ask, Page, Refused, own_page
 from tracewall.console.flow import LASTS, Away, Flow, NotLoggedIn
 from tracewall.console.house import House
 from tracewall.console.visits import verified
@@ -20,9 +19,6 @@ from tracewall.events import Incident
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.locks import Lock
-
-Page = Callable[..., Response]
-
 
 _RANDOM: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _AWAY: Final = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,12 +14,10 @@ from tracewall.audit.people import People, Person
 from tracewall.audit.reads import filters_told
 from tracewall.audit.search import Asked, found
 from tracewall.audit.verify import records
-from tracewall.console.asking import Ask, Refused
+from tracewall.console.asking import Ask, Page, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
 from tracewall.events import Incident
-
-Page = Callable[..., Response]
 
 MOST: Final = 500
 """How many of the newest entries that fit are shown."""

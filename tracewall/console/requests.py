@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -11,14 +11,12 @@ from tracewall.approval.desk import LONGEST_REASON, Case, NotGranted
 from tracewall.approval.facts import facts, value
 from tracewall.approval.request import NotEncodable
 from tracewall.approval.verdict import Kind, counted, is_party
-from tracewall.console.asking import Ask, Refused
+from tracewall.console.asking import Ask, Page, Refused
 from tracewall.console.house import House
 from tracewall.console.layout import laid_out
 from tracewall.console.pages import leaf, moment, part, span
 from tracewall.console.visits import Visit
 from tracewall.deciding import decide
-
-Page = Callable[..., Response]
 
 MOST: Final = 1_000
 """How many requests are looked through, newest first."""

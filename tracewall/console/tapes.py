@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Any, Final
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
-from tracewall.console.asking import Ask, Refused
+from tracewall.console.asking import Ask, Page, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
 from tracewall.console.style import security_policy as usual_policy
@@ -19,8 +19,6 @@ from tracewall.recording.page import page, security_policy
 from tracewall.recording.reader import Reading
 from tracewall.recording.store import Entry
 from tracewall.recording.summary import Summary
-
-Page = Callable[..., Response]
 
 MOST: Final = 1_000
 """How many recordings are looked through, newest first."""
