@@ -348,3 +348,11 @@ def test_the_asking_role_can_not_decide(scratch_dsn: str) -> None:
         for name in names:
             conn.execute(f"drop owned by {name}")
             conn.execute(f"drop role {name}")
+
+
+def test_a_store_that_was_never_made_says_how_to_make_it(scratch_dsn: str) -> None:
+    """Where the migration was not run, the error says so, and holds nothing of the connection."""
+    with contextlib.closing(PostgresStore(scratch_dsn)) as store:
+        with pytest.raises(StoreUnavailable, match="approvals migration") as told:
+            store.get("apr_none")
+    assert "dbname" not in str(told.value)

@@ -19,6 +19,9 @@ from tracewall.locks import Lock
 
 _PATIENCE = 5
 _TIMEOUT = "5000"
+_UNMADE = frozenset({"3F000", "42P01", "42883"})
+"""There is no such schema, table or function (SQLSTATEs)."""
+_FORBIDDEN = "42501"
 
 
 class PostgresStore:
@@ -61,7 +64,7 @@ class PostgresStore:
                         self._held = self._connect()
                     return self._held.execute(query, params).fetchall()
                 except psycopg.Error as ex:
-                    failure = f"the store of requests is out of reach ({_named(ex)})"
+                    failure = _told(ex)
                     broken = self._held is None or self._held.closed
                     if not broken or attempt:
                         break
@@ -164,9 +167,7 @@ class PostgresStore:
                     if notice.payload == id:
                         return
         except psycopg.Error as ex:
-            raise StoreUnavailable(
-                f"the store of requests is out of reach ({_named(ex)})"
-            ) from None
+            raise StoreUnavailable(_told(ex)) from None
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -180,5 +181,14 @@ def _kept(row: Any) -> Kept:
     return Kept(id, bytes(content), state, uses, used_at, outcome, review, tuple(notes))
 
 
-def _named(error: psycopg.Error) -> str:
-    return error.sqlstate or type(error).__name__
+def _told(error: psycopg.Error) -> str:
+    """Say what is wrong, by the error's code alone: its words may quote what is asked for."""
+    state = error.sqlstate or type(error).__name__
+    if state in _UNMADE:
+        return (
+            f"the store of requests has no tables, or those of an older tracewall ({state}): "
+            "run what `tracewall approvals migration` prints"
+        )
+    if state == _FORBIDDEN:
+        return f"the login may not do this at the store of requests ({state})"
+    return f"the store of requests is out of reach ({state})"
