@@ -25,16 +25,16 @@ class Goal:
 
 
 CALLS = (
-    "fifteen per cent of a lookup is the time of some thirty calls of small Python functions; "
-    "the guard makes about fifty, each for a promise, and writes a record"
+    "fifteen per cent of a lookup is some seven microseconds: the record takes about half of them, "
+    "the rest goes to who acts, the text, the result, each time"
 )
 SYSTEM = (
     "the same, and the record is in the kernel before the statement leaves: two system calls "
-    "that `buffered` does not make"
+    "that `buffered` does not make, and a line more"
 )
 SPANS = (
-    "the span itself costs less than the package's, but judging, looking at the result and the "
-    "record come on top of it"
+    "the span begins while the server is at work, but looking at each set and each result, and the "
+    "record, come on top of it"
 )
 PIECES = "nothing is masked, so what it takes more is what each result takes, not each row"
 VALUES = (
