@@ -8,7 +8,7 @@ import click
 
 from tracewall.cli.live import answers
 from tracewall.cli.options import json_option
-from tracewall.cli.screen import Missing, answer
+from tracewall.cli.screen import Missing, answer, printable
 from tracewall.sql.snapshot import dumps
 
 
@@ -28,7 +28,7 @@ def catalog(dsn: str, output: Path | None, as_json: bool) -> None:
     """
     text = dumps(answers(dsn))
     if output is None:
-        click.echo(text.decode(), nl=False)
+        click.echo(printable(text.decode()), nl=False)
         return
     try:
         output.write_bytes(text)

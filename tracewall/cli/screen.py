@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
 from typing import IO, Any
 
 import click
@@ -57,7 +59,22 @@ def plain(text: str) -> None:
 
 def answer(value: object) -> None:
     """Print a value as JSON on one line, of printable ASCII: no text in it can steer a terminal."""
-    click.echo(json.dumps(value).replace("\x7f", "\\u007f"))
+    click.echo(printable(json.dumps(value)))
+
+
+def printable(text: str) -> str:
+    """Spell what is not printable ASCII in a text of JSON as escapes; it means the same."""
+    return _NOT_ASCII.sub(lambda found: _spelt(found[0]), text)
+
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+
+
+def _spelt(char: str) -> str:
+    # JSON's escapes are of UTF-16.
+    return "".join(
+        f"\\u{unit:04x}" for (unit,) in struct.iter_unpack(">H", char.encode("utf-16-be"))
+    )
 
 
 def either(as_json: bool, value: object, text: str) -> None:
