@@ -290,7 +290,9 @@ class GuardedConnection(BaseConnection[Row]):
     def _scrubbed(self, error: e.Error) -> e.Error:
         if self._session is not None and self._session.trusted:
             return error
-        return scrubbed(error, self._session.catalog if self._session else None)
+        if self._session is None:
+            return scrubbed(error, None)
+        return scrubbed(error, self._session.catalog, self._wire.get_error_message())
 
 
 def _concealed(name: str, shown: Callable[[Any], Any]) -> property:

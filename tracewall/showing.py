@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType
 
+from psycopg import errors as e
+from psycopg import generators
 from psycopg._cursor_base import BaseCursor
 from psycopg.client_cursor import ClientCursorMixin
+from psycopg.pq import ExecStatus
 from psycopg.rows import Row, RowMaker
 
 from tracewall.admission import size_of
@@ -28,6 +31,10 @@ from tracewall.session import Admission, Session
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
+
+
+_FLOWING = (ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_CHUNK)
+_ENDS = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
 class Showing(Queueing, BaseCursor[Any, Row]):
@@ -102,29 +109,52 @@ class Showing(Queueing, BaseCursor[Any, Row]):
             self.pgresult = covered
 
     def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:
-        result = yield from super()._stream_fetchone_gen(first)
+        # This stands in for psycopg's own, which shows a row before anybody could look at it.
+        result: PGresult | None = yield from generators.fetch(self._pgconn)
+        if result is None or result.status not in _FLOWING:
+            return (yield from self._stream_end_gen(result))
         admission = self._admission
         if admission is not None and admission.ended:
             # psycopg drains what was withheld: there is nothing more to show or to record.
             self.pgresult = None
-        elif result is not None:
-            session = self._guarded_by()
-            try:
-                # Each time, for a consumer may let hours pass between two rows.
-                session.recheck()
-                if first or admission is None:
-                    session.observe(admission, result)
-                else:
-                    # Each result of a stream has the columns that its first one had.
-                    session.count(admission, result.ntuples)
-                    session.weigh(admission, result)
-                if admission is not None and admission.meter is not None:
-                    yield from count_gen(admission.meter, *size_of(result), ahead=True)
-            except (Forbidden, TokenRejected) as ex:
-                self._drop(admission, ex)
-                raise
-            self._cover_result()
+            return result
+        try:
+            yield from self._look_gen(admission, result, first)
+        except (Forbidden, TokenRejected) as ex:
+            self._drop(admission, ex)
+            raise
+        self.pgresult = result
+        self._tx.set_pgresult(result, set_loaders=first)
+        if first:
+            self._make_row = self._make_row_maker()
+        self._cover_result()
         return result
+
+    def _look_gen(self, admission: Admission | None, result: PGresult, first: bool) -> PQGen[None]:
+        """Look at rows of a stream, and count them, before they are shown."""
+        session = self._guarded_by()
+        # Each time, for a consumer may let hours pass between two rows.
+        session.recheck()
+        if first or admission is None:
+            session.observe(admission, result)
+        else:
+            # Each result of a stream has the columns that its first one had.
+            session.count(admission, result.ntuples)
+            session.weigh(admission, result)
+        if admission is not None and admission.meter is not None:
+            yield from count_gen(admission.meter, *size_of(result), ahead=True)
+
+    def _stream_end_gen(self, result: PGresult | None) -> PQGen[PGresult | None]:
+        """Take the end of a stream, as psycopg does; None: it has ended."""
+        if result is None:
+            return None
+        if result.status not in _ENDS:
+            self._raise_for_result(result)
+        while (yield from generators.fetch(self._pgconn)) is not None:
+            continue
+        if result.status != ExecStatus.TUPLES_OK:
+            raise e.ProgrammingError("the operation in stream() didn't produce a result")
+        return None
 
     def _drop(self, admission: Admission | None, error: BaseException) -> None:
         self._results = []

@@ -70,6 +70,30 @@ def test_a_stream_is_counted_in_blocks(office: Any, store: Counted) -> None:
         assert store.had == 351
 
 
+def test_a_row_of_a_stream_is_counted_before_anybody_sees_it(
+    office: Any, store: Counted
+) -> None:
+    """Where the budget is used up, not even the row factory is shown the row that came."""
+    seen: list[Any] = []
+
+    def nosy(cursor: Any) -> Any:
+        result = cursor.pgresult
+        seen.append([result.get_value(row, 0) for row in range(result.ntuples)])
+        return lambda values: seen.append(values) or values
+
+    with connect(office, store, "rows = 3") as conn:
+        cursor = conn.cursor(row_factory=nosy)
+        with pytest.raises(ApprovalRequired):
+            for _ in cursor.stream("select id from note order by id"):
+                pass
+        assert len(seen) == 4
+        with pytest.raises(ApprovalRequired):
+            for _ in cursor.stream("select id from note order by id desc"):
+                pass
+        assert len(seen) == 4
+        assert cursor.pgresult is None
+
+
 def test_copy_is_counted_in_blocks(office: Any, store: Counted) -> None:
     """COPY asks the store a few times, and what is left is given back."""
     with connect(office, store, "rows = 2000") as conn:

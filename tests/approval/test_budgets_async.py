@@ -69,6 +69,30 @@ async def test_a_stream_is_counted_in_blocks_async(office: Any, store: Counted) 
         assert store.had == 351
 
 
+async def test_a_row_of_a_stream_is_counted_before_anybody_sees_it_async(
+    office: Any, store: Counted
+) -> None:
+    """Where the budget is used up, not even the row factory is shown the row that came."""
+    seen: list[Any] = []
+
+    def nosy(cursor: Any) -> Any:
+        result = cursor.pgresult
+        seen.append([result.get_value(row, 0) for row in range(result.ntuples)])
+        return lambda values: seen.append(values) or values
+
+    async with await connect_async(office, store, "rows = 3") as conn:
+        cursor = conn.cursor(row_factory=nosy)
+        with pytest.raises(ApprovalRequired):
+            async for _ in cursor.stream("select id from note order by id"):
+                pass
+        assert len(seen) == 4
+        with pytest.raises(ApprovalRequired):
+            async for _ in cursor.stream("select id from note order by id desc"):
+                pass
+        assert len(seen) == 4
+        assert cursor.pgresult is None
+
+
 async def test_copy_is_counted_in_blocks_async(office: Any, store: Counted) -> None:
     """COPY asks the store a few times, and what is left is given back."""
     async with await connect_async(office, store, "rows = 2000") as conn:

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tracewall import asking
 from tracewall.approval.request import Person
 from tracewall.errors import ApprovalRequired, Forbidden
 
@@ -140,6 +141,45 @@ def test_a_death_while_the_server_is_at_it(office: Any, make_store: Any) -> None
         conn.execute(UPDATE, (0,), approval=id)
     # The server went on: that is why it is not done again.
     assert office.raw(DONE) == [(40,)]
+
+
+SELECT = "select id, card from note order by id"
+
+
+def read_a_little(conn: Any, door: str, most: int) -> list[Any]:
+    """Read so many rows by a door, and no more; what goes on is kept alive by what is given."""
+    if door == "stream":
+        rows = conn.cursor().stream(SELECT)
+        return [rows, *(next(rows) for _ in range(most))]
+    copying = conn.cursor().copy(f"copy ({SELECT}) to stdout")
+    copy = copying.__enter__()
+    return [copying, *(copy.read_row() for _ in range(most))]
+
+
+@pytest.mark.parametrize("door", ["stream", "copy"])
+def test_a_death_in_the_middle_of_what_was_approved(
+    office: Any, make_store: Any, door: str
+) -> None:
+    """Killed after some rows of an approved result, it is unknown, and never given again."""
+    wall = office.wall(ALWAYS, approvals=make_store())
+    with office.connect(wall) as conn, pytest.raises(ApprovalRequired) as asked:
+        read_a_little(conn, door, 1)
+    id = str(asked.value.request_id)
+    office.decide(wall, id)
+
+    def live() -> None:
+        conn = office.connect(office.wall(ALWAYS, approvals=make_store()))
+        with asking(approval=id):
+            held = read_a_little(conn, door, 3)
+            assert len(held) == 4
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    dies(live)
+    assert wall.desk.case(id).state == "unknown"
+    with office.connect(wall) as conn, asking(approval=id):
+        with pytest.raises(Forbidden, match=r"used|not known"):
+            read_a_little(conn, door, 1)
+    assert wall.desk.case(id).state == "unknown"
 
 
 def test_broken_glass_is_kept_before_anything_is_done(office: Any, make_store: Any) -> None:

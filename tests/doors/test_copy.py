@@ -219,6 +219,36 @@ def new_row(guard: Any, seq: int, content: str = "x") -> tuple[Any, ...]:
 COLUMNS = "traces.steps (run_id, seq, kind, content, started_at, duration_ms, tokens)"
 
 
+def test_the_servers_words_come_by_no_failing_write(writer: Any, guard: Any) -> None:
+    """What the server says of a row that is copied is in no error of libpq's either."""
+    guard.raw(
+        "create function traces.tells() returns trigger language plpgsql security definer as"
+        " $$ begin raise exception 'CANARY %', (select api_key from traces.runs limit 1); end $$"
+    )
+    guard.raw(
+        "create trigger tells before insert on traces.steps for each row"
+        " when (new.seq > 95000) execute function traces.tells()"
+    )
+    row, met = new_row(guard, 95001), list[BaseException]()
+    try:
+        with pytest.raises(psycopg.Error) as caught:
+            with writer.cursor().copy(f"copy {COLUMNS} from stdin") as copy:
+                copy.write_row(row)
+        met.append(caught.value)
+        # libpq adds what is wrong now to what the server said.
+        with pytest.raises(psycopg.Error) as caught:
+            copy.write("late")
+        met.append(caught.value)
+    finally:
+        writer.rollback()
+        guard.raw("drop function traces.tells() cascade")
+    for error in met:
+        within = (error.__cause__, error.__context__)
+        told = f"{error!r} {vars(error)} {error.args} {within}"
+        assert "CANARY" not in told
+        assert "tells" not in told
+
+
 def test_copy_from_writes_where_granted(writer: Any, guard: Any) -> None:
     """COPY FROM takes rows by write_row, write and a writer, and counts them."""
     cursor = writer.cursor()

@@ -567,6 +567,18 @@ def test_a_changed_table_is_noticed(guard: Any) -> None:
             with pytest.raises(tracewall.Withheld):
                 conn.execute("select * from traces.fresh")
             conn.rollback()
+            assert conn.execute("select * from traces.fresh").fetchall()
+            conn.commit()
+            guard.raw("alter table traces.fresh add column c text default 'latest'")
+            seen: list[Any] = []
+            curious = conn.cursor(row_factory=lambda cursor: seen.append(cursor) or tuple)
+            with pytest.raises(tracewall.Withheld):
+                for _ in curious.stream("select * from traces.fresh"):
+                    pass
+            assert not seen
+            conn.rollback()
+            guard.raw("alter table traces.fresh drop column c")
+            conn._session.known.doubt()
             cursor = conn.execute("select * from traces.fresh")
             assert cursor.fetchall() == [(1, "later")]
     finally:

@@ -564,6 +564,18 @@ async def test_a_changed_table_is_noticed(guard: Any) -> None:
             with pytest.raises(tracewall.Withheld):
                 await conn.execute("select * from traces.fresh")
             await conn.rollback()
+            assert await (await conn.execute("select * from traces.fresh")).fetchall()
+            await conn.commit()
+            guard.raw("alter table traces.fresh add column c text default 'latest'")
+            seen: list[Any] = []
+            curious = conn.cursor(row_factory=lambda cursor: seen.append(cursor) or tuple)
+            with pytest.raises(tracewall.Withheld):
+                async for _ in curious.stream("select * from traces.fresh"):
+                    pass
+            assert not seen
+            await conn.rollback()
+            guard.raw("alter table traces.fresh drop column c")
+            conn._session.known.doubt()
             cursor = await conn.execute("select * from traces.fresh")
             assert await cursor.fetchall() == [(1, "later")]
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import pytest
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 import tracewall
-from tracewall import Connection
+from tracewall import Connection, Wall
 from tracewall.audit.verify import check
 
 SELECT = "select id, card from shop.orders where id <= 20 order by id"
@@ -140,6 +141,72 @@ def test_the_end_of_the_interpreter_is_in_order(ground: Any, end: str) -> None:
     assert report.ok
     assert sum(len(file.open_intents) for file in report.files) == 0
     assert "unknown" in ground.outcomes()
+
+
+KILLED = """
+import os, signal
+from tracewall import Connection, Wall
+
+conn = Connection.connect(wall=Wall.load({policy!r}), token={token!r})
+{work}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+IN_THE_MIDDLE = {
+    "stream": """
+rows = conn.cursor().stream("select id, card from shop.orders")
+print(next(rows), next(rows), flush=True)
+""",
+    "copied_out": """
+copying = conn.cursor().copy("copy shop.orders (id, card) to stdout")
+copy = copying.__enter__()
+print(copy.read(), copy.read(), flush=True)
+""",
+    "copied_in": """
+copying = conn.cursor().copy("copy shop.notes (id, note) from stdin")
+copy = copying.__enter__()
+for n in range(5000):
+    copy.write_row((n, "killed" * 20))
+""",
+    "declared": """
+cursor = conn.cursor("orders", withhold=True)
+cursor.execute("select id, card from shop.orders")
+print(cursor.fetchmany(2), flush=True)
+""",
+    "pipelined": """
+pipeline = conn.pipeline()
+pipeline.__enter__()
+conn.execute("insert into shop.notes values (1, 'killed')")
+conn.execute("select id, card from shop.orders where id = 1")
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="nobody can be killed so here")
+@pytest.mark.parametrize("door", IN_THE_MIDDLE)
+def test_a_process_killed_in_the_middle_leaves_the_end_unknown(ground: Any, door: str) -> None:
+    """SIGKILL amid a stream, a COPY, a cursor: the intent stands, and is ended as unknown."""
+    policy = str(ground.folder / "tracewall.toml")
+    program = KILLED.format(policy=policy, token=ground.token(), work=IN_THE_MIDDLE[door])
+    root = Path(tracewall.__file__).parents[1]
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert "CANARY" not in ran.stdout
+    ground.until_alone()
+    with ground.admin() as admin:
+        # Nothing was committed.
+        told = admin.execute("select count(*) from shop.notes where note like 'killed%'")
+        assert told.fetchone() == (0,)
+    left = ground.open_intents()
+    assert left
+    with Wall.load(policy):
+        assert ground.open_intents() == []
+        assert ground.outcomes().count("unknown") == len(left)
 
 
 def test_an_empty_pool_says_so(ground: Any) -> None:
