@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tracewall.policy.covering import CLASSES, is_on
 from tracewall.policy.model import Approval, Denial, Glob, Policy, Trust
 from tracewall.policy.rights import Rights
-from tracewall.sql.catalog import Catalog, Definition
+from tracewall.sql.catalog import Attribute, Catalog, Definition, Relation
 from tracewall.sql.rowfilter import condition
 
 MINE = condition("owner = claim('sub')")
@@ -132,6 +133,16 @@ def test_a_rule_asks_for_whom_it_names_on_any_side(rights: Make, words: Any) -> 
     assert rights(policy, actors=("bot",)).asking == rules[:2]
 
 
+def test_nobody_is_trusted_with_anything_where_somebody_is_asked(rights: Make, words: Any) -> None:
+    """A rule that asks stands against leave to do anything: it would never be looked at."""
+    free = words.grant("", "anything")
+    assert rights(free).trusted == free
+    rule = Approval(name="all", groups=(Glob("people"),), approvers=(Glob("boss"),))
+    assert rights(replace(words.policy(free), approvals=(rule,))).trusted is None
+    assert rights(free, words.mask("shop.people.token")).trusted is None
+    assert rights(words.grant()).trusted is None
+
+
 # --- lifts --------------------------------------------------------------------------
 
 
@@ -182,6 +193,27 @@ def test_what_is_left_of_a_mask_lies_on_the_column(
     assert left() == [("text", "tools")]
     assert left("text") == [("tools",)]
     assert left("text", "tools") == []
+
+
+def test_a_class_that_is_lifted_leaves_the_others_of_its_preset(
+    rights: Make, words: Any, oids: dict[str, int]
+) -> None:
+    """A preset that names no classes hides all of them, and each lift takes one away."""
+    mask = replace(words.mask("shop.people.doc"), preset="otel-genai")
+    lift = words.grant(lifts=frozenset({f"mask.{CLASSES[0]}"}))
+    (left,) = rights(lift, mask).shown((oids["shop.people"], 8)).masks
+    assert left.classes == CLASSES[1:]
+    plain = words.mask("shop.people.doc")
+    assert rights(lift, plain).shown((oids["shop.people"], 8)).masks == (plain,)
+
+
+def test_a_grant_of_everything_is_none_of_the_server_s_own(catalog: Catalog, words: Any) -> None:
+    """PostgreSQL's own relations are granted by the name of their schema only."""
+    own = Relation(900, "pg_catalog", "pg_class", columns=(Attribute(1, "relname"),))
+    for tables, granted in (("*.*", False), ("*", False), ("pg_*.*", False)):
+        assert is_on(words.grant(tables), own) == granted, tables
+    assert is_on(words.grant("*.* pg_catalog.*"), own)
+    assert not is_on(words.grant("*.* pg_catalog.pg_type"), own)
 
 
 # --- tables, rows, names ------------------------------------------------------------

@@ -200,6 +200,46 @@ def test_a_time_limit_is_only_tightened(
     assert allowed or decision.rule == "limits.statement_timeout"
 
 
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        ("1d", True),
+        ("2d", False),
+        ("24h", True),
+        ("25h", False),
+        ("1440min", True),
+        ("1441min", False),
+        ("86400s", True),
+        ("86401s", False),
+        ("86400000ms", True),
+        ("86400001ms", False),
+    ],
+)
+def test_each_unit_of_time_is_what_it_is(
+    catalog: Catalog, words: Any, value: str, allowed: bool
+) -> None:
+    """Under a limit of a day, a day is a day in each unit that PostgreSQL knows."""
+    policy = replace(words.policy(), limits=Limits(statement_timeout=86_400))
+    asked = Statement("set", "SET", "", settings=(("statement_timeout", value),))
+    assert decide(asked, Rights(policy, catalog, frozenset({"people"}))).allowed == allowed
+
+
+@pytest.mark.parametrize("kind", ["fetch", "move"])
+def test_rows_of_a_cursor_are_not_followed(catalog: Catalog, words: Any, kind: str) -> None:
+    """Whose rows FETCH and MOVE give is not said: they need the grant of what declares cursors."""
+    asked = Statement(kind, kind.upper(), "")
+    for rules, allowed in (((), False), ((words.grant("", "prepare"),), True)):
+        told = decide(asked, Rights(words.policy(*rules), catalog, frozenset({"people"})))
+        assert told.allowed == allowed
+        assert allowed or (told.unreadable and kind.upper() in told.reason)
+
+
+def test_what_was_understood_is_not_called_unreadable(judge: Any) -> None:
+    """A refusal for want of a grant is one of a statement that was read."""
+    assert not judge("SELECT id FROM people").unreadable
+    assert judge("SELEKT").unreadable
+
+
 def test_other_parameters_are_no_matter_of_limits_or_masks(catalog: Catalog, words: Any) -> None:
     """A time zone is set under a limit of time, and where something is masked."""
     assert setting(catalog, words, "timezone", "UTC").allowed

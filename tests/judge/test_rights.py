@@ -267,6 +267,30 @@ def test_heirs_are_filtered_alike(lab: Catalog) -> None:
     assert rights(holding(lab, alike, EVENTS, HEIR), alike).rows_problem("select", EVENTS, 1) == ""
 
 
+def test_a_partitioned_table_is_filtered_as_any_other(lab: Catalog) -> None:
+    """Where the server holds the filter on it and its partitions, it is read."""
+    policy = of(grant("lab.parted lab.part lab.later", rows=MINE))
+    held = rights(holding(lab, policy, PARTED, PART, LATER), policy)
+    assert held.rows_problem("select", PARTED, 1) == ""
+    assert rights(holding(lab, policy, PART), policy).rows_problem("select", PARTED, 1)
+
+
+def test_an_heir_that_is_granted_whole_is_no_matter_of_its_parent_s_filter(lab: Catalog) -> None:
+    """Where more rows of an heir are granted than by way of its parent, fewer are shown there."""
+    policy = of(grant("lab.events", rows=MINE), grant("lab.heir", name="heir"))
+    held = rights(holding(lab, policy, EVENTS), policy)
+    assert held.rows_problem("select", EVENTS, 1) == ""
+
+
+def test_a_sequence_has_no_rows_to_filter(lab: Catalog) -> None:
+    """A filter that reaches a sequence by a pattern does not stand against its use."""
+    policy = of(grant("lab.plain", rows=MINE))
+    known = {**lab.relations, PLAIN: msgspec.structs.replace(lab.relations[PLAIN], kind="S")}
+    counting = replace(lab, relations=known)
+    assert rights(counting, policy).rows_problem("select", PLAIN, 1) == ""
+    assert rights(lab, policy).rows_problem("select", PLAIN, 1) != ""
+
+
 def test_a_column_of_some_rows_only_is_refused(lab: Catalog) -> None:
     """A column granted for some rows is not had where another grant gives more rows."""
     policy = of(

@@ -11,7 +11,7 @@ import pytest
 
 from tracewall.masking.config import Method
 from tracewall.policy.decide import decide
-from tracewall.policy.model import Decision, Glob, Mask
+from tracewall.policy.model import Decision, Glob, Mask, Scan
 from tracewall.policy.rights import Rights
 from tracewall.policy.storing import escapes
 from tracewall.sql.catalog import Catalog, Definition
@@ -177,6 +177,8 @@ def test_what_is_cut_by_its_type_is_stored_in_its_type(
     )
     other = replace(catalog, relations={**catalog.relations, notes.oid: typed})
     assert not told(rule, catalog=other, writes=(write,)).allowed
+    scanned = Scan("scan", globs)
+    assert told(scanned, catalog=other, writes=(write,)).allowed
     redacted = replace(rule, method=Method("redact"))
     assert told(redacted, catalog=other, writes=(write,)).allowed
 
@@ -243,6 +245,7 @@ def test_rows_are_not_moved_to_where_somebody_sees_them(
     assert not moved("shop.logs_2025", "shop.logs").allowed
     assert not moved("shop.logs_2025", "shop.logs", "shop.logs_2024").allowed
     assert moved("shop.logs_2025", "shop.logs", columns="at").allowed
+    assert not moved("shop.logs_2024_01", "shop.logs_2024", "shop.logs").allowed
     # Alone it lifts nothing where the table above is masked, too.
     assert moved("shop.logs_2025").allowed == columns_of.startswith("shop.l*")
 
@@ -272,10 +275,20 @@ def test_a_value_escapes_by_what_is_lifted_on_its_target_only(
     assert not escaped(lift("shop.notes"))
     assert not escaped(lift("shop.*"))
     assert not escaped()
+    assert not escaped(lift("shop.accounts", actions="update"))
     # Who sees it already, may write it down.
     assert not escaped(lift("shop.*"), lift("shop.accounts"), group="lead")
     # What is lifted on some rows of the source leaves the others hidden.
     assert escaped(lift("shop.*", rows=condition("owner = claim('sub')")))
+
+
+def test_what_escapes_is_not_written(told: Find, columns: Any, words: Any) -> None:
+    """A value is not stored where somebody sees it from whom it was hidden."""
+    rule = words.mask(f"{TOKEN} {OTHER}")
+    lift = words.grant("shop.accounts", groups="lead", lifts=frozenset({"mask"}))
+    write = Write(columns[OTHER], flow(columns, TOKEN))
+    assert told(rule, writes=(write,)).allowed
+    assert "less protected" in told(rule, lift, writes=(write,)).reason
 
 
 def test_what_a_view_shows_escapes_by_lifts_beneath_it(
