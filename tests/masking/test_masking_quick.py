@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracewall.masking.config import Method
-from tracewall.masking.markers import PLAIN, Mark, mark
+from tracewall.masking.markers import PLAIN, Mark, Recogniser, mark
 from tracewall.masking.methods import MaskFailed, masker
 from tracewall.masking.quick import text_by_text, text_column
 
@@ -133,3 +133,31 @@ def test_equal_values_have_equal_pseudonyms_beyond_what_is_remembered() -> None:
     assert len(set(first)) == len(values)
     assert list(masked(values)) == first
     assert first[-2] == long_way(Method("hash"), "long " * 41, KEYED)
+
+
+# --- marks that are known again -----------------------------------------------------
+
+
+def test_marks_are_known_again_by_their_key_alone() -> None:
+    """Whole, middle and local marks, and pseudonyms, of any of the keys; nothing else."""
+    keys = [b"1" * 32, b"2" * 32]
+    known = Recogniser(["m", "n"], keys)
+    for key in keys:
+        made = mark(key, "m")
+        pseudonym = made.speller()(b"x" * 32)
+        for text, name in (
+            (made.whole, "m"),
+            (f"ab{made.middle}yz", "m"),
+            (f"a{made.local}@b.test", "m"),
+            (mark(key, "n").whole, "n"),
+            (pseudonym, "hash"),
+            (f"{pseudonym[:-1]}{'0' if pseudonym[-1] != '0' else '1'}", ""),
+            (made.whole.replace("masked:m", "masked:n"), ""),
+        ):
+            assert known.found(f"some {text} words".encode()) == name, text
+    other = mark(b"3" * 32, "m")
+    for text in (other.whole, f"a{other.local}@b", other.speller()(b"x" * 32), "[masked]", "***@"):
+        assert known.found(text.encode()) == ""
+    both = f"{other.whole} {mark(keys[1], 'm').whole}"
+    assert known.found(both.encode()) == "m"
+    assert not Recogniser(["m"], [b""]) and Recogniser(["m"], [b""]).found(b"[redacted]") == ""
