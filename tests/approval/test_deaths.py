@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -24,6 +25,13 @@ ALWAYS = """
 [[approvals]]
 name = "all"
 tables = ["public.note"]
+approvers = ["boss"]
+"""
+BUDGET = """
+[[approvals]]
+name = "slow"
+rows = {}
+per = "1h"
 approvers = ["boss"]
 """
 UPDATE = "update note set body = body || '!' where id > %s"
@@ -180,6 +188,28 @@ def test_a_death_in_the_middle_of_what_was_approved(
         with pytest.raises(Forbidden, match=r"used|not known"):
             read_a_little(conn, door, 1)
     assert wall.desk.case(id).state == "unknown"
+
+
+@pytest.mark.parametrize("door", ["stream", "copy"])
+def test_deaths_give_no_more_than_the_budget(office: Any, make_store: Any, door: str) -> None:
+    """However often a process is killed amid its rows, what was had stays counted."""
+    rules, had = BUDGET.format(12), office.folder / "had"
+    wall = office.wall(rules, approvals=make_store())
+
+    def live() -> None:
+        conn = office.connect(office.wall(rules, approvals=make_store()))
+        with had.open("a") as told, suppress(ApprovalRequired):
+            held = read_a_little(conn, door, 4)
+            told.write("row\n" * len(held[1:]))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for _ in range(5):
+        dies(live)
+    assert 4 <= len(had.read_text().splitlines()) <= 12
+    conn = office.connect(wall)
+    with pytest.raises(ApprovalRequired):
+        read_a_little(conn, door, 1)
+    conn.close()
 
 
 def test_broken_glass_is_kept_before_anything_is_done(office: Any, make_store: Any) -> None:
