@@ -23,6 +23,7 @@ from tracewall.audit.migration import migration as written
 from tracewall.audit.people import Person
 from tracewall.audit.postgres import SCHEMA, PostgresLog
 from tracewall.audit.retiring import retire
+from tracewall.audit.stored import lines, people
 from tracewall.cli.live import why
 from tracewall.cli.options import JSON, policy_option
 from tracewall.cli.reading import read
@@ -147,20 +148,10 @@ class Following:
 
 def names(place: tuple[str, str]) -> dict[str, Person]:
     """Give whom pseudonyms stand for, as far as this reader may know; raises `Missing`."""
-    query = sql.SQL("SELECT issuer, subject, pseudonym, salt FROM {}.people").format(
-        sql.Identifier(place[1])
-    )
     try:
-        with psycopg.connect(place[0]) as conn:
-            found = [
-                Person(who, name, told, bytes(salt))
-                for who, name, told, salt in conn.execute(query)
-            ]
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
-        return {}
+        return people(*place)
     except psycopg.Error as error:
         raise Missing(f"the names can't be read: {why(error)}") from None
-    return {person.pseudonym: person for person in found}
 
 
 def erased(place: tuple[str, str], subject: str, issuer: str) -> list[str]:
@@ -168,14 +159,14 @@ def erased(place: tuple[str, str], subject: str, issuer: str) -> list[str]:
 
     The table is written anew, so that no page of it holds what was deleted. Raises `Missing`.
     """
-    people = sql.Identifier(place[1], "people")
+    table = sql.Identifier(place[1], "people")
     delete = "DELETE FROM {} WHERE subject = %s AND %s IN (issuer, '') RETURNING pseudonym"
     gone: list[str] = []
     try:
         with psycopg.connect(place[0], autocommit=True) as conn:
-            found = conn.execute(sql.SQL(delete).format(people), (subject, issuer))
+            found = conn.execute(sql.SQL(delete).format(table), (subject, issuer))
             gone = [pseudonym for (pseudonym,) in found]
-            conn.execute(sql.SQL("VACUUM (FULL) {}").format(people))
+            conn.execute(sql.SQL("VACUUM (FULL) {}").format(table))
     except psycopg.Error as error:
         if not gone:
             raise Missing(f"nothing is erased: {why(error)}") from None
@@ -244,12 +235,8 @@ def prune(conninfo: str, policy: Path, as_json: bool) -> None:
 
 
 def _copy(path: Path, conninfo: str, schema: str) -> int:
-    query = sql.SQL("SELECT writer, line FROM {}.records ORDER BY writer, n").format(
-        sql.Identifier(schema)
-    )
     try:
-        with psycopg.connect(conninfo) as conn, conn.cursor("tracewall_fetch") as cursor:
-            return _written(path, cursor.execute(query))
+        return _written(path, lines(conninfo, schema))
     except psycopg.Error as error:
         raise Missing(f"the log can't be read: {why(error)}") from None
     except OSError as error:

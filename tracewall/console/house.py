@@ -17,6 +17,7 @@ from tracewall.approval.desk import Case, Desk
 from tracewall.approval.store import Store as RequestStore
 from tracewall.approval.verdict import is_approver
 from tracewall.audit.reads import Reads
+from tracewall.audit.stored import Stored
 from tracewall.console.flow import Flow
 from tracewall.console.place import Place
 from tracewall.console.visits import Visit, Visits
@@ -33,10 +34,12 @@ from tracewall.recording.folder import Folder
 from tracewall.recording.remote import Remote, RemoteUnavailable
 from tracewall.recording.store import Store as TapeStore
 from tracewall.signing import BadKey, PublicKey, Signer
-from tracewall.trust import beside, check_files, verifier_of
+from tracewall.trust import beside, check_files, from_file, from_variable, verifier_of
 
 SEARCHES = 2
 """How many searches of the record go on at once: each may read all of it."""
+
+_PASSWORD = "the password of the record's reader"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,21 @@ class House:
     def audit(self) -> Path:
         """The directory of the audit record."""
         return beside(self.policy, self.policy.audit.directory)
+
+    def stored(self) -> Stored | None:
+        """Give the record in PostgreSQL as the console may read it; None: it may not."""
+        settings = self.policy.console
+        asked = settings.record_password_env or settings.record_password_file
+
+        def password() -> str:
+            if settings.record_password_env:
+                return from_variable(settings.record_password_env, _PASSWORD)
+            return from_file(beside(self.policy, settings.record_password_file), _PASSWORD)
+
+        if not settings.record_conninfo:
+            return None
+        schema = self.policy.audit.schema
+        return Stored(settings.record_conninfo, schema, password if asked else None)
 
     @property
     def keys(self) -> list[PublicKey]:

@@ -17,6 +17,7 @@ from tracewall.audit.verify import records
 from tracewall.console.asking import Ask, Page, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
+from tracewall.errors import PolicyError
 from tracewall.events import Incident
 
 MOST: Final = 500
@@ -44,8 +45,8 @@ class RecordPages:
         """Show what fits, newest first; by default of the last day."""
         if not self._house.audits(ask.person.who):
             raise Refused(404, "There is no such page.")
-        if self._house.policy.audit.conninfo:
-            raise Refused(404, "The record is in PostgreSQL, where it is not searched from here.")
+        if self._house.policy.audit.conninfo and self._house.stored() is None:
+            raise Refused(404, "The record is in PostgreSQL: [console] record_conninfo reads it.")
         asked = {name: ask.query.get(name, "") for name in (*_TEXTS, "since", "until")}
         if not ask.query:
             asked["since"] = moment(self._house.clock() - _DAY)[:16].replace(" ", "T")
@@ -79,7 +80,7 @@ class RecordPages:
             newest = self._newest(
                 found(self._records(), Asked(**texts, since=since, until=until), people)
             )
-        except OSError:
+        except (OSError, PolicyError):
             raise Refused(503, "The record can't be read.") from None
         finally:
             self._house.searching.release()
@@ -87,16 +88,18 @@ class RecordPages:
         return newest[:MOST], words
 
     def _people(self) -> dict[str, Person]:
+        stored = self._house.stored()
         try:
-            return People(self._house.audit).all()
-        except OSError:
+            return stored.people() if stored else People(self._house.audit).all()
+        except (OSError, PolicyError):
             raise Refused(503, "The names can't be read.") from None
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        if not self._house.audit.is_dir():
+        stored, folder = self._house.stored(), self._house.audit
+        if stored is None and not folder.is_dir():
             return
         ends = time.monotonic() + LONGEST
-        for number, record in enumerate(records(self._house.audit)):
+        for number, record in enumerate(stored.records() if stored else records(folder)):
             if number % _LOOK_EVERY == 0 and time.monotonic() > ends:
                 raise Refused(503, "This search takes too long: tracewall audit search.")
             yield record

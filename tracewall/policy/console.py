@@ -40,7 +40,9 @@ class Console:
     ``auditors`` the audit record; requests are seen by who may decide on them and by who asks.
     With ``tokens`` people may also log in by pasting an access token. Nobody stays logged in
     longer than ``lasts`` seconds, nor than their token. Decisions are signed by the key in
-    ``key_env`` (name of an environment variable) or ``key_file`` (a path).
+    ``key_env`` (name of an environment variable) or ``key_file`` (a path). A record in PostgreSQL
+    is read by the login of ``record_conninfo``, with the password of ``record_password_env`` or
+    ``record_password_file``.
     """
 
     url: str = ""
@@ -51,6 +53,9 @@ class Console:
     lasts: float = 28_800.0
     key_env: str = ""
     key_file: str = ""
+    record_conninfo: str = ""
+    record_password_env: str = ""
+    record_password_file: str = ""
     logins: tuple[Login, ...] = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias, get_args
 
-from tracewall.policy.checks import console_host, console_url
+from tracewall.policy.checks import conninfo, console_host, console_url
 from tracewall.policy.console import Console, Login, LoginToken
 from tracewall.policy.kinds import END, Choice, Duration, Flag, GroupName, Text
 from tracewall.policy.locate import Place
@@ -66,9 +66,19 @@ CONSOLE = Section(
             "The environment variable with the key that signs decisions; none: no decisions.",
         ),
         "key_file": Key(Text("a path"), "The file with the key that signs decisions."),
+        "record_conninfo": Key(
+            Text("a connection string", check=conninfo),
+            "Who reads a record that is in PostgreSQL, as a libpq string without a password.",
+        ),
+        "record_password_env": Key(
+            Text(), "The environment variable with the password for record_conninfo."
+        ),
+        "record_password_file": Key(
+            Text("a path"), "The file with the password for record_conninfo."
+        ),
         "logins": Key(Many(LOGIN), LOGIN.purpose),
     },
-    exclusive=(("key_env", "key_file"),),
+    exclusive=(("key_env", "key_file"), ("record_password_env", "record_password_file")),
 )
 
 
@@ -80,6 +90,12 @@ def complain_of_console(policy: Policy, root: Place, reading: Reading) -> None:
     if not console.lasts:
         help = "write a length of time above 0"
         reading.wrong(inside["lasts"], "nobody could stay logged in", help)
+    if console.record_conninfo and not policy.audit.conninfo:
+        help = "write conninfo in [audit], or leave it out"
+        reading.wrong(inside["record_conninfo"], "the record is not in PostgreSQL", help)
+    for key in ("record_password_env", "record_password_file"):
+        if key in inside and not console.record_conninfo:
+            reading.wrong(inside[key], "nobody logs in with it", "write record_conninfo beside it")
     if not console.tokens and not console.logins:
         help = "write [[console.logins]], or leave tokens out"
         reading.wrong(inside["tokens"], "nobody could log in", help)
