@@ -45,6 +45,9 @@ def door(conn: Any, name: str, query: str) -> int:
             with cursor.copy(f"copy ({query}) to stdout (format {form})") as copy:
                 for data in copy:
                     seen.append(data)
+        elif name == "many":
+            cursor.executemany(query, [()], returning=True)
+            seen = cursor.fetchall()
         elif name == "pipeline":
             with conn.pipeline():
                 cursor.execute(query)
@@ -86,7 +89,7 @@ def test_each_result_of_a_batch_counts(guard: Any, narrow: Wall) -> None:
     assert decision.byte_limit == MOST
 
 
-@pytest.mark.parametrize("name", ["execute", "stream", "server", "copy binary", "pipeline"])
+@pytest.mark.parametrize("name", ["execute", "stream", "server", "copy binary", "pipeline", "many"])
 def test_bytes_are_recorded_where_they_are_wanted(
     guard: Any, tmp_path: Path, name: str
 ) -> None:

@@ -42,6 +42,9 @@ async def door(conn: Any, name: str, query: str) -> int:
             async with cursor.copy(f"copy ({query}) to stdout (format {form})") as copy:
                 async for data in copy:
                     seen.append(data)
+        elif name == "many":
+            await cursor.executemany(query, [()], returning=True)
+            seen = await cursor.fetchall()
         elif name == "pipeline":
             async with conn.pipeline():
                 await cursor.execute(query)
@@ -83,7 +86,7 @@ async def test_each_result_of_a_batch_counts(guard: Any, narrow: Wall) -> None:
     assert decision.byte_limit == MOST
 
 
-@pytest.mark.parametrize("name", ["execute", "stream", "server", "copy binary", "pipeline"])
+@pytest.mark.parametrize("name", ["execute", "stream", "server", "copy binary", "pipeline", "many"])
 async def test_bytes_are_recorded_where_they_are_wanted(
     guard: Any, tmp_path: Path, name: str
 ) -> None:

@@ -31,6 +31,10 @@ DECLARE
     at bigint := first;
     said text;
 BEGIN
+    IF of_writer !~ '^[0-9TZ.]+-[0-9]+-[0-9a-f]+$' THEN
+        -- Readers make a file of it.
+        RAISE 'no writer is called so' USING ERRCODE = '23514';
+    END IF;
     IF first = 0 THEN
         INSERT INTO {schema}.heads VALUES (of_writer, session_user, -1, '{first_prev}')
         ON CONFLICT DO NOTHING;
@@ -102,7 +106,7 @@ BEGIN
                 WHERE r.writer = head.writer AND m IS NOT NULL AND m[2] IS NULL
             EXCEPT
             SELECT m[1]::bigint FROM {schema}.records r, regexp_match(r.line, ends) m
-                WHERE r.writer > head.writer AND m[2] = head.writer
+                WHERE r.writer <> head.writer AND m[2] = head.writer
                     AND split_part(r.writer, '-', 2) = split_part(head.writer, '-', 2)
             ORDER BY 1);
         RETURN NEXT;
