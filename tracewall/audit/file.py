@@ -52,10 +52,13 @@ class AppendedFile:
     __slots__ = ("_fd", "_path", "_synced", "_syncing", "name", "size", "usable")
 
     def __init__(self, directory: Path, now: float) -> None:
-        """Create the file with mode 0600, named by `now` (Unix seconds), process and chance."""
+        """Create the file with mode 0600, named by `now` (Unix seconds), process and chance.
+
+        It has that name once it is settled: until then nobody takes it for one that was left.
+        """
         self.name = named(now)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-        self._path = directory / self.name
+        self._path = directory / f".{self.name}.new"
         self._fd = os.open(self._path, flags, 0o600)
         hold(self._fd)
         self.size = 0
@@ -127,9 +130,13 @@ class AppendedFile:
         with self._syncing:
             self.let_go()
 
-    def settle(self) -> None:
-        """Put the file's name on the disk; raises OSError."""
-        sync_directory(self._path.parent)
+    def settle(self, *, durable: bool) -> None:
+        """Give the file its name, and put that on the disk where it is to be; raises OSError."""
+        path = self._path.with_name(self.name)
+        self._path.rename(path)
+        self._path = path
+        if durable:
+            sync_directory(path.parent)
 
     def discard(self) -> None:
         """Close and delete a file that nothing was promised about."""

@@ -150,7 +150,7 @@ class Chain:
         self._n += data.count(b"\n")
         self._server.hold(self.writer)
 
-    def settle(self) -> None:
+    def settle(self, *, durable: bool) -> None:
         """Nothing to do: the server has committed it."""
 
     def discard(self) -> None:

@@ -36,8 +36,8 @@ class Appended(Protocol):
         """Add lines whole or not at all; raises OSError."""
         ...
 
-    def settle(self) -> None:
-        """Make a new file outlive the machine, where it has to; raises OSError."""
+    def settle(self, *, durable: bool) -> None:
+        """Show a new file to others, and have it outlive the machine; raises OSError."""
         ...
 
     def discard(self) -> None:
@@ -133,8 +133,7 @@ class Writer(Generic[File]):
         try:
             line, prev = seal(0, FIRST_PREV, [(now, self._header(file))])
             file.append(line)
-            if self._durability == "synced":
-                file.settle()
+            file.settle(durable=self._durability == "synced")
         except BaseException:
             # Nothing was promised about it yet, and each further try would leave one more.
             file.discard()
