@@ -51,8 +51,9 @@ def test_it_serves_this_machine(office: Any) -> None:
                 assert answer.headers["server"] is None
                 assert "Log in by token" in answer.read().decode()
             other = url.replace("127.0.0.1", "localhost")
-            with pytest.raises(urllib.error.HTTPError, match="421"):
+            with pytest.raises(urllib.error.HTTPError, match="421") as refused:
                 urllib.request.urlopen(other)
+            refused.value.close()
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) in (0, -signal.SIGINT)

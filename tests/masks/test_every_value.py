@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import string
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -300,7 +301,12 @@ def cut(value: Any, unit: str) -> Any:
 
 def single(value: Any) -> Any:
     """Give the float4 that is nearest to a float."""
-    return unpack("f", pack("f", value))[0] if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    try:
+        return unpack("f", pack("f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def floored(value: Any, bucket: Fraction) -> Any:

@@ -148,5 +148,10 @@ def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
         url, data=body, headers={"Content-Type": "application/json", **headers}, method="POST"
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
-    with opener.open(request, timeout=_TIMEOUT) as answer:
-        answer.read(1024)
+    try:
+        with opener.open(request, timeout=_TIMEOUT) as answer:
+            answer.read(1024)
+    except urllib.error.HTTPError as error:
+        # It holds the connection, until somebody closes it.
+        error.close()
+        raise
