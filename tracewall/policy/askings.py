@@ -139,7 +139,7 @@ def _touches(rule: Approval, access: Access, rights: Rights) -> bool:
             continue
         numbers = (column.attnum, *column.uses)
         names = [each.name for each in relation.columns if each.attnum in numbers]
-        if rule.protected and rights.shown((relation.oid, column.attnum)).rules:
+        if rule.protected and any(rights.shown((relation.oid, each)).rules for each in numbers):
             return True
         kins = rights.catalog.family[relation.oid]
         full = [(kin.schema, kin.name, name) for kin in kins for name in names]
