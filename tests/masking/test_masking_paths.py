@@ -58,6 +58,9 @@ def whole(value: Any, *paths: str) -> Any:
         (["$.b.a"], {"b": '{"a": 1'}, {"b": "-"}, 1),
         (["$.b.a"], {"b": "plain words"}, {"b": "plain words"}, 0),
         (["$.b.a"], {"b": '{"a": 1, "a": 2}'}, {"b": '{"a":"-"}'}, 1),
+        (["$.b.a"], '{"b": {"a": 1}, "b": 5}', '{"b":5}', 1),
+        (["$.b.a"], '{"b": 5}', '{"b": 5}', 0),
+        (["$.a[1]"], {"a": [[5, 6]]}, {"a": [[5, 6]]}, 0),
         (["$.a"], '{"a": 1, "é": "é"}', '{"a":"-","é":"é"}', 1),
         (["$.a"], '{"a": 1, "c": "\\u00e9"}', '{"a":"-","c":"\\u00e9"}', 1),
     ],
@@ -79,6 +82,8 @@ def test_what_paths_lead_to_is_masked(paths: list[str], value: Any, made: Any, c
         ("$[1].b", [{"b": 1}, {"b": 2}], [{"b": "-"}, {"b": "-"}], 2),
         ("$..a.b", {"a": {"b": 1}}, {"a": {"b": "-"}}, 1),
         ("$.a", [[{"a": 1}]], [[{"a": "-"}]], 1),
+        ("$.a[1]", {"a": [[5, 6]]}, {"a": [[5, "-"]]}, 1),
+        ("$.a[*].b", {"a": [[{"b": 1, "c": 2}]]}, {"a": [[{"b": "-", "c": 2}]]}, 1),
         ("$.a", "words", "words", 0),
     ],
 )
@@ -103,6 +108,16 @@ def test_what_is_nested_too_deep_is_not_given_out(kind: type) -> None:
     for depth in (MAX_DEPTH, MAX_DEPTH + 1, 2 * MAX_DEPTH):
         with pytest.raises(MaskFailed):
             whole(nested(depth), "$..a")
+
+
+def test_a_document_in_a_text_is_one_step_deeper() -> None:
+    """A text at the limit of nesting is masked still, and the one below it is not given out."""
+    value: Any = json.dumps({"a": [1]})
+    for _ in range(MAX_DEPTH - 2):
+        value = [value]
+    assert whole(value, "$.a")[1] == 1
+    with pytest.raises(MaskFailed):
+        whole([[value]], "$.a")
 
 
 @pytest.mark.parametrize(
