@@ -31,7 +31,7 @@ from tracewall.judge import Judged, remember
 from tracewall.learning import refresh_gen
 from tracewall.recorded_rows import transformer
 from tracewall.rows import Transformer
-from tracewall.sending import ENCODING, STRINGS
+from tracewall.sending import ENCODING, STRINGS, check_types
 from tracewall.session import Admission, Session
 from tracewall.showing import Showing
 from tracewall.waist import KNOWN_DEALINGS, dealings
@@ -129,6 +129,10 @@ class Again(Showing[Row]):
             raise e.InterfaceError("the cursor is closed")
         if wire.status != _OK:
             conn._check_connection_ok()
+        if (params is None) is not (ticket.wanted is None):
+            # Only with parameters a percent sign is psycopg's to read: it is another text.
+            yield from self._execute_gen(query, params)
+            return
         last = self._admission
         # As BaseCursor._reset does.
         self._results = []
@@ -139,7 +143,7 @@ class Again(Showing[Row]):
         if last is not None and last.judged is ticket.judged and self._last_query is query:
             shown = self._shown
         if shown is None or self._taped:
-            self._last_query = None
+            self._last_query = self._shown = None
             self._taped = False
             self._plain = Transformer(self)
             shown = None
@@ -159,11 +163,13 @@ class Again(Showing[Row]):
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
             raise e.InterfaceError("the cursor is closed")
-        admission, names, key = None, conn._prepared._names, ticket.key
+        admission, prepared, key = None, conn._prepared, ticket.key
+        names = prepared._names
         told, idle = wire.parameter_status, wire.transaction_status == _IDLE
         if (
             types == key[1]
             and (name := names.get(key)) is not None
+            and prepared.prepare_threshold is not None
             and told(STRINGS) == b"on"
             and told(ENCODING) == b"UTF8"
             and conn._pipeline is None
@@ -177,6 +183,7 @@ class Again(Showing[Row]):
             rendered.query, rendered._want_formats = key[0], ticket.wanted
             rendered._parts, rendered._order = ticket.parts, ticket.order
             rendered.params, rendered.types, rendered.formats = values, types, formats
+            check_types(rendered, session)
             yield from self._send_gen(query, rendered)
             return
         left = False
@@ -200,8 +207,9 @@ class Again(Showing[Row]):
                 session.observe(admission, result)
                 # As BaseCursor._select_current_result does.
                 self._results = results
-                self.pgresult = result
+                # A loader of the caller's that is made meanwhile sees no result.
                 shown.set_pgresult(result)
+                self.pgresult = result
                 self._rowcount = admission.rows
                 self._statusmessage = result.command_status
                 self._make_row = (

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Self
 
 import psycopg
+from psycopg import errors as e
 from psycopg.abc import Params, Query
 from psycopg.copy import Writer
 from psycopg.rows import Row
@@ -81,8 +82,12 @@ class Doors(GuardedCursor[Row]):
                 conn = self._conn
                 ticket = conn._tickets.get(query)
                 if ticket is not None:
-                    with conn.lock:
-                        conn.wait(self._again_gen(query, params, ticket))
+                    try:
+                        with conn.lock:
+                            conn.wait(self._again_gen(query, params, ticket))
+                    except e._NO_TRACEBACK as ex:
+                        # As psycopg does; the frames hold the result.
+                        raise ex.with_traceback(None)  # noqa: B904  # it is the same error
                     return self
             done: Self = super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
             return done

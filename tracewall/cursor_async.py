@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
 import psycopg
+from psycopg import errors as e
 from psycopg.abc import Params, Query
 from psycopg.copy import AsyncWriter
 from psycopg.rows import Row
@@ -78,8 +79,12 @@ class AsyncDoors(GuardedCursor[Row]):
                 conn = self._conn
                 ticket = conn._tickets.get(query)
                 if ticket is not None:
-                    async with conn.lock:
-                        await conn.wait(self._again_gen(query, params, ticket))
+                    try:
+                        async with conn.lock:
+                            await conn.wait(self._again_gen(query, params, ticket))
+                    except e._NO_TRACEBACK as ex:
+                        # As psycopg does; the frames hold the result.
+                        raise ex.with_traceback(None)  # noqa: B904  # it is the same error
                     return self
             done: Self = await super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's own class follows
             return done

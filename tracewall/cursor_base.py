@@ -176,13 +176,14 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         conn, written = self._conn, rendered.params or ()
         check_pins(conn._wire, session)
         admission = session.admit(rendered.query, batch, written, door, conn._transaction())
-        self._admission = admission
         shown, veils = self._shown, admission.judged.veils or None
         taped = admission.take is not None
         if shown is None or taped or getattr(shown, "veils", None) is not veils:
             self._taped = taped
             self._shown = transformer(self, admission, self._plain or Transformer(self))
         self._tx = self._shown
+        # After what shows its results: an interrupt leaves no cursor that has another's.
+        self._admission = admission
         return admission
 
     def _admit_now(

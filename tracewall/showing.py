@@ -90,6 +90,9 @@ class Showing(Queueing, BaseCursor[Any, Row]):
             chosen = self._results[i]
             shown = [shown for result, _, shown in self._owners if result is chosen]
             self._tx = shown[0] if shown else GuardedTransformer(self)
+        if type(self._tx) is not Transformer:
+            # psycopg shows the result first: a loader of the caller's that is made then sees it.
+            self._tx.set_pgresult(self._results[i], format=format)
         super()._select_current_result(i, format)
 
     def _make_row_maker(self) -> RowMaker[Row]:
@@ -123,8 +126,9 @@ class Showing(Queueing, BaseCursor[Any, Row]):
         except (Forbidden, TokenRejected) as ex:
             self._drop(admission, ex)
             raise
-        self.pgresult = result
+        # A loader of the caller's that is made meanwhile sees no result.
         self._tx.set_pgresult(result, set_loaders=first)
+        self.pgresult = result
         if first:
             self._make_row = self._make_row_maker()
         self._cover_result()

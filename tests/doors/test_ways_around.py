@@ -236,6 +236,43 @@ def test_callers_objects_get_no_raw_result(conn: Any, keys: set[str]) -> None:
     assert not keys & {bytes(each).decode() for each in seen if each}
 
 
+def test_loaders_that_are_made_see_no_raw_result(conn: Any, keys: set[str]) -> None:
+    """A loader of a clear column is made before the cursor shows a result, by every door."""
+    seen: list[bytes | None] = []
+    doing: list[Any] = []
+
+    class Spy(psycopg.types.string.TextLoader):
+        def __init__(self, oid: int, context: Any = None) -> None:
+            super().__init__(oid, context)
+            for cursor in doing:
+                with suppress(psycopg.Error):
+                    seen.append(cursor.pgresult.get_value(0, 0) if cursor.pgresult else None)
+
+    def cursor(*name: str) -> Any:
+        made = conn.cursor(*name)
+        made.adapters.register_loader("text", Spy)
+        doing[:] = [made]
+        return made
+
+    query = "select api_key, model from traces.runs where api_key is not null and %s > 0 limit 3"
+    for _ in range(3):
+        cursor().execute(query, (1,), prepare=True)
+        cursor().execute(query, (1,))
+    many = cursor()
+    many.executemany(query, [(1,), (2,)], returning=True)
+    while many.nextset():
+        many.fetchall()
+    with conn.pipeline():
+        cursor().execute(query, (1,)).fetchall()
+    with conn.transaction():
+        with cursor("portal") as portal:
+            portal.execute(query, (1,)).fetchall()
+    for _ in cursor().stream(query, (1,)):
+        pass
+    assert len(seen) >= 7
+    assert not keys & {value.decode() for value in seen if value}
+
+
 def test_a_pipelines_queues_are_closed(conn: Any) -> None:
     """What waits in a pipeline is not there for others: it holds the raw connection."""
     with conn.pipeline() as pipeline:
