@@ -10,7 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.types import TypeInfo
+from psycopg.types.composite import CompositeInfo, register_composite
 from psycopg.types.enum import EnumInfo
+from psycopg.types.multirange import MultirangeInfo
+from psycopg.types.range import RangeInfo
 
 import tracewall
 from tracewall import Connection
@@ -103,4 +106,15 @@ def test_types_are_fetched(admin_dsn: str) -> None:
             conn.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
             mood = EnumInfo.fetch(conn, "mood")
             assert mood is not None and list(mood.labels) == ["sad", "glad"]
+            conn.execute("CREATE TYPE place AS (name text, floor int)")
+            conn.execute("CREATE TYPE span AS RANGE (subtype = int4)")
+            place = CompositeInfo.fetch(conn, "place")
+            assert place is not None and list(place.field_names) == ["name", "floor"]
+            span = RangeInfo.fetch(conn, "span")
+            assert span is not None and span.subtype_oid == info.oid
+            many = MultirangeInfo.fetch(conn, "span_multirange")
+            assert many is not None and many.range_oid == span.oid
+            register_composite(place, conn)
+            found = conn.execute("SELECT ('hall', 2)::place").fetchone()
+            assert found == (("hall", 2),)
             conn.rollback()

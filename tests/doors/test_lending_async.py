@@ -7,7 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.types import TypeInfo
+from psycopg.types.composite import CompositeInfo, register_composite
 from psycopg.types.enum import EnumInfo
+from psycopg.types.multirange import MultirangeInfo
+from psycopg.types.range import RangeInfo
 
 import tracewall
 from tracewall import AsyncConnection
@@ -100,4 +103,15 @@ async def test_types_are_fetched(admin_dsn: str) -> None:
             await conn.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
             mood = await EnumInfo.fetch(conn, "mood")
             assert mood is not None and list(mood.labels) == ["sad", "glad"]
+            await conn.execute("CREATE TYPE place AS (name text, floor int)")
+            await conn.execute("CREATE TYPE span AS RANGE (subtype = int4)")
+            place = await CompositeInfo.fetch(conn, "place")
+            assert place is not None and list(place.field_names) == ["name", "floor"]
+            span = await RangeInfo.fetch(conn, "span")
+            assert span is not None and span.subtype_oid == info.oid
+            many = await MultirangeInfo.fetch(conn, "span_multirange")
+            assert many is not None and many.range_oid == span.oid
+            register_composite(place, conn)
+            found = await (await conn.execute("SELECT ('hall', 2)::place")).fetchone()
+            assert found == (("hall", 2),)
             await conn.rollback()

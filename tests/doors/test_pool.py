@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, NullConnectionPool, PoolTimeout
 
 import tracewall
 from tracewall import Connection
@@ -155,6 +155,24 @@ def test_a_configure_that_asks_for_rows_needs_somebody(guard: Any) -> None:
         with pytest.raises(PoolTimeout):
             pool.getconn()
     assert failed
+
+
+def test_a_pool_that_keeps_nothing_serves_whoever_acts(guard: Any) -> None:
+    """A connection made for one use, and checked, is guarded by the rights of who uses it."""
+    made = NullConnectionPool(
+        connection_class=Connection,
+        kwargs={"wall": guard.wall},
+        min_size=0,
+        max_size=2,
+        check=NullConnectionPool.check_connection,
+        open=False,
+    )
+    with made as pool:
+        assert client_ip_or_refusal(guard, pool, guard.operator) == "served"
+        assert client_ip_or_refusal(guard, pool, guard.analyst) == "refused"
+        with pool.connection() as conn:
+            with pytest.raises(tracewall.TokenRejected):
+                conn.execute("select 1")
 
 
 def until(holds: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, PoolTimeout
 
 import tracewall
 from tracewall import AsyncConnection
@@ -160,6 +160,24 @@ async def test_a_configure_that_asks_for_rows_needs_somebody(guard: Any) -> None
         with pytest.raises(PoolTimeout):
             await pool.getconn()
     assert failed
+
+
+async def test_a_pool_that_keeps_nothing_serves_whoever_acts(guard: Any) -> None:
+    """A connection made for one use, and checked, is guarded by the rights of who uses it."""
+    made = AsyncNullConnectionPool(
+        connection_class=AsyncConnection,
+        kwargs={"wall": guard.wall},
+        min_size=0,
+        max_size=2,
+        check=AsyncNullConnectionPool.check_connection,
+        open=False,
+    )
+    async with made as pool:
+        assert await client_ip_or_refusal(guard, pool, guard.operator) == "served"
+        assert await client_ip_or_refusal(guard, pool, guard.analyst) == "refused"
+        async with pool.connection() as conn:
+            with pytest.raises(tracewall.TokenRejected):
+                await conn.execute("select 1")
 
 
 async def until(holds: Any) -> None:
