@@ -321,3 +321,46 @@ def test_a_closed_or_foreign_file_is_told_as_such(tmp_path: Path) -> None:
     shared.chmod(0o644)
     with pytest.raises(StoreUnavailable, match="chmod 600"):
         SqliteStore(shared)
+
+
+def test_only_groups_of_one_of_the_rules_decide(desk: Desk) -> None:
+    """Two rules have approvers of their own: a member of either may speak, and both have to."""
+    other = msgspec.structs.replace(RULE, rule="audit", approvers=("audit",))
+    id = desk.ask(ACT, [RULE, other], Shown("SELECT"), statement=ACT.text).id
+    assert approve(desk, id).state == "pending"
+    assert refused(desk.claim, id, ACT, [RULE, other]) == "pending"
+    auditor = Person(ISSUER, "dan")
+    case = desk.decide(id, "approve", auditor, frozenset({"audit"}), SIGNER)
+    assert case.state == "approved"
+    assert desk.claim(id, ACT, [RULE, other]).rules == {"export", "audit"}
+
+
+def test_what_is_asked_how_old_a_request_is_counts_alone(store: SqliteStore, clock: Clock) -> None:
+    """An age that is told is used instead of the policy's, shorter or longer."""
+    desk = desk_of(store, clock, keep=1_000.0)
+    id = ask(desk)
+    clock.now += 900 + 300 + 500
+    assert desk.prune() == 0 and desk.prune(600.0) == 0
+    assert desk.prune(400.0) == 1 and desk.case(id) is None
+    assert desk.prune(0.0) == 0
+
+
+def test_a_request_that_waits_is_told_as_waiting(desk: Desk) -> None:
+    """Whoever claims too early hears that it waits, whatever else is wrong."""
+    id = ask(desk)
+    with pytest.raises(NotGranted, match="waits for approval"):
+        desk.claim(id, ACT, [RULE])
+    assert str(NotGranted("x", "why")) == "why" and NotGranted("x", "why").state == "x"
+
+
+def test_what_waits_is_kept_before_what_is_over(store: SqliteStore, clock: Clock) -> None:
+    """Pruning leaves alone what is not over, what was used since, and what is to be reviewed."""
+    desk = desk_of(store, clock)
+    waits = ask(desk, reason="waits")
+    broken = desk.break_glass(ACT, [RULE], Shown("SELECT"), statement=ACT.text, reason="fire").id
+    assert desk.prune(0.0) == 0
+    clock.now += 1e10
+    assert [desk.prune(0.0), desk.case(waits)] == [1, None]
+    assert desk.case(broken) is not None
+    assert approve(desk, broken, kind="review").kept.review == "closed"
+    assert desk.prune(0.0) == 1 and desk.case(broken) is None

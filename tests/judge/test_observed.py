@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tracewall.policy.decide import decide
 from tracewall.policy.enforcement import has_shadows, in_force, observed
 from tracewall.policy.model import Approval, Enforcement, Glob
 from tracewall.policy.rights import Rights
-from tracewall.sql.catalog import Catalog
+from tracewall.sql.catalog import Attribute, Catalog, Relation, read
 from tracewall.sql.statement import understand
 
 
@@ -56,6 +57,22 @@ def test_everybody_may_do_everything_while_it_is_observed(
     """Whoever they are, and whatever it is: no statement is refused for want of a grant."""
     policy = observed(replace(words.policy(), enforcement=Enforcement("observe")))
     held = frozenset(groups or ("\0nobody",))
-    for sql in ("SELECT * FROM people", "DELETE FROM logs", "LISTEN a.b", "CREATE TABLE t ()"):
+    for sql in ("SELECT * FROM people", "DELETE FROM logs", 'LISTEN "a.b"', "CREATE TABLE t ()"):
         told = decide(understand(sql.encode(), catalog), Rights(policy, catalog, held))
         assert told.allowed, told.reason
+
+
+def test_the_server_s_own_catalog_is_open_while_it_is_observed(words: Any) -> None:
+    """A star for a schema gives none of the server's own; while observed they are given too."""
+    names = ("oid", "relname", "relkind")
+    listed = tuple(Attribute(at, name) for at, name in enumerate(names, 1))
+    relations = [Relation(1259, "pg_catalog", "pg_class", columns=listed)]
+    settings = {"database": "shop", "role": "service", "path": ["pg_catalog", "shop"]}
+    answers = (settings, relations, [], [], [], [], [], [], [], [])
+    catalog = read([msgspec.json.encode(answer) for answer in answers])
+    sql = understand(b"SELECT relname FROM pg_class", catalog)
+    stars = words.policy(words.grant("*.*"))
+    assert not decide(sql, Rights(stars, catalog, frozenset({"people"}))).allowed
+    policy = observed(replace(stars, enforcement=Enforcement("observe")))
+    told = decide(sql, Rights(policy, catalog, frozenset({"people"})))
+    assert told.allowed, told.reason

@@ -62,3 +62,18 @@ def test_what_reaches_a_column_begins_with_its_table(
     glob = Glob(pattern)
     assert glob.begins(schema, table) or not glob.reaches(schema, table, column)
     assert glob.text.count(".") == 2 or not glob.begins(schema, table)
+
+
+def test_a_pattern_is_no_more_than_its_text_and_its_dots() -> None:
+    """Where the policy has it makes no difference; without being told a star stops at dots."""
+    assert (Glob("*").line, Glob("*").column, Glob("*").dots) == (0, 0, False)
+    assert Glob("a.*", 1, 2) == Glob("a.*", 3, 4) and hash(Glob("a", 1)) == hash(Glob("a", 2))
+    assert Glob("a.*") != Glob("a.*", dots=True)
+    assert not Glob("a.*").matches("a.b.c") and Glob("a.*", dots=True).matches("a.b.c")
+
+
+def test_a_part_of_a_pattern_reaches_names_with_dots() -> None:
+    """What takes or hides is not escaped by a dot in a name."""
+    assert Glob("s.*").reaches("s", "a.b") and Glob("*.t").reaches("a.b", "t")
+    assert not Glob("s.*").reaches("s", "a", "b") and not Glob("s.t*").reaches("s", "a.t")
+    assert Glob("s.*.c").begins("s", "a.b") and not Glob("s.*").begins("s", "a.b")
