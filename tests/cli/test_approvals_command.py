@@ -117,6 +117,31 @@ def test_people_decide_by_their_own_tokens(
     assert "revoked" in run("approvals", "list", "--all", "--config", policy).output
 
 
+def test_nobody_decides_for_another(run: Any, asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token in which somebody acts for an approver decides nothing, known or not."""
+    policy, token = asked
+    actors = '[[actors]]\nname = "bots"\nsubjects = ["bot"]\ngroups = ["boss"]\n'
+    policy.write_text(policy.read_text() + actors)
+    monkeypatch.setenv("TRACEWALL_TOKEN", token("bob", "boss", claims={"act": {"sub": "bot"}}))
+    for kind in ("approve", "deny"):
+        told = run("approvals", kind, "apr_1", "--config", policy, "--reason", "fine")
+        assert told.exit_code == 1 and "in person" in told.output
+    assert "pending" in run("approvals", "list", "--config", policy).output
+
+
+def test_an_erasable_record_has_whoever_decides_by_a_pseudonym(
+    run: Any, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `[audit] erasable` a decision is recorded, and its record names nobody."""
+    policy, token = asked
+    policy.write_text(policy.read_text() + "[audit]\nerasable = true\n")
+    monkeypatch.setenv("TRACEWALL_TOKEN", token("bob", "boss"))
+    told = run("approvals", "approve", "apr_1", "--config", policy, "--reason", "fine")
+    assert told.exit_code == 0, told.output
+    log = "".join(path.read_text() for path in (policy.parent / "audit").glob("*.jsonl*"))
+    assert "approval_decided" in log and "bob" not in log
+
+
 def test_the_migration_is_printed(run: Any) -> None:
     """The SQL of the store quotes the roles that it is for."""
     printed = run("approvals", "migration", "--asking", 'a"b').output
