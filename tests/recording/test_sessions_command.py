@@ -165,6 +165,35 @@ def test_another_policy_judges_recorded_sessions(session: Any, run: Any, store: 
     assert "2 statements judged, 2 would change" in told
 
 
+_READ = "SELECT agent, api_key FROM traces.runs WHERE tenant <> $1 LIMIT $2"
+_CHANGES = {
+    "nothing": ('name = "recorded"', 'name = "other"', {}),
+    "mask": ('columns = ["traces.runs.api_key"]', 'columns = ["traces.runs.status"]',
+             {_READ: "masked less"}),
+    "grant": ('"insert", "update"', '"truncate"', {"TRUNCATE traces.runs": "newly allowed"}),
+    "table": ('["traces.*"]', '["traces.steps"]', {_READ: "newly refused"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _CHANGES)
+def test_two_policies_are_compared_on_recorded_sessions(
+    session: Any, store: Any, name: str
+) -> None:
+    """``diff --sessions`` judges each recorded statement by both policies, as its principal's."""
+    before, now, expected = _CHANGES[name]
+    policy = session.folder / "tracewall.toml"
+    other = policy.with_name("other.toml")
+    assert before in policy.read_text()
+    other.write_text(policy.read_text().replace(before, now))
+    asked = ["diff", policy, other, "--dsn", store.admin_dsn, "--sessions"]
+    asked += [session.folder / "recordings", "--json"]
+    result = CliRunner().invoke(command, list(map(str, asked)))
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    told = {each["what"]: each["kind"] for each in found if each["who"] == "ann"}
+    assert told == expected
+    assert result.exit_code == any(each["loosens"] for each in found)
+
+
 def test_literals_become_parameters_that_are_free() -> None:
     """Each literal of a recorded text is judged as a parameter of its own."""
     assert parametrized("SELECT ? WHERE a = $2 AND b = ?") == "SELECT $3 WHERE a = $2 AND b = $4"

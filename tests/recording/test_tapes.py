@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pyrage
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tracewall.errors import AuditUnavailable, PolicyError
@@ -201,11 +202,15 @@ def test_old_recordings_are_prunable_but_for_those_held(tmp_path: Path) -> None:
 
 
 @given(st.recursive(st.none() | st.integers() | st.floats() | st.text() | st.binary(), st.lists))
+@example("\x7f")
+@example(["\\\x7f"])
+@example({"\x7f": "\x1b[2J\x85\u202e"})
 def test_any_value_is_one_line_of_ascii(value: object) -> None:
     """Whatever a value is, it is recorded as one line of printable ASCII."""
     line = encoded(recorded(value))
     assert line.isascii()
     assert line.isprintable()
+    json.loads(line)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,9 @@ def recorded(value: object, depth: int = 0) -> Json:
 
 
 def encoded(value: Json) -> str:
-    """Give the one line of JSON, in ASCII, that a value is written as.
+    """Give the one line of JSON, in printable ASCII, that a value is written as.
 
     Line breaks, escape characters and direction marks are escapes in it.
     """
-    return json.dumps(value, separators=(",", ":"), default=str)
+    # json escapes all controls but this one.
+    return json.dumps(value, separators=(",", ":"), default=str).replace("\x7f", "\\u007f")
