@@ -45,7 +45,8 @@ _MOST = 256
 
 _PLAIN = (BaseCursor, psycopg.Cursor, psycopg.AsyncCursor)
 _BY_POSITION = (tuple, list)
-_OK, _TUPLES, _IDLE = ConnStatus.OK, ExecStatus.TUPLES_OK, TransactionStatus.IDLE
+_OK, _TUPLES = ConnStatus.OK, ExecStatus.TUPLES_OK
+_IDLE, _ACTIVE = TransactionStatus.IDLE, TransactionStatus.ACTIVE
 
 
 _KNOWN = dealings() in KNOWN_DEALINGS
@@ -222,6 +223,9 @@ class Again(Showing[Row]):
         except BaseException as ex:
             if not left:
                 session.meanwhile(admission)
+            elif wire.transaction_status == _ACTIVE and isinstance(ex, Exception):
+                # A handler's, before anybody waited for an answer, which nobody would take now.
+                wire.finish()
             self._drop(admission, ex)
             raise
         self._last_query = query

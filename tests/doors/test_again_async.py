@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from traceback import walk_tb
 from typing import Any
 
 import msgspec
@@ -340,78 +339,3 @@ async def test_who_has_nothing_prepared_goes_the_long_way(guard: Any) -> None:
         for kind in (tracewall.AsyncRawCursor, tracewall.AsyncClientCursor):
             assert not kind._short
         assert not Long._short and AsyncCursor._short
-
-
-PERCENT = "select count(*), '%%' from traces.runs"
-
-
-@pytest.mark.parametrize("params", [(), {}, (1,)])
-@pytest.mark.parametrize("turned", [False, True])
-async def test_with_and_without_parameters_are_two_texts(
-    guard: Any, params: Any, turned: bool
-) -> None:
-    """A percent sign is psycopg's to read where there are parameters, whatever came before."""
-    found = []
-    for kind in (Long, AsyncCursor):
-        async with await connect(guard) as conn:
-            cursor = kind(conn)
-            for given in (params, None) if turned else (None, params):
-                try:
-                    await cursor.execute(PERCENT, given)
-                    found.append(await cursor.fetchall())
-                except psycopg.ProgrammingError as ex:
-                    found.append(str(ex))
-    assert found[:2] == found[2:]
-
-
-class Regclass(Dumper):
-    """Dumps the name of a table as one that the server looks up."""
-
-    oid = 2205
-
-    def dump(self, obj: Any) -> Any:
-        """Dump a name that nobody knows."""
-        return b"nowhere"
-
-
-async def test_a_ticket_takes_no_type_that_looks_names_up(guard: Any) -> None:
-    """What the server would look up in its catalog is refused after harmless parameters too."""
-    query = "select kind from traces.steps where step_id = %s"
-    async with await connect(guard) as conn:
-        cursor = await warm(conn, query, 1)
-        cursor.adapters.register_dumper(Zero, Regclass)
-        before = len(records(guard))
-        with pytest.raises(tracewall.Forbidden, match="looks names up"):
-            await cursor.execute(query, (Zero(),))
-        assert len(records(guard)) == before
-
-
-async def test_an_error_has_no_frames_that_hold_results(guard: Any) -> None:
-    """What is withheld is not in the frames of the error's traceback, which tools print."""
-    query = (
-        "select api_key, step_id from traces.steps join traces.runs using (run_id)"
-        " where step_id < %s"
-    )
-    async with await connect(guard) as conn:
-        cursor = await warm(conn, query, 3)
-        with pytest.raises(tracewall.Withheld) as refused:
-            await cursor.execute(query, (10_000,))
-        frames = [frame for frame, _ in walk_tb(refused.value.__traceback__)]
-        assert frames
-        for frame in frames:
-            held = [each for value in frame.f_locals.values() for each in _each(value)]
-            assert not [each for each in held if hasattr(each, "get_value")]
-
-
-def _each(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-async def test_preparing_switched_off_holds(guard: Any) -> None:
-    """Without a threshold nothing goes as a prepared statement, what is prepared neither."""
-    async with await connect(guard) as conn:
-        await warm(conn)
-        conn.prepare_threshold = None
-        # Nobody but the server knows that the name is gone.
-        await conn.wait(BaseConnection._exec_command(conn, b"DEALLOCATE ALL"))
-        assert len(await (await conn.execute(LOOKUP, (LONG_AGO,))).fetchall()) == 3
