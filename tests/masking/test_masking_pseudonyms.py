@@ -24,13 +24,12 @@ from tracewall.masking.markers import PLAIN
 from tracewall.masking.pseudonyms import digester, pseudonyms
 
 KEY = b"k" * 32
-MADE = pseudonyms(KEY, "p", PLAIN)
 FINITE = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
 
 def made(value: Any) -> Any:
     """Give a value's pseudonym."""
-    return MADE[type(value)](value)
+    return pseudonyms(KEY, "p", PLAIN)[type(value)](value)
 
 
 def expected(data: bytes, purpose: str = "p") -> bytes:

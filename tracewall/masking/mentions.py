@@ -172,7 +172,7 @@ def _passed(data: bytes, start: int, floor: int) -> Verdict:
 
 
 SHAPES: tuple[Shape, ...] = (
-    Shape(_PASSED, b"-", _passed, (b"pass:",)),
+    Shape(_PASSED, b"-", _passed, (b"-pass",)),
     Shape(_BESIDE, _FIRST, _beside, _NAME_ANCHORS),
     Shape(_LABEL, b"pPaAtT", _labelled, (b"passwor", b"passphrase", b"api", b"token")),
     Shape(_VALUED, b"pPsStTaA", _valued, (b"passwor", b"passwd", b"secret", b"token", b"api")),
