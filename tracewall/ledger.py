@@ -166,7 +166,11 @@ class Ledger:
         if self.fresh is not None:
             self.forsake()
         shown = self._labels.get(judged.what) or self._label(judged)
-        intent = self.audit.intent(who, judged.what, moment)
+        try:
+            intent = self.audit.intent(who, judged.what, moment)
+        except AuditUnavailable as ex:
+            self._not_kept(shown, started, batch, ex)
+            raise
         span = None
         try:
             if spanned:
@@ -189,6 +193,12 @@ class Ledger:
             if judged.what.kept:
                 self.transactions.keep(judged.what.kept)
         return admission
+
+    def _not_kept(self, shown: Labels, started: float, batch: int, error: AuditUnavailable) -> None:
+        telemetry = self.wall.telemetry
+        at = time.time_ns() - int((time.perf_counter() - started) * 1e9)
+        span = telemetry.start(shown, batch=batch, at=at)
+        telemetry.finish(span, shown, started=started, error_type=type(error).__name__)
 
     def give_up(self, admission: Admission, error: BaseException) -> None:
         """Record that an admitted statement was not sent, for its intent was not kept in time."""

@@ -14,6 +14,7 @@ import pytest
 
 from tracewall import PolicyError, Wall
 from tracewall.audit.anchor import Checkpoints
+from tracewall.audit.file import AppendedFile
 from tracewall.audit.keeping import Keeping
 from tracewall.audit.log import FileLog
 from tracewall.audit.notes import Signer
@@ -24,6 +25,8 @@ from tracewall.cli import main
 from tracewall.events import Ended, What, Who
 
 SIGNER = Signer("audit.test", bytes(32))
+DEAD = "20200101T000000.000000Z-1-aaaaaaaa.jsonl"
+LATER = "20990101T000000.000000Z-1-aaaaaaaa.jsonl"
 SMALL = Keeping(rotate_bytes=4000)
 
 
@@ -212,6 +215,36 @@ time.sleep(60)
     with FileLog(tmp_path):
         pass
     assert path.read_bytes() == before, "once is enough"
+
+
+def test_what_died_before_it_had_a_name_is_deleted(tmp_path: Path, start: Any) -> None:
+    """A process killed before its file had a name leaves nothing, once that is a minute old."""
+    script = """
+from pathlib import Path
+from tracewall.audit.file import AppendedFile
+AppendedFile(Path(sys.argv[1]), time.time())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with start(script, tmp_path) as process:
+        assert process.wait(60) == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    begun = AppendedFile(tmp_path, left.stat().st_mtime)
+    alike = [tmp_path / ".notes.jsonl.new", tmp_path / f"{left.name}.new"]
+    linked, directory = tmp_path / f".{LATER}.new", tmp_path / f".{DEAD}.new"
+    linked.symlink_to(left)
+    directory.mkdir()
+    for path in alike:
+        path.write_text("kept")
+    for path in (left, *alike, begun._path):
+        os.utime(path, (left.stat().st_mtime, left.stat().st_mtime - 3600))
+    young = AppendedFile(tmp_path, left.stat().st_mtime)
+    young.let_go()
+    FileLog(tmp_path).close()
+    assert not left.exists()
+    assert all(path.exists() for path in (*alike, directory, begun._path, young._path))
+    assert linked.is_symlink()
+    assert verify(tmp_path).ok
+    begun.discard()
 
 
 def test_a_faulty_file_is_left_as_it_is(tmp_path: Path, who: Who, what: What) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,48 @@ def test_every_door_has_its_span(bench: Bench, seen: Seen) -> None:
     assert seen.names.count("INSERT public.things") == 2
     failed = {s.attributes["error.type"] for s in seen.spans if not s.status.is_ok}
     assert failed == {"Forbidden", "UniqueViolation"}
+
+
+def declare(conn: Any) -> None:
+    with conn.cursor("named") as cursor:
+        cursor.execute("select id from things")
+
+
+def test_what_can_not_be_recorded_has_its_span(bench: Bench, seen: Seen, scratch_dsn: str) -> None:
+    """A statement that is refused for want of its record is told, by each door, as an error."""
+    doors: list[Callable[[Any], object]] = [
+        lambda cursor: cursor.execute("select id from things"),
+        lambda cursor: cursor.execute("select id from things", prepare=True),
+        lambda cursor: cursor.executemany("insert into things values (%s)", [(8,), (9,)]),
+        lambda cursor: list(cursor.stream("select id from things")),
+        lambda cursor: cursor.copy("copy things (id) to stdout").__enter__(),
+        lambda cursor: declare(cursor.connection),
+        lambda cursor: cursor.connection.commit(),
+    ]
+    with psycopg.connect(scratch_dsn) as watching, suppress(tracewall.AuditUnavailable):
+        with bench.connect("staff") as conn, conn.cursor() as cursor:
+            for _ in range(3):
+                cursor.execute("select id from things", prepare=True)
+            before = len(seen.spans)
+            bench.wall.audit.close()
+            for count, door in enumerate(doors, 1):
+                with pytest.raises(tracewall.AuditUnavailable):
+                    door(cursor)
+                assert len(seen.spans) == before + count
+        assert watching.execute("select count(*) from things").fetchone() == (1,)
+    refused = seen.spans[before : before + len(doors)]
+    assert {span.attributes["error.type"] for span in refused} == {"AuditUnavailable"}
+    assert not any(span.status.is_ok or span.status.description for span in refused)
+    assert [span.name for span in refused] == [
+        "SELECT public.things",
+        "SELECT public.things",
+        "INSERT public.things",
+        "SELECT public.things",
+        "COPY public.things",
+        "DECLARE public.things",
+        "COMMIT",
+    ]
+    assert all(span.start_time <= span.end_time for span in refused)
 
 
 def test_attributes_are_the_conventions_or_ours(bench: Bench, seen: Seen) -> None:

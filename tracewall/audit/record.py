@@ -29,6 +29,8 @@ FIRST_PREV: Final = b"0" * 64
 LONGEST: Final = 1 << 20
 SUFFIX: Final = ".jsonl"
 _PACKED_LOGS: Final = tuple(SUFFIX + suffix for suffix in PACKED)
+UNNAMED: Final = re.compile(r"\.[0-9T.]+Z-[0-9]+-[0-9a-f]{8}\.jsonl\.new")
+"""What the name of a file matches that has not got its own yet."""
 DAMAGED: Final = "the packed file is damaged"
 
 _SEAL_LENGTH: Final = len(b',"crc":"01234567"}')

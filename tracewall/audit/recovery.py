@@ -4,20 +4,26 @@
 2. A torn record at its end is cut off, and told by its length and hash.
 3. Intents without an outcome get ``unknown``: nobody can say whether they were carried out.
 4. Then the file is closed, with a checkpoint where there is a key.
+5. A file that had not got its name yet tells nothing, and is deleted once it is old.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from tracewall.audit.locks import abandoned, ordinary, still_named
 from tracewall.audit.notes import Signer, checkpoint
-from tracewall.audit.record import SUFFIX, Head, body, digest, files, plain_name, seal
+from tracewall.audit.record import SUFFIX, UNNAMED, Head, body, digest, files, plain_name, seal
 from tracewall.audit.verify import FileReport, check
 from tracewall.events import Ended
+
+_YOUNG: Final = 60.0
+"""How long (seconds) a file without a name is left alone: its maker may not have its lock yet."""
 
 
 def recover(directory: Path, *, own: str, at: float, signer: Signer | None = None) -> Iterator[str]:
@@ -46,6 +52,23 @@ def recover(directory: Path, *, own: str, at: float, signer: Signer | None = Non
                 yield plain_name(path)
             elif not report.closed and report.head is not None and still_named(fd, path):
                 _end(fd, report, at, signer)
+
+
+def sweep(directory: Path, *, at: float) -> None:
+    """Delete what processes have left that died before the first file of theirs had its name.
+
+    Args:
+        directory: where the files are.
+        at: the time (Unix seconds).
+
+    Raises:
+        OSError: the directory can't be read.
+    """
+    for path in directory.iterdir():
+        if UNNAMED.fullmatch(path.name):
+            with abandoned(path) as fd, contextlib.suppress(OSError):
+                if fd is not None and at - os.fstat(fd).st_mtime > _YOUNG and still_named(fd, path):
+                    path.unlink()
 
 
 def _end(fd: int, report: FileReport, at: float, signer: Signer | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from tracewall.audit.keeping import Keeping, delete, pack, retirable, retirement
 from tracewall.audit.notes import Signer
-from tracewall.audit.recovery import recover
+from tracewall.audit.recovery import recover, sweep
 from tracewall.events import Incident
 
 Note: TypeAlias = Callable[[str, Mapping[str, Any]], None]
@@ -72,6 +72,8 @@ class Upkeep:
         # What fails today is tried again when the next file begins.
         with contextlib.suppress(Exception):
             self._recover(own)
+        with contextlib.suppress(Exception):
+            sweep(self._directory, at=self._clock())
         with contextlib.suppress(Exception):
             if self._keeping.pack:
                 pack(self._directory, own, self._keeping.compression)
