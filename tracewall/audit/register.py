@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -17,6 +16,7 @@ from typing import Final, Protocol
 from tracewall.audit.people import Person
 from tracewall.audit.server import Server
 from tracewall.errors import AuditUnavailable
+from tracewall.locks import Lock
 
 REMEMBERED: Final = 60.0
 """How long (seconds) a process goes by what it knows of a person."""
@@ -88,7 +88,7 @@ class StoredPeople:
 
     def __init__(self, dial: Callable[[], Server]) -> None:
         self._dial = dial
-        self._lock, self._pid = threading.Lock(), 0
+        self._lock, self._pid = Lock(), 0
 
     def of(self, issuer: str, subject: str) -> Person:
         """Give a person, with a new pseudonym where they have none yet.
@@ -99,7 +99,7 @@ class StoredPeople:
         if self._pid != os.getpid():
             # A connection of the parent's is not to be used, nor ended.
             self._inherited = vars(self).get("_server")
-            self._lock, self._server, self._pid = threading.Lock(), self._dial(), os.getpid()
+            self._lock, self._server, self._pid = Lock(), self._dial(), os.getpid()
         try:
             with self._lock:
                 found = self._server.person(issuer, subject)
