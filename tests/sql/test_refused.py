@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tracewall.sql import grammar
-from tracewall.sql.statement import Misunderstood, Statement
+from tracewall.sql.catalog import Catalog
+from tracewall.sql.statement import Misunderstood, Statement, understand
 
 PATIENCE = 3.0
 """Seconds of processor time that no statement of 64 KiB may take; most take a hundredth."""
@@ -429,6 +430,17 @@ thread.join()
 sys.exit(0 if done else 1)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
+def test_depth_is_that_of_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.12 and 3.13 leave it to us: deep trees are refused."""
+    monkeypatch.setattr("tracewall.sql.grammar._COUNTS_ON_THE_STACK", True)
+    catalog = Catalog("d", "r", (), {})
+    for deep in ("SELECT " + "NOT " * 900 + "true", "SELECT 1" + "+1" * 900):
+        found = understand(deep.encode(), catalog)
+        assert isinstance(found, Misunderstood) and "nested too deeply" in found.reason
+    for flat in ("SELECT " + "NOT " * 90 + "true", "SELECT '" + '{[\\"' * 5_000 + "'"):
+        assert isinstance(understand(flat.encode(), catalog), Statement)
 
 
 def test_a_reason_holds_nothing_of_the_statement(reader: Any) -> None:

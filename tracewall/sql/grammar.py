@@ -8,8 +8,9 @@ have their default.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import postgast
@@ -28,6 +29,8 @@ MAX_COMMENTS = 1_000
 
 MAX_DEPTH = 100
 """How deeply brackets may be nested: parsers in C run out of a thread's stack at some depth."""
+MAX_NESTING: Final = 1_000
+"""How deeply a parse tree may be nested."""
 
 MAX_RUN = 3_000
 """How many tokens may follow each other without a comma, around and in brackets: each of
@@ -50,6 +53,11 @@ _DOUBTFUL = frozenset(b"'\"$.0123456789bBeEnNxX-/")
 _TELLING = re.compile(rb"""['"]|--|/\*|\$(?!\d)|(?<![\w$\x80-\xff])\.?\d""")
 """What every text has that holds a literal, a comment or a quoted name."""
 _decode = msgspec.json.Decoder().decode
+# Python 3.12 and 3.13 let C recurse as deeply as 8 MiB of stack allow, and a thread may have less
+# of it; before, and again from 3.14 on, the decoder ends where Python's own limits are.
+_COUNTS_ON_THE_STACK: Final = (3, 12) <= sys.version_info < (3, 14)
+_QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Unparsable(Exception):
@@ -296,11 +304,21 @@ def _length(identifier: bytes) -> int:
     return len(identifier[1:-1].replace(b'""', b'"')) if quoted else len(identifier)
 
 
+def _check_nesting(tree: bytes) -> None:
+    depth = 0
+    for bracket in _QUOTED.sub(b"", tree).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_NESTING:
+            raise Unparsable("it is nested too deeply")
+
+
 def _tree(sql: bytes) -> Node:
     result = lib.pg_query_parse(sql)
     try:
         if result.error:
             raise Unparsable("PostgreSQL's grammar does not read it")
+        if _COUNTS_ON_THE_STACK:
+            _check_nesting(result.parse_tree)
         tree: Node = _decode(result.parse_tree)
         return tree
     except (RecursionError, msgspec.DecodeError):
