@@ -439,7 +439,7 @@ def test_depth_is_that_of_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     for deep in ("SELECT " + "NOT " * 900 + "true", "SELECT 1" + "+1" * 900):
         found = understand(deep.encode(), catalog)
         assert isinstance(found, Misunderstood) and "nested too deeply" in found.reason
-    for flat in ("SELECT " + "NOT " * 90 + "true", "SELECT '" + '{[\\"' * 5_000 + "'"):
+    for flat in ("SELECT " + "NOT " * 90 + "true", "SELECT '" + '{\\"' * 5_000 + "'"):
         assert isinstance(understand(flat.encode(), catalog), Statement)
 
 
