@@ -118,6 +118,7 @@ class Again(Showing[Row]):
 
     def _send_gen(self, query: Query, rendered: PostgresQuery) -> PQGen[None]:
         """Have a statement judged that was rendered, and send it: the long way."""
+        # Of the cursor that this is a part of, which comes before it.
         raise NotImplementedError
 
     def _again_gen(self, query: Query, params: Params | None, ticket: Ticket) -> PQGen[None]:

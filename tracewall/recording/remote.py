@@ -83,6 +83,7 @@ class Remote:
     def _changed(self, path: str, told: dict[str, Any]) -> float:
         """Tell when an object came (Unix seconds); who can't tell how old it is keeps it."""
         value = next((told[key] for key in _CHANGED if told.get(key)), None)
+        # A file system of fsspec's that keeps no times says NotImplementedError.
         with contextlib.suppress(ValueError, NotImplementedError):
             if value is None:
                 with _told():
