@@ -198,7 +198,8 @@ def test_libpqs_own_objects_are_facades(conn: Any, guard: Any) -> None:
         assert not [option for option in raw.info if option.keyword == b"password" and option.val]
         assert raw.parameter_status(b"application_name") is None
         assert raw.status == psycopg.pq.ConnStatus.OK and raw.socket == conn.fileno()
-        with pytest.raises(TypeError):
+        # psycopg's C code takes no facade; what it has in Python is refused by the facade itself.
+        with pytest.raises((TypeError, tracewall.Forbidden)):
             conn.wait(psycopg.generators.execute(raw)).send(None)
     with pytest.raises(tracewall.Forbidden):
         cursor.pgresult.get_value(0, 0)
