@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tracewall.masking import joints
 from tracewall.masking.config import DETECTORS
 from tracewall.masking.detectors import Detectors, detectors
 from tracewall.masking.judging import merged, strength
@@ -28,6 +29,7 @@ SAID = [
     "password('{sword%fish}')",
     "secret '{aB3xyz}'",
     "passphrase '{a3!xyz}'",
+    "password('{hun2}')",
     'passwd "{aB3xyz}"',
     "ENV DB_PASSWORD {hunter2x}",
     "docker login user bob password {hunter2x}",
@@ -75,6 +77,7 @@ def test_a_password_that_is_said_is_found(every: Detectors, text: str) -> None:
         "secret 'aB3xy'",
         "password 'a B3!xyz'",
         "Password:\nwords",
+        "Password:\nsomething\n",
         "Password:\nfoo2!bar:\n",
         "Password:\nconfig={\n",
         "api_key value: colour",
@@ -117,12 +120,31 @@ def test_finds_that_overlap_become_one(found: list[tuple[int, int, str]], made: 
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("to ann_@example.com", "to [email]"),
+        ("to ann_%40example.com", "to [email]"),
+        ("_@example.com", "[email]"),
+        (f"password={GITHUB}", "password=[github]"),
+        (f"password={GITHUB}!zqkjxv", "password=[password]"),
+        (f"password=zqkjxv!{GITHUB}", "password=[password]"),
+        ("password='10.1.2.3'", "password='[ip]'"),
+        ("password='10.1.2.3 zqkjxv'", "password='[password]'"),
+    ],
+)
+def test_a_find_is_whole_whatever_its_name(every: Detectors, text: str, shown: str) -> None:
+    """A name before an at-sign ends as it may; a password is named by its form if that is all."""
+    assert every.mask(text)[0] == shown
+
+
+@pytest.mark.parametrize(
     "text",
     [
         f'"{GITHUB[:20]}" + "{GITHUB[20:]}"',
         f"'{GITHUB[:20]}' \\\n    '{GITHUB[20:]}'",
         f"<b>{GITHUB[:20]}</b>{GITHUB[20:]}",
         f"{GITHUB[:20]}<wbr>{GITHUB[20:]}",
+        f"{GITHUB[:20]} <b>{GITHUB[20:]}</b>",
         f"{GITHUB[:20]}<!-- x -->{GITHUB[20:]}",
         f"{GITHUB[:20]}**{GITHUB[20:]}",
         f"{GITHUB[:20]}=\n{GITHUB[20:]}",
@@ -135,6 +157,30 @@ def test_a_key_in_pieces_is_found(every: Detectors, text: str) -> None:
     assert count >= 1
     for at in range(4, len(GITHUB) - 8):
         assert GITHUB[at : at + 8] not in shown
+
+
+@pytest.mark.parametrize("joint", ["**", '" + "', "<b>", "<wbr/>", '"\n  "', "=\n"])
+@pytest.mark.parametrize("key", [GITHUB, "sk-ant-api03-" + "Ab1_" * 8, "glpat-a_b-" + "c1D_2" * 5])
+def test_wherever_a_key_is_cut_no_part_of_it_shows(every: Detectors, key: str, joint: str) -> None:
+    """Words of letters, underscores and dashes are joined again at each of their characters."""
+    for at in range(4, len(key) - 5):
+        shown = every.mask(f"the key {key[:at]}{joint}{key[at:]} is")[0]
+        assert not any(key[each : each + 8] in shown for each in range(6, len(key) - 8)), at
+
+
+def test_what_lies_on_one_side_of_a_joint_does_not_cross_it() -> None:
+    """A find crosses when it has characters of two pieces, and its span has all of the joint."""
+    joined = joints.around(b"ab [at] cd [dot] ef", 3, 0)
+    assert joined.data == b"ab@cd.ef"
+    for find, crosses, original in (
+        ((0, 2, "x"), False, (0, 2, "x")),
+        ((0, 3, "x"), True, (0, 8, "x")),
+        ((2, 4, "x"), True, (2, 9, "x")),
+        ((3, 5, "x"), False, (8, 10, "x")),
+        ((0, 8, "x"), True, (0, 19, "x")),
+        ((4, 6, "x"), True, (9, 17, "x")),
+    ):
+        assert (joined.crosses(find), joined.original(find)) == (crosses, original)
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,17 @@ def test_messages_in_a_text_are_followed(text: str, made: str, count: int) -> No
     assert told[0].encode()
 
 
+def test_a_document_in_ascii_stays_so() -> None:
+    """Whoever wrote escapes, or needed none, reads no other letters after a mask."""
+    for content in ("x", "\\u00e9"):
+        text = f'{{"role": "user", "content": "{content}", "type": "text"}}'
+        for made, _ in (
+            MessageMask(frozenset({"text"}), lambda value: "é").whole(text),
+            path_mask(["$.content"], lambda value: "é").whole(text),
+        ):
+            assert made.isascii() and json.loads(made)["content"] == "é"
+
+
 @pytest.mark.parametrize("part", [False, True])
 def test_messages_that_are_nested_too_deep_are_not_given_out(part: bool) -> None:
     """Lists, objects and texts are followed to the limit of nesting, and fail beyond it."""

@@ -9,7 +9,14 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, StrEnum
 from fractions import Fraction
-from ipaddress import IPv4Address, IPv4Network, IPv6Interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from typing import Any
 from uuid import UUID
 
@@ -217,6 +224,19 @@ def test_settings_that_make_no_sense_are_refused(method: Method) -> None:
 def test_a_constant_is_given_in_the_values_type(value: object, constant: object) -> None:
     """The policy's text is parsed to the value's type; where it can't be, None is given."""
     assert mask(Method("constant", value="42"), value) == constant
+
+
+@pytest.mark.parametrize(
+    "like",
+    ["x", b"x", 1, 1.0, Decimal(1), UUID(int=1), date(2024, 1, 2), time(1), datetime(2024, 1, 2),
+     IPv4Address("10.0.0.1"), IPv4Interface("10.0.0.1/8"), IPv4Network("10.0.0.0/8"),
+     IPv6Address("::1"), IPv6Interface("::1/64"), IPv6Network("::/64")],
+)  # fmt: skip
+def test_a_constant_can_be_given_in_each_type(like: object) -> None:
+    """Where the policy's text is a value of the column's type, that value is what is shown."""
+    text = like.decode() if isinstance(like, bytes) else str(like)
+    shown = mask(Method("constant", value=text), like)
+    assert (type(shown), shown) == (type(like), like)
 
 
 def test_a_constant_moment_is_as_aware_as_the_value() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -133,6 +134,29 @@ def test_equal_values_have_equal_pseudonyms_beyond_what_is_remembered() -> None:
     assert len(set(first)) == len(values)
     assert list(masked(values)) == first
     assert first[-2] == long_way(Method("hash"), "long " * 41, KEYED)
+
+
+@pytest.mark.parametrize("name", ["email", "hash"])
+def test_what_is_remembered_of_values_is_bounded(name: Any) -> None:
+    """Ever new domains and values, and very long ones, take no more memory than the first did."""
+    make = text_column(Method(name), KEY, "p", PLAIN)
+    assert make is not None
+    masked = make(100_000)
+
+    def grown(values: list[str | None]) -> int:
+        before = tracemalloc.get_traced_memory()[0]
+        masked(values)
+        return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        assert grown([f"long{number}@{number}{'x' * 20_000}.test" for number in range(20)]) < 20_000
+        for start in range(0, 5_000, 500):
+            made = [f"name{number}@host{number}.test" for number in range(start, start + 500)]
+            more = grown([*made, None])
+        assert more < 5_000
+    finally:
+        tracemalloc.stop()
 
 
 # --- marks that are known again -----------------------------------------------------

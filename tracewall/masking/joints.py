@@ -103,14 +103,18 @@ def _judge(data: bytes, start: int, floor: int) -> Verdict:
 
 
 def _judge_bold(data: bytes, start: int, floor: int) -> Verdict:
-    return (start + 3, start + 5, JOINT) if data.startswith(b"**", start + 3) else None
+    # Who begins with an underscore is judged after it: see `judging.judged`.
+    for at in (start + 3, start + 2):
+        if data.startswith(b"**", at):
+            return at, at + 2, JOINT
+    return None
 
 
-_WORD = bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + b"_" + bytes(range(0x61, 0x7B))
+_WORD = b"-_" + bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))
 SHAPES: tuple[Shape, ...] = (
     Shape(_QUOTED + rb"[A-Za-z0-9_/+=-]", b"\"'", _judge, (b'"', b"'")),
     Shape(rb"(?:" + _TAG + rb")[A-Za-z0-9_/+=-]", b"<", _judge, (b"<",)),
-    Shape(rb"[A-Za-z0-9_]{3}\*\*[A-Za-z0-9_-]{4}", _WORD, _judge_bold, (b"**",), 3),
+    Shape(rb"[A-Za-z0-9_-]{3}\*\*[A-Za-z0-9_-]{4}", _WORD, _judge_bold, (b"**",), 3),
     Shape(_AT, b"[({", _judge, (b"at", b"@"), 2),
     Shape(_DOT, b"[({", _judge, (b"dot", b"."), 2),
     Shape(_WORDS, b" ", _judge, (b" at ",)),

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from ipaddress import (
@@ -107,7 +106,7 @@ def _numbers(made: _Made) -> dict[type, Callable[[Any], object]]:
         return None if found is None else Decimal(found)
 
     def floating(value: float) -> float | None:
-        found = fraction(Decimal(value)) if math.isfinite(value) else None
+        found = fraction(Decimal(value))
         return None if found is None else float(found)
 
     return {int: number, Decimal: decimal, float: floating}

@@ -25,7 +25,7 @@ Column: TypeAlias = Callable[[Texts], Iterable[object]]
 Make: TypeAlias = Callable[[int], Column]
 """Makes, for one cursor's statement, what masks a column; no text may be longer than that."""
 
-_MOST_DOMAINS = 1_000
+_MOST_DOMAINS, _LONGEST_DOMAIN = 1_000, 255
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 1_000, 200
 _LONGEST_NAME = 64
 
@@ -108,7 +108,8 @@ def _email(mark: Mark, slow: Callable[[str], object], longest: int) -> Column:
         if known is not None and 2 < len(name) <= _LONGEST_NAME and name.isalnum():
             return name[0] + known
         made = slow(value)
-        if name.isalnum() and made != whole and len(domains) < _MOST_DOMAINS:
+        few = len(domains) < _MOST_DOMAINS and len(domain) <= _LONGEST_DOMAIN
+        if few and name.isalnum() and made != whole:
             domains[domain] = f"{local}@{domain}"
         return made
 
