@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tracewall.audit.follow import Follower
+from tracewall.audit.keeping import pack
 from tracewall.audit.log import FileLog
 from tracewall.audit.people import People, pseudonymous
 from tracewall.audit.search import Asked, found, joined
@@ -189,3 +193,71 @@ def test_tail_follows(tmp_path: Path) -> None:
                     seen.append(record["who"]["subject"])
             process.terminate()
     assert sorted(seen) == ["after", "another"]
+
+
+def test_what_is_packed_meanwhile_is_followed(tmp_path: Path) -> None:
+    """A file that ends, is packed or deleted between two looks loses nobody a record."""
+    follower, seen = Follower(tmp_path), list[str]()
+    for number in range(4):
+        with FileLog(tmp_path) as made:
+            made.intent(who(f"looked at {number}"), what("a.t"))
+            seen += _subjects(follower) if number % 2 else []
+            made.intent(who(f"packed before {number}"), what("a.t"))
+        pack(tmp_path, "", "gzip")
+    assert len(list(tmp_path.glob("*.gz"))) == 4
+    seen += _subjects(follower)
+    both = ((f"looked at {number}", f"packed before {number}") for number in range(4))
+    assert seen == [each for pair in both for each in pair]
+    assert _subjects(follower) == []
+    for file in tmp_path.glob("*.jsonl*"):
+        file.unlink()
+    assert _subjects(follower) == []
+
+
+def test_a_damaged_packed_file_ends_no_following(tmp_path: Path) -> None:
+    """What of a packed file is cut off is not there; the others are followed on."""
+    follower = Follower(tmp_path)
+    with FileLog(tmp_path) as made:
+        made.intent(who("cut"), what("a.t"))
+    (file,) = tmp_path.glob("*.jsonl")
+    cut = gzip.compress(file.read_bytes())[:60]
+    file.unlink()
+    (tmp_path / f"{file.name}.gz").write_bytes(cut)
+    os.mkfifo(tmp_path / "29990101T000000.000000Z-1-aa.jsonl")
+    with FileLog(tmp_path) as other:
+        other.intent(who("whole"), what("a.t"))
+        assert _subjects(follower)[-1] == "whole"
+
+
+def _subjects(follower: Follower) -> list[str]:
+    return [each["who"]["subject"] for each in follower.new() if each["kind"] == "intent"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 100])
+def test_tail_is_of_all_writers(capsys: Any, tmp_path: Path, count: int) -> None:
+    """The last records are the last by time, whichever process wrote them, and packed or not."""
+    now = 1_000.0
+
+    def clock() -> float:
+        return now
+
+    with FileLog(tmp_path, clock=clock) as one, FileLog(tmp_path, clock=clock) as two:
+        for number in range(6):
+            now += 1
+            (one, two)[number % 2].intent(who(f"w{number}"), what("a.t"))
+        assert main(["audit", "tail", str(tmp_path), "-n", str(count), "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    written = [each["who"]["subject"] for each in told if each["kind"] == "intent"]
+    assert written == [f"w{number}" for number in range(6)][-count:]
+
+
+def test_an_export_goes_to_no_file_that_is_there(log: Path, tmp_path: Path, capsys: Any) -> None:
+    """Neither over the log itself, nor by a link: it stays as it was, and verifies."""
+    (file,) = log.glob("*.jsonl")
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    before = file.read_bytes()
+    for out in (file, link, log):
+        assert main(["audit", "export", str(log), "--out", str(out)]) == 2
+        assert "can't be written" in capsys.readouterr().err or out is log
+    assert file.read_bytes() == before and verify(log).ok

@@ -45,7 +45,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def joined(records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Give statements and incidents in the order they were begun, statements with their ends.
+    """Give statements and incidents as each file has them, statements with their ends.
 
     A statement without an outcome has no ``ended``. What can't be read is left out.
     """
@@ -112,21 +112,21 @@ def _fits(entry: Mapping[str, Any], asked: Asked, people: Mapping[str, Person]) 
 
 
 def _fits_incident(entry: Mapping[str, Any], asked: Asked, people: Mapping[str, Person]) -> bool:
-    incident = _part(entry, "incident")
-    return _like(asked.kind, (incident.get("kind"),)) and _by(_part(incident, "who"), asked, people)
+    incident = part(entry, "incident")
+    return _like(asked.kind, (incident.get("kind"),)) and _by(part(incident, "who"), asked, people)
 
 
 def _fits_statement(entry: Mapping[str, Any], asked: Asked, people: Mapping[str, Person]) -> bool:
-    what, ended = _part(entry, "what"), _part(entry, "ended")
-    rules = (what.get("rule"), *_each(_part(what, "masked").values()))
-    listed = (names for names in _part(what, "columns").values() if isinstance(names, list))
+    what, ended = part(entry, "what"), part(entry, "ended")
+    rules = (what.get("rule"), *_each(part(what, "masked").values()))
+    listed = (names for names in part(what, "columns").values() if isinstance(names, list))
     columns = (name for names in listed for name in names)
     return (
-        _by(_part(entry, "who"), asked, people)
+        _by(part(entry, "who"), asked, people)
         and _like(asked.decision, (what.get("decision"),))
         and _like(asked.status, (ended.get("status", "open"),))
         and _like(asked.rule, rules)
-        and _like(asked.table, _part(what, "relations"))
+        and _like(asked.table, part(what, "relations"))
         and _like(asked.column, columns)
         and (not asked.statement or _says(entry, asked.statement.encode(), people))
     )
@@ -142,16 +142,16 @@ def _by(who: Mapping[str, Any], asked: Asked, people: Mapping[str, Person]) -> b
 
 def _says(entry: Mapping[str, Any], statement: bytes, people: Mapping[str, Person]) -> bool:
     """Tell whether an exact text is what was sent, by its hash or by the commitment to it."""
-    digest = _part(entry, "what").get("sha256")
+    digest = part(entry, "what").get("sha256")
     if digest:
         return bool(digest == hashlib.sha256(statement).hexdigest())
-    person = people.get(str(_part(entry, "who").get("subject")))
+    person = people.get(str(part(entry, "who").get("subject")))
     made = person.commitment("text", (statement,)) if person else None
-    return made is not None and made == _part(entry, "commitments").get("text")
+    return made is not None and made == part(entry, "commitments").get("text")
 
 
 def _named(entry: dict[str, Any], people: Mapping[str, Person]) -> dict[str, Any]:
-    person = people.get(str(_part(entry, "who").get("subject")))
+    person = people.get(str(part(entry, "who").get("subject")))
     return entry if person is None else {**entry, "name": person.subject}
 
 
@@ -166,6 +166,7 @@ def _like(pattern: str, texts: Iterable[object]) -> bool:
     return not pattern or any(fnmatchcase(str(text), pattern) for text in texts)
 
 
-def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = record.get(name)
-    return part if isinstance(part, dict) else {}
+def part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Give a part of a record that has members; empty where it is anything else."""
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}

@@ -11,7 +11,6 @@ import getpass
 import io
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +19,11 @@ from typing import IO, Any
 import click
 from rich.text import Text
 
-from tracewall.audit.follow import Follower, decoded
+from tracewall.audit.follow import Follower, decoded, latest
 from tracewall.audit.people import FILE, People, Person
 from tracewall.audit.reads import filters_told, note
 from tracewall.audit.record import plain as ascii_json
-from tracewall.audit.search import Asked, found
+from tracewall.audit.search import Asked, found, part
 from tracewall.audit.verify import records
 from tracewall.cli.audit_database import (
     Following,
@@ -73,8 +72,9 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 def search(path: Path, as_json: bool, **filters: Any) -> None:
     """Find statements and incidents in a log, each with how it ended.
 
-    All filters must fit. Nothing is proved by it: see `verify`. Where the record has
-    pseudonyms, names are shown as long as they are not erased.
+    All filters must fit. One process's records come after another's, each in its order.
+    Nothing is proved by it: see `verify`. Where the record has pseudonyms, names are shown as
+    long as they are not erased.
     """
     people = _people(path)
     _on_record(path, "search", filters, people)
@@ -122,13 +122,15 @@ def export(path: Path, form: str, as_json: bool, out: Path | None, **filters: An
 @click.option("-f", "--follow", is_flag=True, help="Go on with those that come, until Ctrl-C.")
 @json_option("Print one JSON object for each record.")
 def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
-    """Print the last records of a log, oldest first. Nothing is proved by it."""
+    """Print the last records of a log, of all who write to it, oldest first.
+
+    Nothing is proved by it.
+    """
     _on_record(path, "tail", {"follow": "yes" if follow else ""}, {})
     try:
         place = database()
         follower = (Following(place) if place else Follower(path)) if follow else None
-        last = deque(records(path), maxlen=count)
-        for record in last:
+        for record in latest(records(path), count):
             _print(record, as_json)
         while follower is not None:
             for each in follower.new():
@@ -193,7 +195,7 @@ def _found(
 
 def _line(each: Mapping[str, Any]) -> Text:
     if "name" in each:
-        return entry({**each, "who": {**each["who"], "subject": each["name"]}})
+        return entry({**each, "who": {**part(each, "who"), "subject": each["name"]}})
     return entry(each)
 
 
@@ -258,26 +260,43 @@ def _write(form: str, entries: Iterator[dict[str, Any]], stream: IO[str]) -> Non
 
 
 def _flat(each: Mapping[str, Any]) -> dict[str, Any]:
-    incident, what = each.get("incident") or {}, each.get("what") or {}
-    who = each.get("who") or incident.get("who") or {}
-    columns = what.get("columns") or {}
+    incident, what = part(each, "incident"), part(each, "what")
+    columns, masked = part(what, "columns"), part(what, "masked")
     return {
         **each,
-        **who,
+        **(part(each, "who") or part(incident, "who")),
         **what,
-        **(each.get("ended") or {}),
-        "at": datetime.fromtimestamp(each["at"], UTC).isoformat(),
+        **part(each, "ended"),
+        "at": _moment(each["at"]),
         "kind": incident.get("kind") or each["kind"],
         "detail": incident.get("detail"),
-        "tables": " ".join(what.get("relations") or {}),
-        "columns": " ".join(f"{table}.{name}" for table in columns for name in columns[table]),
-        "masked": " ".join(dict.fromkeys((what.get("masked") or {}).values())),
+        "tables": " ".join(part(what, "relations")),
+        "columns": " ".join(
+            f"{table}.{name}" for table in columns for name in _names(columns, table)
+        ),
+        "masked": " ".join(dict.fromkeys(map(str, masked.values()))),
     }
+
+
+def _names(columns: Mapping[str, Any], table: str) -> list[Any]:
+    names = columns[table]
+    return names if isinstance(names, list) else []
+
+
+def _moment(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _cell(value: object) -> str:
     """Give a cell that no spreadsheet takes for a formula, and no terminal for a command."""
-    text = "" if value is None else ascii_json(str(value)).decode()[1:-1].replace('\\"', '"')
+    try:
+        text = "" if value is None else ascii_json(str(value)).decode()[1:-1].replace('\\"', '"')
+    except ValueError:
+        # Python does not spell out a number of thousands of digits.
+        return "?"
     return f"'{text}" if text[:1] in "=+-@" and text[:1] and not _is_number(text) else text
 
 

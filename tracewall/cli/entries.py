@@ -73,6 +73,8 @@ def _ended(record: Mapping[str, Any]) -> Text:
 def _incident(record: Mapping[str, Any]) -> Text:
     incident = _part(record, "incident")
     line = Text.assemble(("incident ", "bold"), (_text(incident.get("kind")), "yellow"))
+    if subject := _part(incident, "who").get("subject"):
+        line.append(f"  {_text(subject)}")
     if incident.get("detail"):
         line.append(f"  {_text(incident['detail'])}")
     return line
