@@ -148,10 +148,17 @@ def test_the_password_comes_from_where_the_policy_says(
 
 @pytest.mark.parametrize(
     ("database", "said"),
-    [('password_env = "NOT_SET"', "NOT_SET"), ('password_file = "gone"', "gone")],
+    [
+        ('password_env = "NOT_SET"', "NOT_SET"),
+        ('password_file = "gone"', "gone"),
+        ('password_file = "nothing"', "nothing: the database password is missing"),
+        ('password_file = "latin"', "latin: the database password is no text in UTF-8"),
+    ],
 )
 def test_a_missing_password_is_told(tmp_path: Path, database: str, said: str) -> None:
     """When the place that the policy names holds no password, the error says which place."""
+    (tmp_path / "nothing").write_bytes(b"\n")
+    (tmp_path / "latin").write_bytes("Zürich".encode("latin-1"))
     with wall_in(tmp_path, database=database) as wall:
         with pytest.raises(tracewall.PolicyError, match=said):
             wall._credential()

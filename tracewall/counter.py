@@ -10,11 +10,11 @@ from tracewall.approval.postgres import PostgresStore
 from tracewall.approval.sqlite import SqliteStore
 from tracewall.approval.store import Store
 from tracewall.errors import PolicyError
+from tracewall.places import beside, from_variable, secret
 from tracewall.policy.checks import webhook
 from tracewall.policy.glob import Glob
 from tracewall.policy.model import Policy
 from tracewall.signing import PublicKey
-from tracewall.trust import beside, from_file, from_variable
 
 
 def desk_of(policy: Policy, store: Store | None, clock: Callable[[], float]) -> Desk:
@@ -80,14 +80,3 @@ def notices(policy: Policy) -> tuple[Notice, ...]:
 def matches(glob: str, group: str) -> bool:
     """Tell whether a pattern of a policy matches the name of a group."""
     return Glob(glob, dots=True).matches(group)
-
-
-def secret(policy: Policy, env: str, file: str, what: str) -> str:
-    """Give what is in an environment variable or a file; empty where neither is named.
-
-    Raises:
-        PolicyError: it is not there.
-    """
-    if env:
-        return from_variable(env, what)
-    return from_file(beside(policy, file), what) if file else ""

@@ -16,10 +16,10 @@ from tracewall.audit.setup import checkpoints_of, open_database, open_log
 from tracewall.audit.store import AuditLog
 from tracewall.errors import PolicyError
 from tracewall.mirrored import MirroredLog
+from tracewall.places import beside, secret
 from tracewall.policy.model import Policy
 from tracewall.telemetry import Telemetry
 from tracewall.telemetry.mirror import Mirror, MirrorUnavailable
-from tracewall.trust import beside, from_file, from_variable
 
 
 def log_of(policy: Policy, anchors: Sequence[Anchor]) -> AuditLog:
@@ -109,9 +109,7 @@ def _database(policy: Policy, signed: Checkpoints | None) -> AuditLog:
     asked = settings.password_env or settings.password_file
 
     def password() -> str:
-        if settings.password_env:
-            return from_variable(settings.password_env, what)
-        return from_file(beside(policy, settings.password_file), what)
+        return secret(policy, settings.password_env, settings.password_file, what)
 
     if asked:
         # Once here, so that a missing one is told of and not only refused.
@@ -132,14 +130,10 @@ def checkpoints(policy: Policy, anchors: Sequence[Anchor]) -> Checkpoints | None
         PolicyError: the key is not where the policy says, or is none.
     """
     settings, what = policy.audit, "the key that signs checkpoints"
-    key = None
-    if settings.signing_key_env:
-        key = from_variable(settings.signing_key_env, what)
-    elif settings.signing_key_file:
-        key = from_file(beside(policy, settings.signing_key_file), what)
+    key = secret(policy, settings.signing_key_env, settings.signing_key_file, what)
     try:
         return checkpoints_of(
-            key,
+            key or None,
             records=settings.checkpoint_records,
             seconds=settings.checkpoint_interval,
             anchor_file=beside(policy, settings.anchor_file) if settings.anchor_file else None,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import TypeAlias
 
 from tracewall.errors import PolicyError
@@ -30,6 +29,7 @@ from tracewall.masking.placeholders import placeholders
 from tracewall.masking.pseudonyms import MIN_KEY
 from tracewall.masking.quick import Column, Make, text_by_text, text_column
 from tracewall.masking.replacing import OVERSIZED, marks, within
+from tracewall.places import beside
 from tracewall.policy.covering import classes
 from tracewall.policy.model import Decision, Mask, OutputColumn, Policy, Scan
 from tracewall.policy.model import MaskKey as PolicyKey
@@ -309,9 +309,8 @@ def _key(key: PolicyKey, policy: Policy) -> bytes:
     if key.env:
         found = os.environ.get(key.env, "").encode()
     elif key.file:
-        path = Path(policy.path).parent / key.file if policy.path else Path(key.file)
         with suppress(OSError):
-            found = path.read_bytes().rstrip(b"\r\n")
+            found = beside(policy, key.file).read_bytes().rstrip(b"\r\n")
     if len(found) >= MIN_KEY:
         return found
     raise PolicyError(

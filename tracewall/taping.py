@@ -10,13 +10,13 @@ from tracewall.errors import PolicyError
 from tracewall.events import Incident, What, Who
 from tracewall.identity.principal import Principal
 from tracewall.judge import Judged
+from tracewall.places import beside
 from tracewall.policy.model import Policy, Recording, RecordingRule
 from tracewall.recording.folder import Folder
 from tracewall.recording.recorder import Recorder, Reel, Take, Terms
 from tracewall.recording.remote import RemoteUnavailable, installed
 from tracewall.recording.sealing import SealingUnavailable
 from tracewall.recording.shipping import Shipper
-from tracewall.trust import beside
 from tracewall.version import __version__
 
 _MOST_CHOICES = 4_096

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 from tracewall.errors import PolicyError
 from tracewall.identity.introspection import Introspection
@@ -13,6 +11,7 @@ from tracewall.identity.principal import Principal
 from tracewall.identity.profiles import trusted
 from tracewall.identity.revocation import RevocationList
 from tracewall.identity.tokens import Verifier
+from tracewall.places import beside
 from tracewall.policy.model import Actor, Issuer, Policy
 from tracewall.policy.rows import claims_of
 
@@ -57,11 +56,6 @@ def check_files(policy: Policy, verifier: Verifier) -> None:
                 line=issuer.line,
                 help="keys = the path of a JSON Web Key Set, relative to this file, or a URL",
             )
-
-
-def beside(policy: Policy, name: str) -> Path:
-    """Give a path that a policy names, relative to the policy's own directory."""
-    return Path(policy.path).parent / name if policy.path else Path(name)
 
 
 def trusted_issuer(issuer: Issuer, policy: Policy) -> TrustedIssuer:
@@ -114,27 +108,3 @@ def _rights(actor: Actor, policy: Policy) -> ActorRights:
         actor.groups,
         urls[actor.issuer] if actor.issuer else "",
     )
-
-
-def from_variable(name: str, what: str = "the database password") -> str:
-    """Give the secret in an environment variable.
-
-    Raises:
-        PolicyError: there is none.
-    """
-    found = os.environ.get(name)
-    if not found:
-        raise PolicyError(f"{what} is missing", path=name, help="set this environment variable")
-    return found
-
-
-def from_file(path: Path, what: str = "the database password") -> str:
-    """Give the secret in a file.
-
-    Raises:
-        PolicyError: it can't be read.
-    """
-    try:
-        return path.read_text().rstrip("\r\n")
-    except OSError as ex:
-        raise PolicyError(f"{what} can't be read: {ex.strerror}", path=str(path)) from None

@@ -29,6 +29,7 @@ from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
 from tracewall.judge import Judge, remember
 from tracewall.logbook import log_of, mirrored, people_of, waits
+from tracewall.places import secret
 from tracewall.policy.load import load
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Decision, Policy
@@ -38,7 +39,7 @@ from tracewall.shield import MaskKey, Shield, keyring
 from tracewall.sql.catalog import Catalog, read
 from tracewall.taping import recorder_of
 from tracewall.telemetry import Telemetry
-from tracewall.trust import beside, check_files, from_file, from_variable, verifier_of
+from tracewall.trust import check_files, verifier_of
 from tracewall.underway import Underway
 
 CONFIG_VARIABLE = "TRACEWALL_CONFIG"
@@ -360,11 +361,7 @@ class Wall:
         database = self.policy.database
         if self._password is not None:
             return self._password()
-        if database.password_env:
-            return from_variable(database.password_env)
-        if database.password_file:
-            return from_file(beside(self.policy, database.password_file))
-        return ""
+        return secret(self.policy, database.password_env, database.password_file)
 
     def close(self) -> None:
         """End the audit log; connections of this wall can't send statements after that."""

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tracewall.audit.locks import hold
 from tracewall.audit.record import SUFFIX
+from tracewall.filelocks import hold
 from tracewall.locks import Lock
 
 # Not every system has fdatasync; fsync promises more and costs more.

@@ -1,4 +1,4 @@
-"""Who writes a file: the process that made it holds a lock on it for as long as it lives.
+"""Files whose writers are gone: a process holds a lock on the file it writes while it lives.
 
 Others may be able to put names into the directory of a log. So nothing is followed there,
 and nothing touched but plain files of this user's own that have no second name.
@@ -12,25 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: nobody can tell, so every file counts as written to.
-    fcntl = None  # type: ignore[assignment]  # the module or nothing
-
-
-def hold(fd: int) -> None:
-    """Lock a file that this process has made; a system that has no locks is put up with."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return
+from tracewall.filelocks import AVAILABLE, hold
 
 
 @contextmanager
 def abandoned(path: Path) -> Iterator[int | None]:
     """Take over a file whose writer is gone: its descriptor, or None if it may be written to."""
-    if fcntl is None:
+    if not AVAILABLE:  # Nobody can tell, so every file counts as written to.
         yield None
         return
     try:
@@ -40,7 +28,7 @@ def abandoned(path: Path) -> Iterator[int | None]:
         yield None
         return
     try:
-        yield fd if _is_own(fd) and _taken(fd) else None
+        yield fd if _is_own(fd) and hold(fd) else None
     finally:
         os.close(fd)
 
@@ -64,11 +52,3 @@ def still_named(fd: int, path: Path) -> bool:
 def _is_own(fd: int) -> bool:
     state = os.fstat(fd)
     return stat.S_ISREG(state.st_mode) and state.st_nlink == 1 and state.st_uid == os.geteuid()
-
-
-def _taken(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

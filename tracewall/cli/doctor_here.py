@@ -16,13 +16,13 @@ from pathlib import Path
 from tracewall import pq, version
 from tracewall.audit.verify import verify
 from tracewall.cli.findings import Finding
-from tracewall.counter import notices, secret
+from tracewall.counter import notices
 from tracewall.errors import PolicyError
 from tracewall.logbook import checkpoints
+from tracewall.places import beside, secret
 from tracewall.policy.exposed import exposed, shared
 from tracewall.policy.model import Policy
 from tracewall.signing import BadKey, Signer
-from tracewall.trust import beside
 
 _LEAST_FREE = 1 << 30
 _READ_AT_ONCE = 64 << 20

@@ -15,8 +15,8 @@ from tracewall.audit.migration import FUNCTIONS
 from tracewall.cli.findings import Finding
 from tracewall.cli.live import Server, server, with_password
 from tracewall.cli.screen import Unanswered
-from tracewall.counter import secret
 from tracewall.errors import PolicyError
+from tracewall.places import secret
 from tracewall.policy.model import Policy
 from tracewall.sql.quoting import quoted
 

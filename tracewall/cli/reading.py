@@ -8,11 +8,11 @@ from pathlib import Path
 from tracewall.cli.live import catalog, with_password
 from tracewall.cli.screen import Missing
 from tracewall.errors import PolicyError
+from tracewall.places import secret
 from tracewall.policy.load import of_text, text_of
 from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog
-from tracewall.trust import beside, from_file, from_variable
 
 
 def read(path: Path) -> Policy:
@@ -64,14 +64,10 @@ def reached(policy: Policy, dsn: str | None) -> str:
         help = "give --dsn, or write conninfo under [database] of the policy"
         raise Missing("no database is named", help)
     try:
-        if database.password_env:
-            return with_password(database.conninfo, from_variable(database.password_env))
-        if database.password_file:
-            password = from_file(beside(policy, database.password_file))
-            return with_password(database.conninfo, password)
+        password = secret(policy, database.password_env, database.password_file)
     except PolicyError as error:
         raise Missing(f"{error.path}: {error.message}", error.help or "or give --dsn") from None
-    return database.conninfo
+    return with_password(database.conninfo, password) if password else database.conninfo
 
 
 _OF_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE")

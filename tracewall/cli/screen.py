@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import struct
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import click
 from rich.console import Console
 from rich.text import Text
+
+from tracewall.recording.shown import visible
 
 
 class Refused(click.ClickException):
@@ -85,21 +87,5 @@ def either(as_json: bool, value: object, text: str) -> None:
         plain(text)
 
 
-def safe(text: str, *, lines: bool = False) -> str:
-    """Make every character visible that could steer a terminal, or hide in one.
-
-    Control characters (escape sequences begin with one), direction marks, characters
-    without a width and the like become escapes, as Python writes them. With
-    `lines`, newlines stay, and tabs become blanks.
-    """
-    if text.isprintable():
-        return text
-    if lines:
-        text = text.replace("\t", "    ")
-    return "".join(
-        char if char.isprintable() or (lines and char == "\n") else _escaped(char) for char in text
-    )
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+safe: Final = visible
+"""Whatever was not written here passes through this before a terminal gets it."""

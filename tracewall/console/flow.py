@@ -25,11 +25,11 @@ import msgspec
 
 from tracewall.console.place import Place
 from tracewall.console.visits import verified
-from tracewall.counter import secret
 from tracewall.identity.discovery import Metadata, published
 from tracewall.identity.fetch import FetchFailed, locate, post
 from tracewall.identity.principal import Principal, Rejection
 from tracewall.identity.tokens import Verifier
+from tracewall.places import secret
 from tracewall.policy.console import Login
 from tracewall.policy.model import Policy
 from tracewall.trust import trusted_issuer, verifier_of

@@ -21,20 +21,21 @@ from tracewall.audit.stored import Stored
 from tracewall.console.flow import Flow
 from tracewall.console.place import Place
 from tracewall.console.visits import Visit, Visits
-from tracewall.counter import desk_of, matches, secret
+from tracewall.counter import desk_of, matches
 from tracewall.deciding import named
 from tracewall.errors import PolicyError
 from tracewall.events import Incident
 from tracewall.identity.principal import Principal
 from tracewall.identity.tokens import Verifier
 from tracewall.logbook import plain_log
+from tracewall.places import beside, secret
 from tracewall.policy.glob import Glob
 from tracewall.policy.model import Policy
 from tracewall.recording.folder import Folder
 from tracewall.recording.remote import Remote, RemoteUnavailable
 from tracewall.recording.store import Store as TapeStore
 from tracewall.signing import BadKey, PublicKey, Signer
-from tracewall.trust import beside, check_files, from_file, from_variable, verifier_of
+from tracewall.trust import check_files, verifier_of
 
 SEARCHES = 2
 """How many searches of the record go on at once: each may read all of it."""
@@ -81,9 +82,9 @@ class House:
         asked = settings.record_password_env or settings.record_password_file
 
         def password() -> str:
-            if settings.record_password_env:
-                return from_variable(settings.record_password_env, _PASSWORD)
-            return from_file(beside(self.policy, settings.record_password_file), _PASSWORD)
+            return secret(
+                self.policy, settings.record_password_env, settings.record_password_file, _PASSWORD
+            )
 
         if not settings.record_conninfo:
             return None
@@ -198,5 +199,5 @@ def _signer(policy: Policy, key: str | None) -> Signer | None:
 
 
 def _among(groups: Iterable[str], globs: Iterable[Glob]) -> bool:
-    named = list(groups)
-    return any(glob.matches(group) for glob in globs for group in named)
+    held = list(groups)
+    return any(glob.matches(group) for glob in globs for group in held)

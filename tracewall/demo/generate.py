@@ -13,7 +13,7 @@ from tracewall.demo.fill import Filled, fill
 from tracewall.demo.people import client_address, make_callers
 from tracewall.demo.phrases import CLOSERS, OPENERS, SCENARIOS, WORDS, Scenario, Tool
 from tracewall.demo.secrets import Secret
-from tracewall.demo.trace import Caller, Step, Trace, plant
+from tracewall.demo.trace import Caller, Step, Trace, check_share, plant
 
 _MODELS = MappingProxyType(
     {
@@ -43,8 +43,7 @@ def made_up_traces(runs: int, *, seed: int = 1, secrets: float = 0.02) -> Iterat
     """Give the traces that `generate` stores, one after another."""
     if runs < 0:
         raise ValueError("the number of runs must not be negative")
-    if not 0.0 <= secrets <= 1.0:
-        raise ValueError("the share of texts with secrets must be between 0 and 1")
+    check_share(secrets)
     # Made-up traces want numbers that come again, not numbers nobody can foresee.
     return _traces(runs, Random(seed), secrets)  # noqa: S311  # the same story for a seed
 

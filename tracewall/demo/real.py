@@ -25,7 +25,7 @@ import msgspec
 from tracewall.demo.fill import Filled, fill
 from tracewall.demo.people import client_address, make_callers
 from tracewall.demo.secrets import Secret
-from tracewall.demo.trace import Caller, Kind, Step, Trace, plant
+from tracewall.demo.trace import Caller, Kind, Step, Trace, check_share, plant
 
 LONGEST_LINE = 16 * 1024 * 1024
 """How many bytes a line of a trace file may have, so that a small gzip cannot fill memory."""
@@ -89,8 +89,7 @@ def read_traces(
     """Give the traces that `load_traces` stores, one after another."""
     if limit is not None and limit < 0:
         raise ValueError("the limit of traces must not be negative")
-    if not 0.0 <= secrets <= 1.0:
-        raise ValueError("the share of texts with secrets must be between 0 and 1")
+    check_share(secrets)
     # Made-up callers and secrets want numbers that come again, not unforeseeable ones.
     return _traces(path, Random(seed), limit, secrets)  # noqa: S311  # the same story for a seed
 

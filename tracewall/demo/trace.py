@@ -82,6 +82,12 @@ class Trace:
     answer_secrets: tuple[Secret, ...] = ()
 
 
+def check_share(secrets: float) -> None:
+    """Raise ValueError unless `secrets` is a share of texts, 0 to 1."""
+    if not 0.0 <= secrets <= 1.0:
+        raise ValueError("the share of texts with secrets must be between 0 and 1")
+
+
 def plant(rng: Random, text: str) -> tuple[str, tuple[Secret, ...]]:
     """Put a secret into `text`, in a sentence of its own between two lines or at an end.
 

@@ -13,12 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
+from tracewall.filelocks import AVAILABLE, hold, hold_alone, is_held
 from tracewall.recording.store import HOLD, SUFFIXES, Entry
-
-try:
-    import fcntl
-except ImportError:  # Windows: nobody can tell, so every file counts as closed.
-    fcntl = None  # type: ignore[assignment]  # the module or nothing
 
 NEW: Final = ".new"
 """How a file ends that is being made."""
@@ -48,9 +44,7 @@ class FileSink:
         """
         unnamed = path.with_name(f"{path.name}{NEW}")
         self._fd = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(self._fd)
         try:
             unnamed.rename(path)
         except OSError:
@@ -93,7 +87,7 @@ class Folder:
     @property
     def lockable(self) -> bool:
         """True where it can be told whether a process still writes to a file."""
-        return fcntl is not None
+        return AVAILABLE
 
     def create(self, rule: str, session: str, *, sealed: bool) -> tuple[str, FileSink]:
         """Begin a recording, and give its id.
@@ -154,20 +148,14 @@ class Folder:
         Raises:
             OSError: nobody can have the lock here.
         """
-        if fcntl is None:
+        if not AVAILABLE:
             raise OSError(errno.ENOSYS, "files can't be locked here")
         if not self.directory.exists():
             yield False
             return
         fd = os.open(self.directory / ".shipping", _READ | os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            # Of the process, not of the file as opened: a child does not inherit it.
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except OSError:
-            alone = False
-        try:
-            yield alone
+            yield hold_alone(fd)
         finally:
             os.close(fd)
 
@@ -250,7 +238,7 @@ def _is_named(file: str) -> bool:
 
 def _is_open(path: Path) -> bool:
     """Tell whether a process still holds a file's lock; what can't be asked counts as open."""
-    if fcntl is None:
+    if not AVAILABLE:  # Nobody can tell, so every file counts as closed.
         return False
     try:
         fd = os.open(path, _READ)
@@ -259,9 +247,6 @@ def _is_open(path: Path) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return is_held(fd)
     finally:
         os.close(fd)
-    return False

@@ -43,7 +43,7 @@ def _opening(course: Course) -> Iterator[tuple[Piece, ...]]:
     header = course.header
     yield (("session ", "dim"), (_told(header, "id"), "bold"))
     where = f"{_told(header, 'database')} as {_told(header, 'role')}"
-    yield ((f"{visible(course.who)}", "bold"), (f" of {_told(header, 'issuer')} on {where}", ""))
+    yield ((visible(course.who), "bold"), (f" of {_told(header, 'issuer')} on {where}", ""))
     groups = ", ".join(visible(str(group)) for group in header.get("groups") or ())
     yield ((f"groups {groups}; policy {_told(header, 'policy')[:12]}", "dim"),)
     yield ()
