@@ -37,7 +37,8 @@ _NAMES = {"any": "all", "all": "any", "min": "max", "max": "min"}
 class Mutant:
     """One mistake: its number in the module, its line, and how it reads.
 
-    ``at_import`` says that no function's code has it, but a default, a table or a class.
+    ``at_import`` says that no function's code has it, but a default, a table or a class; or that
+    a function within another captures other names, so that the one already made can't take it.
     """
 
     number: int
@@ -172,7 +173,13 @@ def mutants(source: str, path: str) -> Iterator[Mutant]:
             code = compile(ast.fix_missing_locations(copy.deepcopy(tree)), path, "exec")
         except SyntaxError:
             continue
-        yield Mutant(number, line, story, codes(code) == right)
+        made = codes(code)
+        yield Mutant(number, line, story, made == right or _captures(made) != _captures(right))
+
+
+def _captures(found: dict[tuple[str, int], CodeType]) -> dict[tuple[str, int], tuple[str, ...]]:
+    # A function that captures something else can't be put in the place of one that is made.
+    return {key: code.co_freevars for key, code in found.items()}
 
 
 def mutated(source: str, path: str, number: int) -> CodeType:

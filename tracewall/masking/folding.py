@@ -23,7 +23,7 @@ _ALIKE = {
     "a": "\u0430\u0251", "c": "\u0441\u03f2", "d": "\u0501", "e": "\u0435", "g": "\u0261",
     "h": "\u04bb", "i": "\u0456\u0131", "j": "\u0458\u03f3", "k": "\u03ba", "o": "\u03bf\u043e",
     "p": "\u03c1\u0440", "q": "\u051b", "s": "\u0455", "u": "\u03c5", "v": "\u03bd\u0475",
-    "w": "\u051d", "x": "\u0445", "y": "\u0443", "-": "\u2010\u2011\u2012\u2013\u2015\u2212",
+    "w": "\u051d", "x": "\u0445", "y": "\u0443\u04af", "-": "\u2010\u2011\u2012\u2013\u2015\u2212",
     " ": "\u1680", "=": "\u2254\u2255",
 }  # fmt: skip
 _VANISHING = (
@@ -32,7 +32,8 @@ _VANISHING = (
 )  # fmt: skip
 # Han, Hangul and the like have no compatibility forms of ASCII.
 _SEARCHED = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, 0x12000),
-             range(0x1D000, 0x20000))  # fmt: skip
+             range(0x13400, 0x13500), range(0x16A00, 0x16C00), range(0x1BC00, 0x1BD00),
+             range(0x1CC00, 0x20000))  # fmt: skip
 _IN_SHAPES = (0x1F150, 0x1F170, 0x1F1E6)
 """Where the capitals begin that are white on a disc, on a square, and those of flags."""
 _PUNCTUATION = "@.-_+:/=% \"'"
