@@ -158,7 +158,8 @@ class Run:
     ) -> None:
         lines = module.lines
         reaching = set(lines.get(mutant.line, ()))
-        anew = mutant.at_import or reaching == {""}
+        wrong = mutated(module.source, str(module.path), mutant.number)
+        anew = mutant.at_import or reaching == {""} or not found.takes(wrong)
         if anew:
             reaching = {name for names in lines.values() for name in names}
         reached = [items[name] for name in reaching if name in items]
@@ -173,7 +174,7 @@ class Run:
         else:
 
             def work() -> str | None:
-                found.install(mutated(module.source, str(module.path), mutant.number))
+                found.install(wrong)
                 return _failing(taken)
 
             def done(verdict: str, killer: str) -> None:
@@ -226,17 +227,24 @@ class Installer:
         memories = [m for m in every if isinstance(m, functools._lru_cache_wrapper)]
         return cls([f for f in functions if f.__code__.co_filename in paths], memories)
 
+    def takes(self, module: CodeType) -> bool:
+        """Tell whether each function can have its code: one without its `super()` can't."""
+        return all(code.co_freevars == f.__code__.co_freevars for f, code in self._pairs(module))
+
     def install(self, module: CodeType) -> None:
         """Give the functions of a module its code, and forget what was remembered of calls."""
-        made = codes(module)
         for memory in self.memories:
             memory.cache_clear()
+        for function, code in self._pairs(module):
+            function.__code__ = code
+
+    def _pairs(self, module: CodeType) -> Iterator[tuple[FunctionType, CodeType]]:
+        made = codes(module)
         for function in self.functions:
             old = function.__code__
-            if old.co_filename == module.co_filename:
-                code = made.get((old.co_qualname, old.co_firstlineno))
-                if code is not None and code.co_freevars == old.co_freevars:
-                    function.__code__ = code
+            key = (old.co_qualname, old.co_firstlineno)
+            if old.co_filename == module.co_filename and key in made:
+                yield function, made[key]
 
 
 def _left(

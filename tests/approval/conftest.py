@@ -136,11 +136,13 @@ class Clock:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def make_store(request: Any, scratch_dsn: str, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+def make_store(request: Any, tmp_path: Path) -> Iterator[Callable[[], Any]]:
     """What opens a store of either kind; each call as another process would."""
     if request.param == "sqlite":
         yield lambda: SqliteStore(tmp_path / "store.db")
         return
+    # Asked for here, so that a file needs no server.
+    scratch_dsn = request.getfixturevalue("scratch_dsn")
     role = conninfo_to_dict(scratch_dsn)["dbname"] + "_store"
     with psycopg.connect(scratch_dsn, autocommit=True) as conn:
         conn.execute(f"create role {role} login password 'pw'")

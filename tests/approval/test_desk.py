@@ -84,11 +84,11 @@ def approve(desk: Desk, id: str, person: Person = BOB, kind: Any = "approve", **
     return desk.decide(id, kind, person, BOSSES, SIGNER, **more)
 
 
-def refused(work: Any, *args: Any, **more: Any) -> str:
+def refused(work: Any, *args: Any, why: str = "", **more: Any) -> str:
     """Give the state that a refusal tells."""
     with pytest.raises(NotGranted) as caught:
         work(*args, **more)
-    assert str(caught.value)
+    assert str(caught.value) and why in str(caught.value)
     return caught.value.state
 
 
@@ -129,9 +129,9 @@ def test_a_grant_is_claimed_once_for_its_act(desk: Desk) -> None:
     assert refused(desk.claim, id, ACT, [msgspec.structs.replace(RULE, people=2)]) == "other"
     permit = desk.claim(id, ACT, [RULE])
     assert (permit.rules, permit.people, permit.glass_broken) == ({"export"}, (BOB,), False)
-    assert refused(desk.claim, id, ACT, [RULE]) == "unknown"
+    assert refused(desk.claim, id, ACT, [RULE], why="not known") == "unknown"
     desk.settle(permit, "done")
-    assert refused(desk.claim, id, ACT, [RULE]) == "done"
+    assert refused(desk.claim, id, ACT, [RULE], why="used already") == "done"
     assert refused(approve, desk, id, Person(ISSUER, "dan")) == "done"
 
 
@@ -156,8 +156,13 @@ def test_a_use_is_remembered_where_the_store_forgets_it(store: SqliteStore, cloc
         assert desk.claim(shape, msgspec.structs.replace(ACT, shape=True), [RULE])
 
 
-@pytest.mark.parametrize("state", ["denied", "revoked", "expired"])
-def test_what_was_not_granted_is_not_claimed(desk: Desk, clock: Clock, state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [("denied", "was denied"), ("revoked", "taken back"), ("expired", "has expired")],
+)
+def test_what_was_not_granted_is_not_claimed(
+    desk: Desk, clock: Clock, state: str, why: str
+) -> None:
     """Denied, taken back or over: each is told as what it is, and gives nothing."""
     id = ask(desk)
     if state == "denied":
@@ -167,7 +172,7 @@ def test_what_was_not_granted_is_not_claimed(desk: Desk, clock: Clock, state: st
         approve(desk, id, ANN, kind="revoke")
     if state == "expired":
         clock.now += 900
-    assert refused(desk.claim, id, ACT, [RULE]) == state
+    assert refused(desk.claim, id, ACT, [RULE], why=why) == state
     assert refused(approve, desk, id, Person(ISSUER, "dan")) == state
 
 
@@ -364,3 +369,32 @@ def test_what_waits_is_kept_before_what_is_over(store: SqliteStore, clock: Clock
     assert desk.case(broken) is not None
     assert approve(desk, broken, kind="review").kept.review == "closed"
     assert desk.prune(0.0) == 1 and desk.case(broken) is None
+
+
+def test_who_asks_hears_what_differs_and_not_how(desk: Desk) -> None:
+    """The names of what is not as it was asked for, and no value of it."""
+    id = ask(desk)
+    approve(desk, id)
+    other = msgspec.structs.replace(ACT, role="canary", door="canary")
+    with pytest.raises(NotGranted, match=r"\(door, role\)") as told:
+        desk.claim(id, other, [RULE])
+    assert "canary" not in str(told.value)
+
+
+def test_a_hundred_cases_are_shown(desk: Desk) -> None:
+    """Who does not say how many sees the hundred newest."""
+    for number in range(101):
+        ask(desk, reason=str(number))
+    assert len(desk.cases()) == 100
+
+
+def test_a_desk_that_is_closed_lets_go_of_its_store(clock: Clock) -> None:
+    """Nothing of the store stays open."""
+    closed: list[str] = []
+
+    class Watched:
+        def close(self) -> None:
+            closed.append("store")
+
+    desk_of(Watched(), clock).close()
+    assert closed == ["store"]

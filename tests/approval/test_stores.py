@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,76 @@ def test_what_is_over_is_deleted_in_time(make_store: Callable[[], Any]) -> None:
     assert store.prune(501.0, 501.0) == 2
     assert [kept.id for kept in store.all()] == ["glass"]
     assert not store.use("old", 1.0, once=True)
+    store.add("old", "old", b"c", 2e9, used=False)
+    assert store.get("old").notes == () and store.use("old", 1.0, once=True)
+
+
+def test_what_is_over_when_it_can_not_be_decided_any_more(make_store: Callable[[], Any]) -> None:
+    """Who says nothing else has said that a request is over when its time to be decided is."""
+    store = make_store()
+    store.add("a", "act", b"c", 40.0, used=False)
+    assert store.prune(40.0, 40.0) == 0
+    assert store.prune(41.0, 41.0) == 1
+
+
+def test_pruning_leaves_what_still_counts(make_store: Callable[[], Any]) -> None:
+    """What was counted goes from the store after the time of its budget, and no sooner."""
+    store = make_store()
+    some = Spending("ann", "b", 60.0, 10, 0, most_rows=10)
+    assert store.spend(some, 100.0)
+    store.prune(100.0, 100.0)
+    store.prune(159.0, 159.0)
+    assert not store.spend(some, 159.0)
+    store.prune(160.0, 160.0)
+    assert store.spend(some, 160.0)
+
+
+@pytest.mark.parametrize("of", ["rows", "bytes", "runs"])
+def test_a_budget_of_one_is_one(make_store: Callable[[], Any], of: str) -> None:
+    """The least budget there is lets one through, and not two; no budget lets any number."""
+    store = make_store()
+
+    def spent(number: int, **most: Any) -> bool:
+        size = {"rows": 0, "bytes": 0} if of == "runs" else {"rows": 0, "bytes": 0, of: 1}
+        run = f"run {number}" if of == "runs" else ""
+        done: bool = store.spend(Spending("ann", str(most), 60.0, **size, run=run, **most), 1.0)
+        return done
+
+    most: dict[str, Any] = {f"most_{of}": 1}
+    assert spent(1, **most) and not spent(2, **most)
+    assert spent(1) and spent(2)
+
+
+def test_giving_back_is_never_refused(make_store: Callable[[], Any]) -> None:
+    """What was taken of a larger budget is given back where it is a smaller one since."""
+    store = make_store()
+    assert store.spend(Spending("ann", "b", 10.0, 90, 9, 100), 0.0)
+    assert store.spend(Spending("ann", "b", 10.0, -10, -1, 5), 0.0)
+    assert store.spend(Spending("ann", "b", 10.0, 20, 0, 100), 0.0)
+    assert not store.spend(Spending("ann", "b", 10.0, 1, 0, 100), 0.0)
+
+
+def test_only_a_review_closes_a_review(make_store: Callable[[], Any]) -> None:
+    """A verdict of another kind, or on what is not to be reviewed, closes none."""
+    store = make_store()
+    store.add("a", "act", b"c", 2e9, used=False)
+    assert store.decide("a", "bob", "approve", "note")
+    assert not store.decide("a", "bob", "review", "note")
+    assert (store.get("a").review, store.get("a").notes) == ("", ("note",))
+    store.add("broken", "act", b"c", 2e9, used=True)
+    assert not store.decide("broken", "bob", "approve", "note")
+    kept = store.get("broken")
+    assert (kept.review, kept.uses, kept.notes) == ("open", 1, ())
+    assert abs(kept.used_at - time.time()) < 600
+
+
+def test_waiting_ends(make_store: Callable[[], Any]) -> None:
+    """A wait takes no longer than was asked for, and none is no wait."""
+    store, start = make_store(), time.monotonic()
+    store.wait("a", 0.0)
+    store.wait("a", -1.0)
+    store.wait("a", 0.05)
+    assert 0.04 < time.monotonic() - start < 20
 
 
 def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:

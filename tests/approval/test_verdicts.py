@@ -189,6 +189,13 @@ def test_clocks_may_be_apart_by_the_skew_and_no_more() -> None:
     assert stands(asked, note(asked, at=now + SKEW + 1), now=now).state == "pending"
 
 
+@pytest.mark.parametrize("kind", ["approve", "deny", "revoke", "review"])
+def test_each_kind_of_verdict_is_read(kind: str) -> None:
+    """What somebody has said comes back as that, a review too."""
+    asked = request()
+    assert [verdict.kind for verdict in counted(asked, [note(asked, kind=kind)], KEYS)] == [kind]
+
+
 def test_only_known_keys_count() -> None:
     """A note that a stranger's key has signed, under the same name too, is left out."""
     asked = request()
