@@ -46,3 +46,17 @@ def test_what_can_not_be_followed_is_asked_for(office: Any) -> None:
             with pytest.raises(ApprovalRequired):
                 conn.execute("do $$ begin create table made (id int); end $$")
     assert office.raw("select to_regclass('made')") == [(None,)]
+
+
+@pytest.mark.parametrize("also", ["", '"temp", '])
+def test_rows_are_not_deleted_by_way_of_what_is_not_followed(office: Any, also: str) -> None:
+    """A rule for an action on tables asks for whatever could do it, whatever else it names."""
+    office.masks = ""
+    rules = (
+        '[[grants]]\nname = "ddl"\ngroups = ["staff"]\nactions = ["ddl"]\n'
+        f'[[approvals]]\nname = "gone"\nactions = [{also}"delete"]\napprovers = ["boss"]\n'
+    )
+    office.raw("grant create on schema public to public")
+    with office.connect(office.wall(rules)) as conn, pytest.raises(ApprovalRequired):
+        conn.execute("create table t as with d as (delete from note returning *) select * from d")
+    assert office.raw("select count(*) from note") == [(40,)]

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tracewall.policy.askings import asking
-from tracewall.policy.model import Approval, Glob
+from tracewall.policy.askings import asked, asking
+from tracewall.policy.decide import decide
+from tracewall.policy.hours import Hours
+from tracewall.policy.model import FREE_ACTIONS, Approval, Decision, Glob
 from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Catalog
-from tracewall.sql.statement import understand
+from tracewall.sql.statement import Misunderstood, understand
 
 Asks = Callable[..., bool]
 
@@ -80,9 +82,9 @@ def test_a_rule_for_columns_asks_where_one_is_touched(
 def test_a_rule_for_what_is_protected_asks_there_alone(asks: Asks, words: Any) -> None:
     """Masked and scanned columns are protected, for whom they are not lifted."""
     rules = (words.mask("shop.people.token"), words.scan("shop.people.notes"))
-    for column, asked in (("token", True), ("notes", True), ("tail", True), ("name", False)):
+    for column, meant in (("token", True), ("notes", True), ("tail", True), ("name", False)):
         sql = f"select {column} from shop.people"
-        assert asks(sql, *rules, protected=True) is asked, column
+        assert asks(sql, *rules, protected=True) is meant, column
         assert not asks(sql, protected=True)
     assert asks("delete from shop.people where id = 1", *rules, protected=True)
     assert not asks("delete from shop.accounts where id = 1", *rules, protected=True)
@@ -143,3 +145,177 @@ def test_a_rule_for_no_where_asks_for_all_rows(asks: Asks, action: str) -> None:
         assert asks(f"{sql} where true", no_where=True)
         assert not asks(f"{sql} where id = 1", no_where=True)
     assert not asks(sql, no_where=True, columns="shop.accounts.token")
+
+
+# --- what is not followed -----------------------------------------------------------
+
+TABLE, FREE = "delete", sorted(FREE_ACTIONS)
+ANYTHING = {"anything", "do", "call", "prepare"}
+"""What could do any of the others besides."""
+
+
+def asked_for(action: str, catalog: Catalog, words: Any, **rule: Any) -> bool:
+    """Tell whether a rule asks for a statement that is not followed."""
+    made = Approval(name="rule", approvers=(Glob("boss"),), **rule)
+    policy = replace(words.policy(), approvals=(made,))
+    told = Misunderstood("it is not followed", action=action)
+    return asking(told, Rights(policy, catalog, frozenset({"people"}))) == (made,)
+
+
+@pytest.mark.parametrize("action", FREE)
+def test_what_is_not_followed_is_asked_for_by_every_rule_about_tables(
+    catalog: Catalog, words: Any, action: str
+) -> None:
+    """It could do anything to any table: also where the rule names other such statements."""
+    other = next(each for each in FREE if each not in ANYTHING | {action})
+    for actions in ((), (TABLE,), (TABLE, other), (TABLE, action)):
+        assert asked_for(action, catalog, words, actions=frozenset(actions))
+    assert asked_for(action, catalog, words, rows=5)
+    assert asked_for(action, catalog, words, tables=(Glob("shop.people"),))
+    assert not asked_for(action, catalog, words, reveal=frozenset({"tokens"}))
+
+
+@pytest.mark.parametrize("action", FREE)
+def test_a_rule_about_what_is_not_followed_asks_for_that(
+    catalog: Catalog, words: Any, action: str
+) -> None:
+    """It asks for what it names, for all where it names anything, and for what could do it."""
+    for named in FREE:
+        expected = named in (action, "anything") or action in ANYTHING
+        assert asked_for(action, catalog, words, actions=frozenset({named})) is expected, named
+    assert not asked_for(
+        action, catalog, words, actions=frozenset({action}), reveal=frozenset({"tokens"})
+    )
+
+
+# --- what becomes of the decision ---------------------------------------------------
+
+Becomes = Callable[..., Decision]
+
+
+@pytest.fixture
+def becomes(catalog: Catalog, words: Any) -> Becomes:
+    """Give the decision on a statement under some rules that ask."""
+
+    def told(understood: Any, *rules: Approval, reveal: str = "", **more: Any) -> Decision:
+        if isinstance(understood, str):
+            understood = understand(understood.encode(), catalog)
+        grants = more.pop("grants", [words.grant("*.*", "all")])
+        policy = replace(words.policy(*grants), approvals=rules)
+        revealed = frozenset(reveal.split())
+        rights = Rights(policy, catalog, frozenset({"people"}), revealed=revealed, **more)
+        return asked(decide(understood, rights), understood, rights)
+
+    return told
+
+
+def rule(name: str = "rule", **more: Any) -> Approval:
+    """Give a rule that asks the bosses."""
+    return Approval(name=name, approvers=(Glob("boss"),), **more)
+
+
+READ = "select name from shop.people"
+
+
+def test_what_is_refused_is_not_asked_for(becomes: Becomes, words: Any) -> None:
+    """Nobody can be asked for what no rule grants, or for what is not a statement at all."""
+    tables = (Glob("shop.people"),)
+    assert becomes(READ, rule(tables=tables)).outcome == "asks"
+    others = [words.grant("shop.accounts")]
+    for revealed in ("", "tokens"):
+        refused = becomes(READ, rule(tables=tables), grants=others, reveal=revealed)
+        assert (refused.outcome, refused.rule, refused.approvals) == ("forbidden", "default", ())
+    assert becomes("selec", rule(tables=tables), grants=others).outcome == "forbidden"
+
+
+def test_nobody_is_asked_where_no_rule_is_about_it(becomes: Becomes) -> None:
+    """Without a rule, or with one about another table, the decision is what it was."""
+    for rules in ((), (rule(tables=(Glob("shop.accounts"),)),)):
+        told = becomes(READ, *rules)
+        assert (told.outcome, told.rule, told.approvals) == ("allowed", "grants.grant", ())
+
+
+def test_whoever_acts_for_another_reveals_nothing(becomes: Becomes) -> None:
+    """What a mask hides is shown to who asks for it themselves, by a token of their own."""
+    seen = rule(reveal=frozenset({"tokens"}))
+    agent: dict[str, Any] = {"actors": (frozenset({"people"}),)}
+    own = becomes(READ, seen, reveal="tokens")
+    assert (own.outcome, own.rule, own.approvals) == ("asks", "approvals.rule", (seen,))
+    refused = becomes(READ, seen, reveal="tokens", **agent)
+    assert (refused.outcome, refused.rule, refused.columns) == ("forbidden", "approvals", ())
+    assert "acts for another" in refused.reason
+    assert becomes(READ, rule(no_where=False), **agent).outcome == "asks"
+
+
+def test_what_no_rule_reveals_is_refused(becomes: Becomes) -> None:
+    """Each name has to be in a rule that asks for this statement; the refusal says which is not."""
+    elsewhere = rule("far", reveal=frozenset({"mails"}), tables=(Glob("shop.accounts"),))
+    for rules in ((), (rule(reveal=frozenset({"tokens"})), elsewhere)):
+        refused = becomes(READ, *rules, reveal="tokens mails")
+        assert (refused.outcome, refused.rule, refused.columns) == ("forbidden", "approvals", ())
+        assert "mails" in refused.reason and ("tokens" in refused.reason) is not bool(rules)
+
+
+UNCOUNTED = "select array_agg(name) from shop.people"
+
+
+@pytest.mark.parametrize(
+    ("of", "sql", "outcome"),
+    [
+        ({}, READ, "asks"),
+        ({"rows": 5}, READ, "allowed"),
+        ({"bytes": 5, "per": 60.0}, READ, "allowed"),
+        ({"runs": 5, "per": 60.0}, READ, "allowed"),
+        # Any number of rows may be gathered in one.
+        ({"rows": 5}, UNCOUNTED, "asks"),
+        ({"bytes": 5, "per": 60.0}, UNCOUNTED, "asks"),
+        ({"runs": 5, "per": 60.0}, UNCOUNTED, "allowed"),
+        ({"rows": 5}, "truncate shop.people", "asks"),
+        # The clock is for the session to look at.
+        ({"hours": (Hours((0,), 0, 1),)}, READ, "allowed"),
+        ({"rows": 5, "hours": (Hours((0,), 0, 1),)}, UNCOUNTED, "allowed"),
+    ],
+)
+def test_rules_that_count_or_look_at_the_clock_ask_later(
+    becomes: Becomes, of: dict[str, Any], sql: str, outcome: str
+) -> None:
+    """What is not known yet is left to the session, with the rule; what can't be counted is not."""
+    made = rule(**of)
+    told = becomes(sql, made)
+    assert (told.outcome, told.approvals) == (outcome, (made,))
+
+
+def test_rows_of_what_is_not_followed_are_not_counted(becomes: Becomes, words: Any) -> None:
+    """A rule that counts rows asks outright for what could read any number of them."""
+    free = [words.grant("", "ddl")]
+    told = Misunderstood("it is not followed", action="ddl")
+    assert becomes(told, rule(rows=5), grants=free).outcome == "asks"
+    assert becomes(told, rule(runs=5, per=60.0), grants=free).outcome == "allowed"
+
+
+def test_a_reveal_is_asked_for_whatever_is_counted(becomes: Becomes) -> None:
+    """A rule that shows what is masked asks before the first row, though it counts them."""
+    told = becomes(READ, rule(rows=5, reveal=frozenset({"tokens"})), reveal="tokens")
+    assert told.outcome == "asks"
+
+
+def test_the_decision_says_which_rule_asks_and_which_is_strictest(becomes: Becomes) -> None:
+    """The first rule that asks for sure is told, and of several the strictest."""
+    counting, first, strict = rule("counts", rows=5), rule("first"), rule("strict", people=3)
+    one = becomes(READ, first)
+    assert (one.rule, one.hint) == ("approvals.first", "")
+    three = becomes(READ, counting, first, strict)
+    assert (three.rule, three.approvals) == ("approvals.first", (counting, first, strict))
+    assert three.hint == "the strictest rule is approvals.strict"
+    assert three.reason
+
+
+def test_a_column_that_is_protected_does_not_make_other_columns_asked_for(
+    asks: Asks, words: Any
+) -> None:
+    """A rule for named columns looks at their names alone, and at both where it says so."""
+    masked = words.mask("shop.people.token")
+    read = "select token from shop.people"
+    assert not asks(read, masked, columns="shop.people.email")
+    assert asks(read, masked, columns="shop.people.email", protected=True)
+    assert asks("select email from shop.people", masked, columns="*.*.email", protected=True)

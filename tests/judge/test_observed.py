@@ -62,17 +62,32 @@ def test_everybody_may_do_everything_while_it_is_observed(
         assert told.allowed, told.reason
 
 
-def test_the_server_s_own_catalog_is_open_while_it_is_observed(words: Any) -> None:
-    """A star for a schema gives none of the server's own; while observed they are given too."""
-    names = ("oid", "relname", "relkind")
-    listed = tuple(Attribute(at, name) for at, name in enumerate(names, 1))
-    relations = [Relation(1259, "pg_catalog", "pg_class", columns=listed)]
+def server_s_own() -> Catalog:
+    """Give a catalog with one relation of the server's own, and one that can be masked."""
+    columns = (Attribute(1, "oid"), Attribute(2, "relname"))
+    relations = [
+        Relation(1259, "pg_catalog", "pg_class", columns=columns),
+        Relation(100, "shop", "people", columns=(Attribute(1, "token"),)),
+    ]
     settings = {"database": "shop", "role": "service", "path": ["pg_catalog", "shop"]}
     answers = (settings, relations, [], [], [], [], [], [], [], [])
-    catalog = read([msgspec.json.encode(answer) for answer in answers])
-    sql = understand(b"SELECT relname FROM pg_class", catalog)
-    stars = words.policy(words.grant("*.*"))
-    assert not decide(sql, Rights(stars, catalog, frozenset({"people"}))).allowed
-    policy = observed(replace(stars, enforcement=Enforcement("observe")))
-    told = decide(sql, Rights(policy, catalog, frozenset({"people"})))
-    assert told.allowed, told.reason
+    return read([msgspec.json.encode(answer) for answer in answers])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("sql", ["SELECT relname FROM pg_class", 'LISTEN "a.b"'])
+def test_what_only_its_own_name_grants_is_open_while_it_is_observed(
+    words: Any, sql: str, masked: bool
+) -> None:
+    """The server's own catalog and channels with dots, which stars do not give, are given too.
+
+    Also where masks stay in force, for then the grant of anything gives nothing.
+    """
+    rules = [words.mask("shop.people.token")] if masked else []
+    catalog, people = server_s_own(), frozenset({"people"})
+    stars = words.policy(words.grant("*.*", channels=(Glob("*"),)), *rules)
+    told = understand(sql.encode(), catalog)
+    assert not decide(told, Rights(stars, catalog, people)).allowed
+    policy = observed(replace(stars, enforcement=Enforcement("observe", masks="enforce")))
+    found = decide(told, Rights(policy, catalog, people))
+    assert found.allowed, found.reason

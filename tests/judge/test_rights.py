@@ -340,6 +340,7 @@ def test_only_a_spelled_out_select_makes_a_column_opaque(lab: Catalog) -> None:
     """Wildcards in either name, another action or another's group name no column."""
     name = "lab.past.id"
     assert rights(lab, of(grant("lab.past", columns="id"))).opaque(name)
+    assert rights(lab, of(grant("lab.plain lab.past", columns="day id"))).opaque(name)
     for other in (
         grant("lab.*", columns="id"),
         grant("lab.past"),

@@ -224,6 +224,23 @@ def test_rows_are_moved_only_between_partitions_that_are_protected_alike(
         assert told(may, some, catalog=parted, accesses=(harmless,)).allowed
 
 
+def test_partitions_of_partitions_are_partitions(
+    told: Find, parted: Catalog, columns: Any, words: Any
+) -> None:
+    """A rule that lies on one of two partitions of a partition does not lie on all of the table."""
+    known = dict(parted.relations)
+    first = next(one for one in known.values() if one.qualified == "shop.logs_2024_01")
+    known[300] = msgspec.structs.replace(first, oid=300, name="logs_2024_02")
+    deeper = replace(parted, relations=known)
+    access = (Access("update", columns["shop.logs.line"][0], 1, "at"),)
+    write = Write(columns["shop.logs.line"], flow(columns, LINE))
+    may, every = words.grant(actions="all"), "shop.logs_2025.line shop.logs_2024_01.line"
+    for rule, allowed in ((every, False), (f"{every} shop.logs_2024_02.line", True)):
+        some = words.mask(f"{LINE} {rule}")
+        assert told(may, some, catalog=deeper, accesses=access).allowed is allowed
+        assert told(may, some, catalog=deeper, writes=(write,)).allowed is allowed
+
+
 @pytest.mark.parametrize("columns_of", ["shop.logs_2024*.line shop.logs_2025.line", "shop.l*.line"])
 def test_rows_are_not_moved_to_where_somebody_sees_them(
     told: Find, parted: Catalog, columns: Any, words: Any, columns_of: str

@@ -94,6 +94,14 @@ def test_a_policy_without_shadows_has_the_hash_it_had() -> None:
     assert plain.hash != loads("version = 1\n" + DENIAL + "shadow = true\n").hash
 
 
+def test_what_is_enforced_may_filter_rows() -> None:
+    """A policy that says itself that it is enforced is held to its filters, and is no fault."""
+    text = '[[grants]]\nname = "a"\ngroups = ["a"]\nactions = ["select"]\ntables = ["a.b"]\n'
+    rows = "rows = \"a = claim('a')\"\n"
+    made = loads('version = 1\n[enforcement]\nmode = "enforce"\n' + text + rows)
+    assert made.grants[0].rows is not None and made.enforcement.mode == "enforce"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -105,6 +113,12 @@ def test_a_policy_without_shadows_has_the_hash_it_had() -> None:
         ('[enforcement]\nmode = "shadow"\n', "expected 'enforce' or 'observe'"),
         (
             '[enforcement]\nmode = "observe"\nuntil = 2030-01-01\n[[grants]]\ngroups = ["a"]\n'
+            'actions = ["select"]\ntables = ["a.b"]\nrows = "a = claim(\'a\')"\n',
+            "row filters can't be held",
+        ),
+        (
+            '[enforcement]\nmode = "observe"\nuntil = 2030-01-01\n[[grants]]\ngroups = ["a"]\n'
+            'actions = ["select"]\ntables = ["a.c"]\n[[grants]]\ngroups = ["a"]\n'
             'actions = ["select"]\ntables = ["a.b"]\nrows = "a = claim(\'a\')"\n',
             "row filters can't be held",
         ),

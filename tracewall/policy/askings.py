@@ -87,19 +87,18 @@ def asking(
     """Give the rules that ask, or may ask, for a statement that is permitted otherwise.
 
     Whoever acts for another is asked for by the rules of either. What was not followed could
-    do anything: every rule asks for it.
+    do anything to any table: every rule asks for it that is not about other such statements.
     """
     if isinstance(understood, Statement):
         return tuple(rule for rule in rights.asking if _asks(rule, understood, rights, reveal))
     return tuple(
-        rule
-        for rule in rights.asking
-        if not rule.reveal
-        and (rule.actions.isdisjoint(FREE_ACTIONS) or _unfollowed(rule, understood.action))
+        rule for rule in rights.asking if not rule.reveal and _unfollowed(rule, understood.action)
     )
 
 
 def _unfollowed(rule: Approval, action: str) -> bool:
+    if not rule.actions or not rule.actions.issubset(FREE_ACTIONS):
+        return True
     return bool({"anything", action} & rule.actions) or action in _OPEN
 
 
