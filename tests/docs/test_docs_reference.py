@@ -110,7 +110,7 @@ def sections(schema: Any, header: str = "Top level") -> dict[str, Any]:
 
 def test_every_key_of_a_policy_is_told(policy: Any) -> None:
     """Each section of the schema has its table, each key its row, and no other is told."""
-    others = ("Actions", "Row filters")
+    others = ("Actions", "Row filters", "Bounds")
     told = {h: first(rows) for h, rows in tables(policy).items() if h not in others}
     assert told == {name: list(s["properties"]) for name, s in sections(json_schema()).items()}
 
@@ -127,6 +127,32 @@ def test_required_keys_and_defaults_are_as_told(policy: Any) -> None:
                 assert eval(written) == key.get("default", 0), cell
             else:
                 assert "default" not in key, cell
+
+
+def bounds(key: Any) -> set[tuple[int, int]]:
+    """Give the least and the most that a key's schema takes, where it takes a number."""
+    inside = [key, *key.get("anyOf", ()), key.get("items", {})]
+    return {(each["minimum"], each["maximum"]) for each in inside if "maximum" in each}
+
+
+def test_the_bounds_of_numbers_are_as_told(policy: Any) -> None:
+    """Each number of the schema that is written as told has the bounds told, and no others."""
+    told: dict[str, tuple[int, int]] = {}
+    for what, range_ in tables(policy)["Bounds"]:
+        if found := re.match(r"(\d+) to (\d+)\b(?! of)", range_):
+            for name in re.findall(r"`([\w.]+)`", what) or [what]:
+                told[name] = (int(found[1]), int(found[2]))
+    met = set()
+    for header, section in sections(json_schema()).items():
+        for name, key in section["properties"].items():
+            for least, most in bounds(key):
+                path = f"{header.strip('[]').split('.')[-1]}.{name}"
+                text = str(key)
+                kind = "a number of bytes" if "TB" in text else "a length of time"
+                (what, *_) = [each for each in (path, name, kind) if each in told]
+                assert told[what] == (least, most), path
+                met.add(what)
+    assert met == told.keys()
 
 
 def test_words_to_choose_from_are_told(policy: Any) -> None:

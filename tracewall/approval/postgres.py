@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from tracewall.approval.migration import CHANNEL
-from tracewall.approval.store import Kept, Spending, StoreUnavailable
+from tracewall.approval.store import Kept, Spending, StoreSilent, StoreUnavailable
 from tracewall.locks import Lock
 
 _PATIENCE = 5
@@ -57,18 +57,18 @@ class PostgresStore:
             if self._pid != os.getpid():
                 # The child of a fork must not use, nor end, its parent's connection.
                 self._held, self._pid = None, os.getpid()
-            failure = ""
+            failure = StoreUnavailable("")
             for attempt in range(2 if again else 1):
                 try:
                     if self._held is None or self._held.closed:
                         self._held = self._connect()
                     return self._held.execute(query, params).fetchall()
                 except psycopg.Error as ex:
-                    failure = _told(ex)
+                    failure = _failed(ex)
                     broken = self._held is None or self._held.closed
                     if not broken or attempt:
                         break
-        raise StoreUnavailable(failure)
+        raise failure
 
     def add(
         self,
@@ -167,7 +167,7 @@ class PostgresStore:
                     if notice.payload == id:
                         return
         except psycopg.Error as ex:
-            raise StoreUnavailable(_told(ex)) from None
+            raise _failed(ex) from None
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -179,6 +179,11 @@ class PostgresStore:
 def _kept(row: Any) -> Kept:
     id, content, state, uses, used_at, outcome, review, notes = row
     return Kept(id, bytes(content), state, uses, used_at, outcome, review, tuple(notes))
+
+
+def _failed(error: psycopg.Error) -> StoreUnavailable:
+    kind = StoreSilent if isinstance(error, psycopg.OperationalError) else StoreUnavailable
+    return kind(_told(error))
 
 
 def _told(error: psycopg.Error) -> str:

@@ -12,6 +12,10 @@ class StoreUnavailable(Exception):
     """The store can't be asked, or does not keep what it should; nothing of it is told."""
 
 
+class StoreSilent(StoreUnavailable):
+    """The store's server gives no answer, or lets nobody in."""
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What a store keeps of a request.
 

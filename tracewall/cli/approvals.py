@@ -16,11 +16,11 @@ from rich.text import Text
 from tracewall.approval.desk import Case, Desk, NotGranted
 from tracewall.approval.facts import facts, value
 from tracewall.approval.migration import migration
-from tracewall.approval.store import StoreUnavailable
+from tracewall.approval.store import StoreSilent, StoreUnavailable
 from tracewall.approval.verdict import Kind
 from tracewall.cli.options import CONFIG, FILE, json_option
 from tracewall.cli.reading import complaint, read
-from tracewall.cli.screen import Missing, Refused, answer, console, either, safe
+from tracewall.cli.screen import Missing, Refused, Unanswered, answer, console, either, safe
 from tracewall.counter import desk_of
 from tracewall.deciding import decide
 from tracewall.errors import AuditUnavailable, PolicyError
@@ -37,6 +37,8 @@ TOKEN_VARIABLE = "TRACEWALL_TOKEN"
 KEY_VARIABLE = "TRACEWALL_APPROVAL_KEY"
 _STYLES = {"pending": "bold yellow", "approved": "green", "done": "green", "unknown": "bold red"}
 _LOOK_SECONDS = 1.0
+_UNKNOWN = ("keys_unavailable", "introspection_unavailable")
+"""Reasons of tokens of which nothing is known, for their issuer gave no answer."""
 
 _JSON = json_option("Print JSON.")
 
@@ -53,7 +55,7 @@ def approvals() -> None:
 def list_(policy: Path, as_json: bool, every: bool) -> None:
     """List requests, newest first: those that wait, are approved, or are to be reviewed."""
     desk = _desk(read(policy))
-    cases = [case for case in desk.cases() if every or _matters(case)]
+    cases = [case for case in _asked(desk.cases) if every or _matters(case)]
     if as_json:
         answer([_as_json(case) for case in cases])
         return
@@ -194,7 +196,8 @@ def _asked(ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except StoreUnavailable as error:
-        raise Missing(f"requests are out of reach: {error}") from None
+        kind = Unanswered if isinstance(error, StoreSilent) else Missing
+        raise kind(f"requests are out of reach: {error}") from None
 
 
 def _case(desk: Desk, id: str) -> Case:
@@ -207,7 +210,10 @@ def _case(desk: Desk, id: str) -> Case:
 
 
 def _secret(file: Path | None, variable: str, what: str) -> str:
-    found = file.read_text().strip() if file else os.environ.get(variable, "").strip()
+    try:
+        found = (file.read_text("utf-8") if file else os.environ.get(variable, "")).strip()
+    except (OSError, ValueError):
+        raise Missing(f"{what} can't be read", str(file)) from None
     if not found:
         raise Missing(f"{what} is missing", f"put it into {variable} or name a file")
     return found
@@ -218,6 +224,8 @@ def _approver(policy: Policy, token: str) -> Principal:
     verifier.refresh()
     found = verifier.verify(token, time.time())
     if isinstance(found, Rejection):
+        if found.reason in _UNKNOWN:
+            raise Unanswered(f"your token can't be verified: {found.message}")
         raise Refused(f"your token is refused: {found.message}")
     return found
 

@@ -91,11 +91,12 @@ def verify(
 )
 @JSON
 def keygen(name: str, out: Path | None, as_json: bool) -> None:
-    """Make a key that signs checkpoints.
+    """Make a key that signs checkpoints, or approvers' decisions.
 
     NAME stands in each signature, as in audit.example.org. The private key is for the
-    variable or file that the policy's signing_key_env or signing_key_file names; the public
-    key goes to standard error, for `verify --key`.
+    variable or file that the policy's signing_key_env or signing_key_file names, and of
+    decisions for TRACEWALL_APPROVAL_KEY. The public key goes to standard error, for
+    `verify --key`, and of decisions for [approval] keys.
     """
     try:
         signer = Signer.make(name)

@@ -24,7 +24,7 @@ from tracewall.audit.people import Person
 from tracewall.audit.postgres import SCHEMA, PostgresLog
 from tracewall.audit.retiring import retire
 from tracewall.audit.stored import lines, people
-from tracewall.cli.live import why
+from tracewall.cli.live import unread, why
 from tracewall.cli.options import JSON, policy_option
 from tracewall.cli.reading import read
 from tracewall.cli.screen import Missing, either
@@ -143,7 +143,7 @@ class Following:
                         found = conn.execute(self._lines, (writer, seen)).fetchmany(n - seen)
                         yield from (line.encode() for (line,) in found)
         except psycopg.Error as error:
-            raise Missing(f"the log can't be read: {why(error)}") from None
+            raise unread("the log can't be read", error) from None
 
 
 def names(place: tuple[str, str]) -> dict[str, Person]:
@@ -151,7 +151,7 @@ def names(place: tuple[str, str]) -> dict[str, Person]:
     try:
         return people(*place)
     except psycopg.Error as error:
-        raise Missing(f"the names can't be read: {why(error)}") from None
+        raise unread("the names can't be read", error) from None
 
 
 def erased(place: tuple[str, str], subject: str, issuer: str) -> list[str]:
@@ -169,7 +169,7 @@ def erased(place: tuple[str, str], subject: str, issuer: str) -> list[str]:
             conn.execute(sql.SQL("VACUUM (FULL) {}").format(table))
     except psycopg.Error as error:
         if not gone:
-            raise Missing(f"nothing is erased: {why(error)}") from None
+            raise unread("nothing is erased", error) from None
         warning = "note: it is deleted, but not overwritten: VACUUM (FULL) the table people"
         click.echo(f"{warning} ({why(error)})", err=True)
     return gone
@@ -227,7 +227,7 @@ def prune(conninfo: str, policy: Path, as_json: bool) -> None:
         signed = checkpoints(found, ())
         gone = retire(conninfo, found.audit.schema, found.audit.keep_for, signed)
     except psycopg.Error as error:
-        raise Missing(f"nothing is deleted: {why(error)}") from None
+        raise unread("nothing is deleted", error) from None
     except (AuditUnavailable, PolicyError) as error:
         raise Missing(f"nothing is deleted: {error}") from None
     told = {"chains": gone.chains, "records": gone.records}
@@ -238,7 +238,7 @@ def _copy(path: Path, conninfo: str, schema: str) -> int:
     try:
         return _written(path, lines(conninfo, schema))
     except psycopg.Error as error:
-        raise Missing(f"the log can't be read: {why(error)}") from None
+        raise unread("the log can't be read", error) from None
     except OSError as error:
         raise Missing(f"the log can't be written: {error.strerror}", str(path)) from None
 

@@ -49,7 +49,7 @@ _FILTERS = [
     click.option("--table", default="", help="A relation, as schema.table; * for any text."),
     click.option("--column", default="", help="A column of it."),
     click.option("--rule", default="", help="A rule that decided or masked, as grants.read."),
-    click.option("--decision", default="", help="allowed or forbidden."),
+    click.option("--decision", default="", help="allowed, asks or forbidden."),
     click.option("--status", default="", help="How it ended, as ok, error, refused or open."),
     click.option("--session", default="", help="The id of a guarded connection."),
     click.option("--kind", default="", help="A kind of incident, as token_rejected."),

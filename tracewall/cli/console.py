@@ -101,7 +101,7 @@ def _made(
         return app(
             found,
             url=url,
-            key=key_file.read_text() if key_file else given,
+            key=_key(key_file) if key_file else given,
             recordings=store(recordings) if recordings else None,
             identities=identities,
         )
@@ -109,6 +109,13 @@ def _made(
         raise complaint(error) from None
     except StoreUnavailable as error:
         raise Missing(f"requests are out of reach: {error}") from None
+
+
+def _key(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError):
+        raise Missing("the key to sign with can't be read", str(path)) from None
 
 
 def _serve(made: Console, listener: socket.socket, **options: Any) -> None:

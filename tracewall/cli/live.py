@@ -154,6 +154,15 @@ def unanswered(error: psycopg.Error) -> Missing:
     return Unanswered(f"the database can't be asked: {why(error)}")
 
 
+def unread(what: str, error: psycopg.Error) -> Missing:
+    """Give what a terminal is shown where a database that keeps something fails at `what`.
+
+    Unanswered, where its server gives no answer or lets nobody in.
+    """
+    kind = Unanswered if isinstance(error, psycopg.OperationalError) else Missing
+    return kind(f"{what}: {why(error)}")
+
+
 def _is_no_string(error: psycopg.Error) -> bool:
     return isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
 

@@ -29,7 +29,11 @@ def shadow() -> None:
 @shadow.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--by", type=click.Choice(GROUPINGS), default="rule", help="What statements are grouped by."
+    "--by",
+    type=click.Choice(GROUPINGS),
+    default="rule",
+    show_default=True,
+    help="What statements are grouped by.",
 )
 @SINCE
 @UNTIL
