@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 from tracewall.audit.record import FIRST_PREV, LONGEST
-from tracewall.sql.quoting import quoted
+from tracewall.sql.quoting import literal, quoted
 
 _TEMPLATE = r"""
--- Run this as a role that the service does not log in as; it owns the log then.
+-- Run this as a role that the service does not log in as; it owns the log then. Run again by its
+-- owner, it brings a log that an earlier version has made up to date, and changes no record.
 BEGIN;
-CREATE SCHEMA {schema};
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL client_min_messages = warning;
+DO $body$ DECLARE
+    place CONSTANT oid := (SELECT oid FROM pg_namespace WHERE nspname = {name});
+    own CONSTANT oid := (SELECT oid FROM pg_roles WHERE rolname = current_user);
+BEGIN
+    IF EXISTS (SELECT FROM pg_namespace WHERE oid = place AND nspowner <> own)
+        OR EXISTS (SELECT FROM pg_class WHERE relnamespace = place AND relowner <> own)
+        OR EXISTS (SELECT FROM pg_proc WHERE pronamespace = place AND proowner <> own) THEN
+        -- Whoever made it could change the record as they like.
+        RAISE 'the schema, or something in it, is another role''s: run this as its owner, or '
+            'choose another schema' USING ERRCODE = '42501';
+    END IF;
+END $body$;
+CREATE SCHEMA IF NOT EXISTS {schema};
 REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
-CREATE TABLE {schema}.heads (
+CREATE TABLE IF NOT EXISTS {schema}.heads (
     writer text PRIMARY KEY, role name NOT NULL, n bigint NOT NULL, sha256 text NOT NULL,
     closed boolean NOT NULL DEFAULT false,
     received timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp());
-CREATE TABLE {schema}.records (
+CREATE TABLE IF NOT EXISTS {schema}.records (
     writer text NOT NULL REFERENCES {schema}.heads, n bigint NOT NULL, line text NOT NULL,
     received timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), PRIMARY KEY (writer, n));
 -- Of an erasable record: whose pseudonym is whose, and the salts of their commitments.
-CREATE TABLE {schema}.people (
+CREATE TABLE IF NOT EXISTS {schema}.people (
     issuer text NOT NULL, subject text NOT NULL, pseudonym text NOT NULL UNIQUE,
     salt bytea NOT NULL, PRIMARY KEY (issuer, subject));
 REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM PUBLIC;
+-- What earlier versions did not have.
+ALTER TABLE {schema}.heads ADD COLUMN IF NOT EXISTS closed boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS received timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp();
+UPDATE {schema}.heads h SET closed = true FROM {schema}.records r
+    WHERE NOT h.closed AND r.writer = h.writer AND r.n = h.n
+        AND strpos(r.line, '"kind":"closed","crc":"') > 0;
 
 -- The one way to add records: each must follow from the one before it.
-CREATE FUNCTION {schema}.append(of_writer text, first bigint, lines text[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION {schema}.append(of_writer text, first bigint, lines text[])
+RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     head {schema}.heads;
@@ -72,14 +94,14 @@ BEGIN
 END $body$;
 
 -- Shows, for as long as the connection lasts, that a chain's process is alive.
-CREATE FUNCTION {schema}.hold(of_writer text) RETURNS boolean
+CREATE OR REPLACE FUNCTION {schema}.hold(of_writer text) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
     SELECT pg_try_advisory_lock(hashtextextended('tracewall audit ' || of_writer, 0))
 $body$;
 
 -- The caller's own chains that were not closed and that no process holds, with the numbers of
 -- their intents that have no outcome, in the chain or in a later one of the same process.
-CREATE FUNCTION {schema}.abandoned(own text, silent float8)
+CREATE OR REPLACE FUNCTION {schema}.abandoned(own text, silent float8)
 RETURNS TABLE (writer text, n bigint, sha256 text, open_intents bigint[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
@@ -114,7 +136,7 @@ BEGIN
 END $body$;
 
 -- The one way to people: by their full name, which draws a pseudonym and a salt the first time.
-CREATE FUNCTION {schema}.person(of_issuer text, of_subject text)
+CREATE OR REPLACE FUNCTION {schema}.person(of_issuer text, of_subject text)
 RETURNS TABLE (pseudonym text, salt bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
@@ -147,6 +169,9 @@ GRANT EXECUTE ON FUNCTION {schema}.abandoned(text, float8) TO {roles};
 FUNCTIONS = ("append(text, bigint, text[])", "hold(text)", "abandoned(text, float8)")
 """The functions that the log calls, with the types of their arguments."""
 
+PERSON = "person(text, text)"
+"""The one that an erasable record calls besides."""
+
 _READERS = """\
 GRANT SELECT ON {schema}.records, {schema}.heads TO {reader};
 """
@@ -157,7 +182,7 @@ GRANT SELECT ON {schema}.people TO {names};
 
 
 def migration(writer: str, schema: str, reader: str = "", names: str = "") -> str:
-    """Give the SQL that makes a schema with a log which a role may append to.
+    """Give the SQL that makes a schema with a log which a role may append to, or renews it.
 
     Args:
         writer: the role that the log logs in as; it may do nothing else there.
@@ -170,6 +195,7 @@ def migration(writer: str, schema: str, reader: str = "", names: str = "") -> st
     said = {"schema": quoted(schema), "reader": quoted(reader), "names": quoted(names)}
     return _TEMPLATE.lstrip().format(
         **said,
+        name=literal(schema),
         writer=quoted(writer),
         roles=", ".join(quoted(role) for role in (writer, reader) if role),
         first_prev=FIRST_PREV.decode(),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tracewall.approval.migration import ASKING, VERSION
 from tracewall.approval.migration import SCHEMA as REQUESTS
-from tracewall.audit.migration import FUNCTIONS
+from tracewall.audit.migration import FUNCTIONS, PERSON
 from tracewall.cli.findings import Finding
 from tracewall.cli.live import Server, server, with_password
 from tracewall.cli.screen import Unanswered
@@ -61,8 +61,9 @@ def of_stores(policy: Policy) -> Iterator[Finding]:
     audit, approval = policy.audit, policy.approval
     if audit.conninfo:
         remedy = f"tracewall audit migration --schema {audit.schema}, run by its owner"
+        functions = FUNCTIONS + ((PERSON,) if audit.erasable else ())
         yield from _of_store(
-            _Store("audit", "the record", audit.conninfo, audit.schema, FUNCTIONS, remedy),
+            _Store("audit", "the record", audit.conninfo, audit.schema, functions, remedy),
             lambda: secret(
                 policy, audit.password_env, audit.password_file, "the password of the record"
             ),
