@@ -14,7 +14,6 @@ from tracewall.cli.commands import SUMMARIES, tracewall
 
 HOSTILE = "x\x1b]0;owned\x07\u202e\x9b2J\x7f\ny"
 STEERING = set("\x1b\x07\u202e\x9b\x7f\x00")
-WITHOUT_JSON = {"sessions replay": "it plays for people's eyes; sessions show --json has the lines"}
 
 
 def walk(
@@ -47,13 +46,13 @@ def arguments(command: click.Command, text: str) -> list[str]:
 
 
 def test_every_command_answers_programs() -> None:
-    """--json is everywhere but where there is a reason."""
+    """--json is everywhere."""
     lacking = {
         name
         for name, command in zip(NAMES, EVERY.values(), strict=True)
         if not any("--json" in each.opts for each in command.params)
     }
-    assert lacking == set(WITHOUT_JSON)
+    assert not lacking
 
 
 def test_every_summary_of_the_first_help_is_the_commands_own() -> None:
@@ -72,8 +71,7 @@ def test_what_is_repeated_steers_no_terminal(
     monkeypatch.chdir(tmp_path)
     words = tuple(name.split())
     line = arguments(EVERY[words], HOSTILE)
-    with_json = [] if name in WITHOUT_JSON else ["--json"]
-    for more in ([], with_json, [f"--{HOSTILE}"]):
+    for more in ([], ["--json"], [f"--{HOSTILE}"]):
         result = run(*words, *line, *more)
         assert not STEERING.intersection(result.output), shlex.join([*words, *line])
         assert "Traceback" not in result.output
@@ -111,7 +109,9 @@ def test_a_word_that_is_no_command_is_told_with_the_one_that_was_meant(run: Any)
     result = run("chekc")
     assert (result.exit_code, "did you mean check?" in result.stderr) == (2, True)
     result = run("sessions", "lits")
-    assert (result.exit_code, "lits" in result.stderr) == (2, True)
+    assert (result.exit_code, "did you mean list?" in result.stderr) == (2, True)
+    result = run("sessions", "qqq")
+    assert (result.exit_code, "`tracewall sessions --help`" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -121,6 +121,13 @@ def test_help_fits_the_terminal(columns: int) -> None:
         context = click.Context(command, info_name=" ".join(words), terminal_width=columns)
         wide = [line for line in command.get_help(context).splitlines() if len(line) > columns]
         assert not wide, (words, wide)
+
+
+def test_help_tells_each_command_whole() -> None:
+    """However narrow the terminal: a summary goes on in the next line, it is not cut off."""
+    for words, command in EVERY.items():
+        context = click.Context(command, info_name=" ".join(words), terminal_width=60)
+        assert "..." not in command.get_help(context).partition("Commands:")[2], words
 
 
 WITH_DSN = [

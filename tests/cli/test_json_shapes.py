@@ -221,7 +221,8 @@ def test_the_json_of_sessions_is_as_told(session: Any, policy: Path, store: Any)
         "prune": lambda: run("sessions", "prune", home),
     }  # fmt: skip
     (policy.parent / "none.toml").write_text("version = 1", "utf-8")
-    assert run("sessions", "show", home, id) == run("sessions", "export", home, id)
+    shown = run("sessions", "show", home, id)
+    assert shown == run("sessions", "export", home, id) == run("sessions", "replay", home, id)
     for name, ask in lines.items():
         assert ask()[0].keys() == TOLD[f"sessions {name}"], name
 

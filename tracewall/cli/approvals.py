@@ -18,6 +18,7 @@ from tracewall.approval.facts import facts, value
 from tracewall.approval.migration import migration
 from tracewall.approval.store import StoreSilent, StoreUnavailable
 from tracewall.approval.verdict import Kind
+from tracewall.cli.groups import Group
 from tracewall.cli.options import CONFIG, FILE, json_option
 from tracewall.cli.reading import complaint, read
 from tracewall.cli.screen import Missing, Refused, Unanswered, answer, console, either, safe
@@ -43,7 +44,7 @@ _UNKNOWN = ("keys_unavailable", "introspection_unavailable")
 _JSON = json_option("Print JSON.")
 
 
-@click.group()
+@click.group(cls=Group)
 def approvals() -> None:
     """See what waits for approval, and decide on it."""
 

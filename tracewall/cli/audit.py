@@ -16,6 +16,7 @@ from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
 from tracewall.cli.audit_database import fetch, log_path, migration, prune
 from tracewall.cli.audit_read import erase, export, search, tail
+from tracewall.cli.groups import Group
 from tracewall.cli.options import FILE, JSON
 from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 
@@ -26,7 +27,7 @@ class _Remembered(msgspec.Struct):
     heads: list[Head]
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Prove an audit log, or read it."""
 

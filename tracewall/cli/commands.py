@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, cast
 
 import click
 
+from tracewall.cli.groups import Group
 from tracewall.cli.screen import Missing
 from tracewall.version import __version__
 
@@ -68,7 +68,7 @@ class Unheard(click.ClickException):
         """Say nothing."""
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Commands that are imported by name, when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -82,20 +82,9 @@ class _Commands(click.Group):
             self.add_command(cast(click.Command, getattr(module, name)))
         return self.commands.get(name)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the summaries, for which nothing is imported."""
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(SUMMARIES.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is meant, or say which may be."""
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            near = get_close_matches(args[0], self.list_commands(ctx), 1)
-            help = f"did you mean {near[0]}?" if near else "`tracewall --help` lists the commands"
-            raise Missing(f"there is no command {args[0]}", help)
-        return super().resolve_command(ctx, args)
+    def summaries(self, ctx: click.Context) -> dict[str, str]:
+        """Give what each says of itself, for which nothing is imported."""
+        return SUMMARIES
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         """Read the arguments; `--help` writes here already."""

@@ -15,8 +15,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from tracewall.cli.options import json_option
 from tracewall.cli.screen import Refused, console
-from tracewall.cli.tapes import KEY, PATH, keys, one, reading, store
+from tracewall.cli.tapes import KEY, PATH, keys, one, reading, spelled, store
 from tracewall.recording.course import Course
 from tracewall.recording.reader import Proof
 from tracewall.recording.scenes import Scene, scenes
@@ -44,8 +45,16 @@ _SLOWEST, _FASTEST = 0.01, 10_000.0
     "--rows", type=click.IntRange(min=0), default=20, show_default=True,
     help="The most rows of a statement.",
 )  # fmt: skip
+@json_option("Print its lines at once, as `sessions show --json` does.")
 def replay(
-    path: str, id: str, key: Path | None, speed: float, idle: float, first: int, rows: int
+    path: str,
+    id: str,
+    key: Path | None,
+    speed: float,
+    idle: float,
+    first: int,
+    rows: int,
+    as_json: bool,
 ) -> None:
     """Play a session as it was.
 
@@ -62,8 +71,14 @@ def replay(
             proof = lines.proof
             yield from scenes(Course(lines, rows))
 
-    with _keyboard() as wait:
-        Player(console(), performed, wait, speed=speed, idle=idle).play(first)
+    if as_json:
+        with reading(place, entry, known) as lines:
+            proof = lines.proof
+            for line in spelled(lines):
+                click.echo(line, nl=False)
+    else:
+        with _keyboard() as wait:
+            Player(console(), performed, wait, speed=speed, idle=idle).play(first)
     if proof.fault:
         raise Refused(f"line {proof.line}: {proof.fault}", "what was shown before it holds")
 

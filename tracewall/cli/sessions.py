@@ -14,15 +14,28 @@ from rich.table import Table
 from rich.text import Text
 
 from tracewall.audit.verify import records
+from tracewall.cli.groups import Group
 from tracewall.cli.keeping import hold, prune, release, ship
 from tracewall.cli.options import json_option
 from tracewall.cli.rejudge import judge
 from tracewall.cli.replay import replay, told
 from tracewall.cli.screen import Missing, Refused, answer, console, safe
-from tracewall.cli.tapes import ID, KEY, PATH, every, keys, one, reading, reason, store, summed
+from tracewall.cli.tapes import (
+    ID,
+    KEY,
+    PATH,
+    every,
+    keys,
+    one,
+    reading,
+    reason,
+    spelled,
+    store,
+    summed,
+)
 from tracewall.recording.course import Course
 from tracewall.recording.page import page
-from tracewall.recording.reader import Proof, Reading
+from tracewall.recording.reader import Proof
 from tracewall.recording.scenes import asciicast, scenes
 from tracewall.recording.store import Entry, Store
 from tracewall.recording.summary import Summary
@@ -30,7 +43,7 @@ from tracewall.recording.summary import Summary
 _UNWRAPPED = 10_000
 
 
-@click.group()
+@click.group(cls=Group)
 def sessions() -> None:
     """Look at recorded sessions, prove them, keep them, let them go.
 
@@ -84,7 +97,7 @@ def show(path: str, id: str, key: Path | None, rows: int, as_json: bool) -> None
     place, out = store(path), console()
     with reading(place, one(place, id), keys(key)) as lines:
         if as_json:
-            _write(_spelled(lines), None)
+            _write(spelled(lines), None)
         else:
             for scene in scenes(Course(lines, rows)):
                 told(out, scene)
@@ -185,15 +198,9 @@ def export(
         elif form == "cast":
             texts = asciicast(Course(lines, rows))
         else:
-            texts = _spelled(lines)
+            texts = spelled(lines)
         _write(texts, out)
     _complain(whole.proof if whole else lines.proof)
-
-
-def _spelled(lines: Reading) -> Iterator[str]:
-    """Yield lines as they were written: those are ASCII; what somebody made up may not be."""
-    for _ in lines:
-        yield f"{safe(lines.raw.decode(errors='replace'))}\n"
 
 
 def _write(texts: Iterable[str], out: Path | None) -> None:

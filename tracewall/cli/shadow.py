@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from tracewall.audit.verify import records
+from tracewall.cli.groups import Group
 from tracewall.cli.options import SINCE, UNTIL, json_option
 from tracewall.cli.screen import Missing, answer, console, plain, safe
 from tracewall.trials.watched import GROUPINGS, Watched, suggested, watched
@@ -18,7 +19,7 @@ _COLOURS = {"would_refuse": "bold red", "would_ask": "bold yellow", "would_mask"
 _SHOWN = 3
 
 
-@click.group()
+@click.group(cls=Group)
 def shadow() -> None:
     """Look at what rules in shadow would have done.
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tracewall.cli.options import FILE
-from tracewall.cli.screen import Missing, Unanswered
+from tracewall.cli.screen import Missing, Unanswered, safe
 from tracewall.recording.course import Course
 from tracewall.recording.folder import Folder
 from tracewall.recording.reader import Proof, Reading
@@ -84,6 +84,12 @@ def reading(place: Store, entry: Entry, known: Sequence[Any]) -> Iterator[Readin
             yield Reading(stream, entry.sealed, known, entry=entry)
     except OSError as error:
         raise Missing(f"the recording can't be read: {reason(error)}", entry.id) from None
+
+
+def spelled(lines: Reading) -> Iterator[str]:
+    """Yield lines as they were written: those are ASCII; what somebody made up may not be."""
+    for _ in lines:
+        yield f"{safe(lines.raw.decode(errors='replace'))}\n"
 
 
 def summed(place: Store, entry: Entry, known: Sequence[Any]) -> Summary:
