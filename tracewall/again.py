@@ -53,7 +53,7 @@ _KNOWN = dealings() in KNOWN_DEALINGS
 
 _STEPS = (
     "execute _query_cls _start_query _reset _convert_query _get_prepared _maybe_prepare_gen "
-    "_execute_gen _send_query_prepared _check_results _set_results "
+    "_execute_gen _executemany_gen_pipeline _send_query_prepared _check_results _set_results "
     "_select_current_result _make_row_maker"
 ).split()
 """What of a class of cursors the short way stands in for."""

@@ -21,6 +21,7 @@ from psycopg.rows import Row
 from tracewall.again import Again
 from tracewall.approval.desk import Permit
 from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, metered_gen
+from tracewall.batching import sets_gen
 from tracewall.copy_base import CopyDoor
 from tracewall.errors import Forbidden, TokenRejected, Withheld
 from tracewall.handover import turn_over_gen
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 
 check(drift())
+
+_AT_HAND = (list, tuple)
 
 
 class GuardedCursor(CopyDoor[Row], Again[Row]):
@@ -207,8 +210,12 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         self, query: Query, params_seq: Iterable[Params], returning: bool
     ) -> PQGen[None]:
         yield from refresh_gen(self._conn)
+        known = type(params_seq) in _AT_HAND
         params_seq = yield from self._admit_many(query, params_seq)
-        yield from super()._executemany_gen_pipeline(query, params_seq, returning)
+        if self._short:
+            yield from sets_gen(self, query, params_seq, returning, known=known)
+        else:
+            yield from super()._executemany_gen_pipeline(query, params_seq, returning)
 
     def _executemany_gen_no_pipeline(
         self, query: Query, params_seq: Iterable[Params], returning: bool
@@ -221,7 +228,7 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         rest = iter(params_seq)
         for first in rest:
             # Only of these it is certain how many there are.
-            batch = len(params_seq) if type(params_seq) in (list, tuple) else 0  # type: ignore[arg-type]  # one of these
+            batch = len(params_seq) if type(params_seq) in _AT_HAND else 0  # type: ignore[arg-type]  # one of these
             yield from self._admit_now(query, first, batch)
             return chain((first,), islice(rest, batch - 1) if batch else rest)
         self._admission = None

@@ -69,6 +69,7 @@ def overridden(kind: type) -> list[str]:
 STOOD_IN: tuple[Any, ...] = (
     BaseCursor._reset,
     BaseCursor._execute_gen,
+    BaseCursor._executemany_gen_pipeline,
     BaseCursor._convert_query,
     BaseCursor._maybe_prepare_gen,
     BaseCursor._get_prepared,
@@ -86,9 +87,9 @@ STOOD_IN: tuple[Any, ...] = (
     psycopg.Cursor.execute,
     psycopg.AsyncCursor.execute,
 )
-"""What of psycopg's the short way of `tracewall.again` does itself."""
+"""What of psycopg's the short ways of `tracewall.again` and `tracewall.batching` do themselves."""
 
-KNOWN_DEALINGS = frozenset({"7ba3a699e0f5ff9f"})
+KNOWN_DEALINGS = frozenset({"19027b7fe81e3190"})
 """The `dealings` of the releases of psycopg that the short way was written after."""
 
 
