@@ -97,7 +97,7 @@ class Detectors:
             shapes.append(spelling.BASE64)
         shapes += (spelling.SOFT_BREAK, *(joints.SHAPES if names else ()))
         self.names = (*names, *(pattern.name for pattern in patterns))
-        self._search = alternation(shapes) if shapes else None
+        self._search = alternation(shapes)
         self._table = table(names)
         self._own = own(patterns) if patterns else None
         self._allowed = _allowed(allow)
@@ -210,12 +210,11 @@ class Detectors:
 
     def _found_in(self, data: bytes, patience: Patience) -> list[Found]:
         found: list[Found] = []
-        if self._search is not None:
-            left = self._scan(data, self._search(data), 0, len(data), found, patience.left)
-            patience.spent = max(patience.spent, patience.left - left)
-            if any(name == spelling.SOFT for _, _, name in found):
-                patience.broken = True
-                found = [each for each in found if each[2] != spelling.SOFT]
+        left = self._scan(data, self._search(data), 0, len(data), found, patience.left)
+        patience.spent = max(patience.spent, patience.left - left)
+        if any(name == spelling.SOFT for _, _, name in found):
+            patience.broken = True
+            found = [each for each in found if each[2] != spelling.SOFT]
         if self._own is not None:
             found = merged(found + self._own(data))
         return found
@@ -224,50 +223,52 @@ class Detectors:
         self, data: bytes, following: Next, position: int, end: int, found: list[Found], left: int
     ) -> int:
         """Add to `found` what is between two offsets; give how many more places may be judged."""
-        judges = self._table
-        floor = position
-        decoded = -1
+        floor, vain = position, set[int]()
         while (hit := following(position, end)) >= 0:
             left -= 1
             if left < 0:
                 # From the last find on: a judge may find what begins before its place.
                 found.append((floor, end, OVERSIZED))
                 return 0
-            verdict = judged(judges, data, hit, floor)
-            if isinstance(verdict, int):
-                position = verdict
-                continue
-            if verdict[2] == "password":
-                if data[hit] == 0x3A:
+            verdict = judged(self._table, data, hit, floor)
+            if isinstance(verdict, tuple):
+                if verdict[2] == "password" and data[hit] == 0x3A:
                     # Between "://" and the password stands the user, or a token.
                     user: list[Found] = []
                     left = self._scan(data, following, hit + 1, verdict[0], user, left)
                     found += [each for each in user if each[1] <= verdict[0]]
-                verdict = specific(judges, data, verdict)
-            elif verdict[2] == spelling.ENCODED:
-                # One run is decoded once, whatever it holds.
-                name = self._inside(data, verdict, left) if verdict[1] != decoded else ""
-                decoded = verdict[1]
-                if not name:
-                    position = hit + 4
-                    continue
-                verdict = (verdict[0], verdict[1], name)
-            elif verdict[2] == joints.JOINT:
-                crossing = self._across(joints.around(data, verdict[0], floor), left)
-                if crossing is None:
-                    position = verdict[1]
-                    continue
-                verdict = crossing
-            if verdict[2] in _BROKEN:
-                verdict = (verdict[0], spelling.continued(data, verdict[1]), verdict[2])
-            found.append(verdict)
-            position = floor = verdict[1]
+                verdict = self._known(data, verdict, hit, floor, left, vain)
+            if isinstance(verdict, int):
+                position = verdict
+            else:
+                found.append(verdict)
+                position = floor = verdict[1]
         return left
+
+    def _known(
+        self, data: bytes, find: Found, hit: int, floor: int, left: int, vain: set[int]
+    ) -> Found | int:
+        """Give a find by its own name and to its real end, or where to go on if it is none."""
+        start, end, name = find
+        if name == "password":
+            start, end, name = specific(self._table, data, find)
+        elif name == spelling.ENCODED:
+            # A run that holds nothing is decoded once, however many words it has.
+            name = "" if end in vain else self._inside(data, find, left)
+            if not name:
+                vain.add(end)
+                return hit + 4
+        elif name == joints.JOINT:
+            crossing = self._across(joints.around(data, start, floor), left)
+            if crossing is None:
+                return end
+            start, end, name = crossing
+        return start, spelling.continued(data, end) if name in _BROKEN else end, name
 
     def _across(self, joined: joints.Joined, left: int) -> Found | None:
         """Give what is found in text without its joints and lies on both sides of one."""
         inside: list[Found] = []
-        if self._search is not None and len(joined.begins) > 1:
+        if len(joined.begins) > 1:
             data = joined.data
             self._scan(data, self._search(data), 0, len(data), inside, left)
         found = [
@@ -284,8 +285,7 @@ class Detectors:
         """Name the strongest of what a run of base64 holds."""
         plain = confirm.decoded(data[run[0] : run[1]])
         inside: list[Found] = []
-        if self._search is not None:
-            self._scan(plain, self._search(plain), 0, len(plain), inside, left)
+        self._scan(plain, self._search(plain), 0, len(plain), inside, left)
         names = (name for _, _, name in inside if name != spelling.SOFT)
         return min(names, key=strength, default="")
 
