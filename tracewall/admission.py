@@ -13,7 +13,8 @@ from tracewall.budgets import Meter
 from tracewall.errors import Forbidden, Unreadable, Withheld
 from tracewall.events import Ended, Who
 from tracewall.holder import Holder
-from tracewall.judge import Judged
+from tracewall.identity.principal import Principal
+from tracewall.judge import Judge, Judged
 from tracewall.policy.model import Approval, Decision
 from tracewall.recording.recorder import Take
 from tracewall.telemetry import Labels, Span
@@ -71,7 +72,8 @@ class Admission(msgspec.Struct, eq=False):
     more than ``most`` rows (0: none do), and a ``meter`` counts what it gives, where that
     is counted over time (None: it is not); ``promised`` is how many rows unique keys let
     through (-1: nobody knows). One that is ``fenced`` is undone then; of one that
-    ``flows`` some rows may have been handed out.
+    ``flows`` some rows may have been handed out. ``judge`` has judged it, for ``principal``:
+    others may ask for their own rights meanwhile.
     """
 
     sql: bytes
@@ -100,6 +102,8 @@ class Admission(msgspec.Struct, eq=False):
     fenced: bool = False
     flows: bool = False
     queued: bool = False
+    judge: Judge | None = None
+    principal: Principal | None = None
 
 
 def refusal(decision: Decision) -> Forbidden:

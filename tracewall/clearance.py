@@ -218,4 +218,4 @@ def explained(session: Session, sql: bytes) -> Decision:
         TokenRejected: nobody acts, or their token is refused.
         Forbidden: the connection's catalog is not known.
     """
-    return session.judge(sql, asked().reveal).strictly(sql).for_caller()
+    return session.judge(asked().reveal).strictly(sql).for_caller()

@@ -168,8 +168,9 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         session = self._session
         if session is None or self._pipeline is not None:
             return
-        if session.newcomer() is not None or session.known.outdated():
-            with self.lock:
+        with self.lock:
+            # In its turn only: a statement of another's may be on its way.
+            if session.newcomer() is not None or session.known.outdated():
                 self.wait(welcome_gen(self))
                 self.wait(refresh_gen(self))
 
@@ -183,12 +184,13 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             stop_after: stop after so many; more that came with the last one come too.
         """
         self._welcome()
-        if self._session is not None:
-            self._session.check_holder()
         deadline = monotonic() + timeout if timeout is not None else None
         received = 0
         with self.lock:
             self._check_connection_ok()
+            if self._session is not None:
+                # While this waited for its turn, another may have taken the connection.
+                self._session.check_holder()
             self._hearing = left_over(self)
             try:
                 while True:

@@ -6,8 +6,8 @@ import time
 import uuid
 from contextlib import suppress
 
-from tracewall.admission import Admission
-from tracewall.asked import Pending
+from tracewall.admission import Admission, Result, size_of, too_big, too_many
+from tracewall.asked import NOTHING, Pending
 from tracewall.audit.offering import Offering
 from tracewall.audit.people import Buffer, Person, pseudonymous
 from tracewall.audit.store import AuditLog
@@ -58,6 +58,7 @@ class Ledger:
         self.fresh: Admission | None = None
         self._process = wall._underway.process
         wall._underway.add(self)
+        self._weighs = wall.policy.audit.bytes
         self.taping = Taping(wall.recorder, wall.policy, self.named) if wall.recorder else None
 
     def offer(self) -> None:
@@ -239,6 +240,32 @@ class Ledger:
         if self._person is not None:
             admission.written = admission.written or self._person.committing("copy")
             admission.written.stream(data)
+
+    def count(self, admission: Admission, rows: int, *, returned: bool = True) -> None:
+        """Count rows, of which those that are `returned` are about to be handed out.
+
+        Raises:
+            Withheld: they are more than allowed.
+        """
+        before = admission.rows
+        admission.rows = seen = rows if before < 0 else before + rows
+        limited = 0 < admission.judged.decision.row_limit < seen or admission.most
+        if limited or admission.promised >= 0 or admission.said is not NOTHING:
+            excess = too_many(admission, seen, returned=returned)
+            if excess is not None:
+                raise excess
+
+    def weigh(self, admission: Admission, result: Result) -> None:
+        """Count the bytes of a result that is about to be handed out, where that is wanted.
+
+        Raises:
+            Withheld: they are more than allowed.
+        """
+        if not (admission.judged.decision.byte_limit or self._weighs):
+            return
+        admission.bytes = max(admission.bytes, 0) + size_of(result)[1]
+        if (excess := too_big(admission)) is not None:
+            raise excess
 
     def finish(self, admission: Admission) -> None:
         """Record that a statement ended well.

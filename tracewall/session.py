@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from tracewall.admission import Admission as Admission
-from tracewall.admission import Result, differs, refusal, size_of, too_big, too_many
+from tracewall.admission import Result, differs, refusal
 from tracewall.asked import ASKED, NOTHING, asked
 from tracewall.bearer import Bearer
 from tracewall.caller import Caller
@@ -34,6 +34,7 @@ from tracewall.identity.provider import TokenProvider
 from tracewall.judge import Judge, Judged
 from tracewall.ledger import Ledger
 from tracewall.shield import Written
+from tracewall.sql.catalog import Catalog
 from tracewall.sql.statement import is_empty
 from tracewall.taping import Taping
 from tracewall.telling import wrong_door
@@ -58,18 +59,17 @@ class Session(Ledger):
         self._bearer: Bearer | None = None
         self._judge: Judge | None = None
         self._observed = False
-        self._weighs = wall.policy.audit.bytes
 
     # --- who ------------------------------------------------------------------------
 
-    def recheck(self) -> None:
-        """Check that whom the connection serves still may be, before more is handed out.
+    def recheck(self, admission: Admission | None) -> None:
+        """Check that whom a statement was admitted for still may be, before more is handed out.
 
         Raises:
             TokenRejected: the token is refused by now.
         """
-        if self._principal is not None:
-            rejected = self.wall.verifier.still_valid(self._principal, self.wall.clock())
+        if admission is not None and (served := admission.principal) is not None:
+            rejected = self.wall.verifier.still_valid(served, self.wall.clock())
             if rejected is not None:
                 raise self._reject(rejected)
 
@@ -140,7 +140,10 @@ class Session(Ledger):
         if self.holder is not None:
             detail = "what the last principal left on the connection was discarded"
             self.tell("principal_changed", detail)
-        self.holder = self._acting = holder
+        self.holder = holder
+        if self._acting == holder:
+            # Not of somebody who asked for their rights meanwhile: they are still to come.
+            self._acting = holder
 
     def check_holder(self) -> None:
         """Raise Forbidden where the connection is another's, TokenRejected where nobody acts."""
@@ -149,8 +152,12 @@ class Session(Ledger):
             raise Forbidden(HELD)
 
     def _reject(self, rejection: Rejection) -> TokenRejected:
-        self.caller.look_again()
         self._bearer = self._principal = self._acting = self._who = self._judge = None
+        return self.rejected(rejection)
+
+    def rejected(self, rejection: Rejection) -> TokenRejected:
+        """Record that whoever acts is refused, and give the error."""
+        self.caller.look_again()
         of = f" (issuer {rejection.issuer})" if rejection.issuer else ""
         detail = f"{rejection.reason}{of}: {rejection.message}"
         self.tell("token_rejected", detail)
@@ -191,17 +198,19 @@ class Session(Ledger):
         """Tell whether the last refusal may be due to a catalog read too long ago."""
         return self._unknown and self.known.is_old()
 
-    def judge(self, sql: bytes, revealed: frozenset[str]) -> Judge:
+    def judge(self, revealed: frozenset[str]) -> Judge:
         """Give the judge of whoever acts, as if people had lifted some masks and scans.
+
+        It may be asked for at any time, also while a statement of another's is on its way.
 
         Raises:
             TokenRejected: nobody acts, or their token is refused.
             Forbidden: the connection's catalog is not known.
         """
-        who, (_, judge) = self.principal(), self._ready(sql)
-        if not revealed or self.catalog is None:
-            return judge
-        return self.wall.judge_for(self.catalog, who.groups, who.actor_groups, revealed)
+        who = self.caller.found(self.caller.bearer())
+        if isinstance(who, Rejection):
+            raise self.rejected(who)
+        return self.wall.judge_for(self._known(), who.groups, who.actor_groups, revealed)
 
     def admit(
         self,
@@ -234,7 +243,7 @@ class Session(Ledger):
             raise self._reject(rejected)
         said = asked()
         if said.reveal:
-            judge = self.judge(sql, said.reveal)
+            judge = self.judge(said.reveal)
         judged = judge.said.get(sql) or judge.judge(sql)
         if judged.writes and written:
             judged = judge.writing_back(sql, judged, written)
@@ -244,7 +253,7 @@ class Session(Ledger):
                 who = self._whose(who)
             moment = self._moment(transaction, sql, written)
         admission = self._intend(sql, who, judged, moment, started, batch)
-        admission.said = said
+        admission.said, admission.judge, admission.principal = said, judge, self._principal
         # What has a ticket instead of a number is not kept yet.
         admission.cleared = admission.intent >= 0 and not judged.decision.approvals
         if self.taping is not None:
@@ -295,10 +304,18 @@ class Session(Ledger):
         Raises:
             Forbidden: a mask's mark is in it.
         """
-        if admission.judged.writes and data and self._judge is not None:
-            judged = self._judge.writing_back(admission.sql, admission.judged, data)
+        if admission.judged.writes and data and admission.judge is not None:
+            judged = admission.judge.writing_back(admission.sql, admission.judged, data)
             if judged is not admission.judged:
                 raise refusal(judged.decision)
+
+    def _known(self) -> Catalog:
+        if self.catalog is None:
+            raise Forbidden(
+                "the server's catalog has to be read again before anything can be judged: end "
+                "the pipeline, or roll the failed transaction back"
+            )
+        return self.catalog
 
     def _ready(self, sql: bytes) -> tuple[Who, Judge]:
         """Find out who acts; for an empty statement, which pools send, it may be nobody."""
@@ -307,14 +324,10 @@ class Session(Ledger):
             principal = self.principal()
         elif (self.caller.bearer()) is self._bearer:
             principal = self._principal
-        if self.catalog is None:
-            raise Forbidden(
-                "the server's catalog has to be read again before anything can be judged: end "
-                "the pipeline, or roll the failed transaction back"
-            )
+        catalog = self._known()
         groups = principal.groups if principal else _NOBODY
         actors = principal.actor_groups if principal else ()
-        judge = self.wall.judge_for(self.catalog, groups, actors)
+        judge = self.wall.judge_for(catalog, groups, actors)
         who = self._told_who(principal)
         if principal is not None:
             self._who, self._judge = who, judge
@@ -345,32 +358,6 @@ class Session(Ledger):
         self.count(admission, result.ntuples)
         if judged.decision.byte_limit or self._weighs:
             self.weigh(admission, result)
-
-    def count(self, admission: Admission, rows: int, *, returned: bool = True) -> None:
-        """Count rows, of which those that are `returned` are about to be handed out.
-
-        Raises:
-            Withheld: they are more than allowed.
-        """
-        before = admission.rows
-        admission.rows = seen = rows if before < 0 else before + rows
-        limited = 0 < admission.judged.decision.row_limit < seen or admission.most
-        if limited or admission.promised >= 0 or admission.said is not NOTHING:
-            excess = too_many(admission, seen, returned=returned)
-            if excess is not None:
-                raise excess
-
-    def weigh(self, admission: Admission, result: Result) -> None:
-        """Count the bytes of a result that is about to be handed out, where that is wanted.
-
-        Raises:
-            Withheld: they are more than allowed.
-        """
-        if not (admission.judged.decision.byte_limit or self._weighs):
-            return
-        admission.bytes = max(admission.bytes, 0) + size_of(result)[1]
-        if (excess := too_big(admission)) is not None:
-            raise excess
 
     def go_on(self, admission: Admission) -> None:
         """Look again at who acts, before more of a long result is handed out.

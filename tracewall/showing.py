@@ -138,7 +138,7 @@ class Showing(Queueing, BaseCursor[Any, Row]):
         """Look at rows of a stream, and count them, before they are shown."""
         session = self._guarded_by()
         # Each time, for a consumer may let hours pass between two rows.
-        session.recheck()
+        session.recheck(admission)
         if first or admission is None:
             session.observe(admission, result)
         else:
