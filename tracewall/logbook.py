@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tracewall.audit.anchor import Anchor, Checkpoints
 from tracewall.audit.keeping import Keeping
+from tracewall.audit.notary import PostgresAnchor
 from tracewall.audit.notes import BadKey
 from tracewall.audit.offering import patience
 from tracewall.audit.packing import Compression, PackingUnavailable, check
@@ -106,20 +108,34 @@ def _compression(policy: Policy) -> Compression:
 
 def _database(policy: Policy, signed: Checkpoints | None) -> AuditLog:
     settings, what = policy.audit, "the password of the audit log's database"
-    asked = settings.password_env or settings.password_file
-
-    def password() -> str:
-        return secret(policy, settings.password_env, settings.password_file, what)
-
-    if asked:
-        # Once here, so that a missing one is told of and not only refused.
-        password()
     return open_database(
         settings.conninfo,
         schema=settings.schema,
-        password=password if asked else None,
+        password=_password(policy, settings.password_env, settings.password_file, what),
         checkpoints=signed,
         deadline=settings.patience,
+    )
+
+
+def _password(policy: Policy, env: str, file: str, what: str) -> Callable[[], str] | None:
+    """Give what reads a password that a policy names; None: it names none."""
+    if not (env or file):
+        return None
+    # Once here, so that a missing one is told of and not only refused.
+    secret(policy, env, file, what)
+    return partial(secret, policy, env, file, what)
+
+
+def _anchor(policy: Policy) -> PostgresAnchor | None:
+    """Give the table that a policy's checkpoints are kept in, too; None: there is none."""
+    settings, what = policy.audit, "the password of the anchor's database"
+    if not settings.anchor_conninfo:
+        return None
+    env, file = settings.anchor_password_env, settings.anchor_password_file
+    return PostgresAnchor(
+        settings.anchor_conninfo,
+        schema=settings.anchor_schema,
+        password=_password(policy, env, file, what),
     )
 
 
@@ -138,6 +154,7 @@ def checkpoints(policy: Policy, anchors: Sequence[Anchor]) -> Checkpoints | None
             seconds=settings.checkpoint_interval,
             anchor_file=beside(policy, settings.anchor_file) if settings.anchor_file else None,
             anchor_url=settings.anchor_url,
+            anchor_database=_anchor(policy),
             anchors=tuple(anchors),
         )
     except BadKey as ex:

@@ -275,6 +275,28 @@ def test_a_file_keeps_the_notes(tmp_path: Path, who: Who, what: What) -> None:
     assert verify(tmp_path / "log", head=heads, keys=[KEY]).ok
 
 
+def test_a_note_is_kept_whole_or_not_at_all(tmp_path: Path, run: Any) -> None:
+    """Where the disk is full in the middle of a note, those before and after it are readable."""
+    kept = tmp_path / "kept.notes"
+    script = """
+import resource
+from pathlib import Path
+from tracewall.audit.anchor import FileAnchor
+anchor, note = FileAnchor(Path(sys.argv[1])), sys.argv[2]
+anchor(note)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(note) + 20, resource.RLIM_INFINITY))
+try:
+    anchor(note)
+except OSError:
+    print("refused")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+anchor(note)
+"""
+    head = Head(file="20260101T000000Z-1-ab.jsonl", n=4, sha256="cd" * 32)
+    assert run(script, kept, SIGNER.note(checkpoint(head, 1.0))) == "refused\n"
+    assert [opened(note, [KEY]) for note in notes(kept.read_text("utf-8"))] == [head] * 2
+
+
 def test_a_url_is_told(tmp_path: Path, who: Who, what: What) -> None:
     """Notes are posted to a URL."""
     posted: list[bytes] = []

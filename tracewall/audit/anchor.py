@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import os
 import socket
@@ -155,10 +156,15 @@ class FileAnchor:
         self._path = path
 
     def __call__(self, note: str) -> None:
-        """Append a note, and bring it to the disk."""
+        """Append a note whole, and bring it to the disk; raises OSError."""
+        told = (note + "\n").encode()
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(fd, (note + "\n").encode())
+            before = os.fstat(fd).st_size
+            if os.write(fd, told) != len(told):
+                # What is torn would spoil the next one, too.
+                os.ftruncate(fd, before)
+                raise OSError(errno.ENOSPC, "the note did not fit")
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -80,6 +80,10 @@ class Server:
             return issuer, subject, str(row[0]), bytes(row[1])
         return None
 
+    def keep(self, note: str) -> None:
+        """Add a checkpoint to those of an anchor's schema; raises OSError."""
+        self._call("keep(%s)", note)
+
     def _call(self, function: str, *params: object, rows: bool = False) -> list[Any]:
         final = False
         try:

@@ -20,6 +20,7 @@ def checkpoints_of(
     seconds: float = 60.0,
     anchor_file: Path | None = None,
     anchor_url: str = "",
+    anchor_database: Anchor | None = None,
     anchors: tuple[Anchor, ...] = (),
 ) -> Checkpoints | None:
     """Make checkpoints where a signing key is given.
@@ -32,6 +33,8 @@ def checkpoints_of(
         told.append(FileAnchor(anchor_file))
     if anchor_url:
         told.append(HttpAnchor(anchor_url))
+    if anchor_database is not None:
+        told.append(anchor_database)
     if signing_key is None:
         if told:
             raise BadKey("anchors take signed checkpoints; there is no signing key")

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
+import psycopg
 from rich.text import Text
 
+from tracewall.audit.notary import SCHEMA, kept
 from tracewall.audit.notes import BadKey, BadNote, PublicKey, Signer, notes, opened
 from tracewall.audit.record import Head
 from tracewall.audit.record import plain as ascii_json
 from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
-from tracewall.cli.audit_database import fetch, log_path, migration, prune
+from tracewall.cli.audit_database import fetch, is_uri, log_path, migration, prune
 from tracewall.cli.audit_read import erase, export, search, tail
 from tracewall.cli.groups import Group
+from tracewall.cli.live import why
 from tracewall.cli.options import FILE, JSON
 from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 
@@ -25,6 +30,16 @@ class _Remembered(msgspec.Struct):
     """What an earlier run of ``verify --json`` printed, as far as it is needed."""
 
     heads: list[Head]
+
+
+class _Kept(click.Path):
+    """The path of a file of checkpoints, or the URI of the database that they are in."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Give the path, or the URI as it is."""
+        return value if is_uri(str(value)) else super().convert(value, param, context)
 
 
 @click.group(cls=Group)
@@ -49,17 +64,21 @@ def audit() -> None:
 @click.option(
     "--anchor",
     "anchors",
-    type=FILE,
+    type=_Kept(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="Checkpoints that were kept elsewhere: nothing they vouch for may be missing. "
-    "Needs --key.",
+    help="Checkpoints that were kept elsewhere, in a file or a database (its URI): nothing they "
+    "vouch for may be missing. Needs --key.",
+)
+@click.option(
+    "--anchor-schema", default=SCHEMA, show_default=True, help="The schema of those in a database."
 )
 @JSON
 def verify(
     path: Path,
     heads: Path | None,
     keys: tuple[str, ...],
-    anchors: tuple[Path, ...],
+    anchors: tuple[Path | str, ...],
+    anchor_schema: str,
     as_json: bool,
 ) -> None:
     """Check that no record of a log was changed, moved, added or taken out.
@@ -70,7 +89,7 @@ def verify(
     prints, where the log's writers can't write.
     """
     known = [_key(key) for key in keys]
-    remembered = [*_heads(heads), *_anchored(anchors, known)]
+    remembered = [*_heads(heads), *_anchored(anchors, anchor_schema, known)]
     try:
         report = verified(path, head=remembered, keys=known)
     except OSError as error:
@@ -148,22 +167,30 @@ def _key(text: str) -> PublicKey:
         raise Missing(f"--key: {error.strerror}", text) from None
 
 
-def _anchored(paths: tuple[Path, ...], keys: list[PublicKey]) -> list[Head]:
+def _anchored(places: tuple[Path | str, ...], schema: str, keys: list[PublicKey]) -> list[Head]:
     """Give the heads that kept checkpoints vouch for; the last one of each file is enough."""
-    if paths and not keys:
+    if places and not keys:
         raise Missing("--anchor needs --key", "whose signature counts?")
     found: dict[str, Head] = {}
-    for path in paths:
+    for place in places:
+        # A URI may hold a password.
+        name = str(place) if isinstance(place, Path) else "the anchor's database"
         try:
-            heads = [opened(note, keys) for note in notes(path.read_text("utf-8"))]
+            heads = [opened(note, keys) for note in _notes(place, schema)]
         except BadNote as error:
-            raise Refused(f"{path}: {error}") from None
+            raise Refused(f"{name}: {error}") from None
+        except psycopg.Error as error:
+            raise Missing(f"{name} can't be read: {why(error)}") from None
         except (OSError, ValueError):
-            raise Missing(f"{path} can't be read as checkpoints") from None
+            raise Missing(f"{name} can't be read as checkpoints") from None
         for head in heads:
             if head.file not in found or found[head.file].n < head.n:
                 found[head.file] = head
     return list(found.values())
+
+
+def _notes(place: Path | str, schema: str) -> Iterable[str]:
+    return notes(place.read_text("utf-8")) if isinstance(place, Path) else kept(place, schema)
 
 
 def _code(report: Report) -> int:

@@ -19,6 +19,7 @@ import click
 import psycopg
 from psycopg import sql
 
+from tracewall.audit import notary
 from tracewall.audit.migration import migration as written
 from tracewall.audit.people import Person
 from tracewall.audit.postgres import SCHEMA, PostgresLog
@@ -38,6 +39,11 @@ _SCHEMES: Final = ("postgresql://", "postgres://")
 _META: Final = "tracewall.audit.database"
 
 
+def is_uri(text: str) -> bool:
+    """Tell whether a text names a database, and no file."""
+    return text.startswith(_SCHEMES)
+
+
 class _LogPath(click.Path):
     """The path of a log, or the URI of the database that it is in."""
 
@@ -46,7 +52,7 @@ class _LogPath(click.Path):
     ) -> Any:
         """Give the path; a log in a database is copied to one that lives as long as the command."""
         text = str(value)
-        if context is None or not text.startswith(_SCHEMES):
+        if context is None or not is_uri(text):
             return super().convert(value, param, context)
         schema = context.meta.get(f"{_META}.schema") or SCHEMA
         folder = tempfile.TemporaryDirectory(prefix="tracewall-audit-")
@@ -72,7 +78,7 @@ class PlaceOrFolder(click.Path):
     ) -> Any:
         """Give the directory; of a database remember where it is."""
         text = str(value)
-        if context is None or not text.startswith(_SCHEMES):
+        if context is None or not is_uri(text):
             return super().convert(value, param, context)
         context.meta[_META] = (text, context.meta.get(f"{_META}.schema") or SCHEMA)
         return Path()
@@ -179,15 +185,21 @@ def erased(place: tuple[str, str], subject: str, issuer: str) -> list[str]:
 @click.option("--role", required=True, help="The role that the log logs in as.")
 @click.option("--reader", default="", help="A role that may read the log, and so is recorded.")
 @click.option("--names", default="", help="A role that may read whose pseudonym is whose.")
-@_SCHEMA
+@click.option("--anchor", is_flag=True, help="A place for checkpoints instead: `anchor_conninfo`.")
+@click.option("--schema", default="", help=f"The schema.  [default: {SCHEMA}, or {notary.SCHEMA}]")
 @JSON
-def migration(role: str, reader: str, names: str, schema: str, as_json: bool) -> None:
+def migration(role: str, reader: str, names: str, anchor: bool, schema: str, as_json: bool) -> None:
     """Print the SQL that makes a place for the record in a database.
 
     Run it as another role than ROLE, which may append then, and neither read, change nor
-    delete.
+    delete. Run again by its owner, it brings the place up to date.
     """
-    sql = written(role, schema, reader, names)
+    if anchor and names:
+        raise Missing("checkpoints have no names", "leave out --names, or --anchor")
+    if anchor:
+        sql = notary.migration(role, schema or notary.SCHEMA, reader)
+    else:
+        sql = written(role, schema or SCHEMA, reader, names)
     either(as_json, {"sql": sql}, sql)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tracewall.approval.migration import ASKING, VERSION
 from tracewall.approval.migration import SCHEMA as REQUESTS
 from tracewall.audit.migration import FUNCTIONS, PERSON
+from tracewall.audit.notary import FUNCTION as KEEP
 from tracewall.cli.findings import Finding
 from tracewall.cli.live import Server, server, with_password
 from tracewall.cli.screen import Unanswered
@@ -68,6 +69,13 @@ def of_stores(policy: Policy) -> Iterator[Finding]:
                 policy, audit.password_env, audit.password_file, "the password of the record"
             ),
         )
+    if audit.anchor_conninfo:
+        remedy = f"tracewall audit migration --anchor --schema {audit.anchor_schema}"
+        store = _Store(
+            "anchor", "checkpoints", audit.anchor_conninfo, audit.anchor_schema, (KEEP,), remedy
+        )
+        named = audit.anchor_password_env, audit.anchor_password_file
+        yield from _of_store(store, lambda: secret(policy, *named, "the password of the anchor"))
     if approval.conninfo:
         remedy = f"tracewall approvals migration, run by its owner (version {VERSION})"
         yield from _of_store(

@@ -68,14 +68,27 @@ def _complain_of_twins(
             reading.wrong(place, message.format(thing), f"line {line} has it already")
 
 
+_OF_CHECKPOINTS = (
+    *("anchor_file", "anchor_url", "anchor_conninfo", "checkpoint_records", "checkpoint_interval"),
+)
+_OF_ANCHOR = ("anchor_password_env", "anchor_password_file", "anchor_schema")
+
+
 def _complain_of_anchors(policy: Policy, root: Place, reading: Reading) -> None:
-    if policy.audit.signed or "audit" not in root.inside:
+    if "audit" not in root.inside:
         return
-    inside = root.inside["audit"].inside
-    for key in ("anchor_file", "anchor_url", "checkpoint_records", "checkpoint_interval"):
-        if key in inside:
+    inside, audit = root.inside["audit"].inside, policy.audit
+    for key in _OF_CHECKPOINTS:
+        if key in inside and not audit.signed:
             help = "write signing_key_env or signing_key_file; tracewall audit keygen makes a key"
             reading.wrong(inside[key], "without a signing key there are no checkpoints", help)
+    for key in _OF_ANCHOR:
+        if key in inside and not audit.anchor_conninfo:
+            help = "write anchor_conninfo beside it"
+            reading.wrong(inside[key], "this is about checkpoints in PostgreSQL", help)
+    if audit.anchor_conninfo and audit.anchor_conninfo == audit.conninfo:
+        help = "write the database of another server, or another role's login"
+        reading.wrong(inside["anchor_conninfo"], "the record itself is kept there", help)
 
 
 _OF_FILES = (

@@ -121,6 +121,16 @@ AUDIT = Section(
         "anchor_url": Key(
             Text("a URL", check=anchor), "The https URL that checkpoints are posted to."
         ),
+        "anchor_conninfo": Key(
+            Text("a connection string", check=conninfo),
+            "The PostgreSQL database that checkpoints are added to; best one that the record's "
+            "owner can't get at; without a password.",
+        ),
+        "anchor_password_env": Key(Text(), "The environment variable that holds its password."),
+        "anchor_password_file": Key(Text("a path"), "The file that holds its password."),
+        "anchor_schema": Key(
+            Text("a name"), "The schema that `tracewall audit migration --anchor` has made."
+        ),
         "rotate_size": Key(Size(), "A file ends when it is so large; 0: never."),
         "rotate_interval": Key(Duration(_CENTURY), "A file ends when it is so old; 0: never."),
         "pack": Key(Flag(), "Whether files that have ended are packed."),
@@ -132,7 +142,11 @@ AUDIT = Section(
             Size(), "The oldest files are deleted while there are more bytes; 0: never."
         ),
     },
-    exclusive=(("signing_key_env", "signing_key_file"), ("password_env", "password_file")),
+    exclusive=(
+        ("signing_key_env", "signing_key_file"),
+        ("password_env", "password_file"),
+        ("anchor_password_env", "anchor_password_file"),
+    ),
 )
 LIMITS = Section(
     Limits,

@@ -67,7 +67,8 @@ class Audit:
     With ``mirror`` its records are emitted as OpenTelemetry log records, too.
     Where ``signing_key_env`` (name of an environment variable) or ``signing_key_file`` (a
     path) is set, the record's end is signed after ``checkpoint_records`` records or
-    ``checkpoint_interval`` seconds; ``anchor_file`` (a path) and ``anchor_url`` are told.
+    ``checkpoint_interval`` seconds; ``anchor_file`` (a path), ``anchor_url`` and the database of
+    ``anchor_conninfo`` (in ``anchor_schema``, with at most one ``anchor_password_``) are told.
     A file ends after ``rotate_size`` bytes or ``rotate_interval`` seconds; with ``pack`` it
     is packed then, and deleted ``keep_for`` seconds after its last record, or when there are
     more than ``keep_size`` bytes of files (0: never).
@@ -90,6 +91,10 @@ class Audit:
     checkpoint_interval: float = 60.0
     anchor_file: str = ""
     anchor_url: str = ""
+    anchor_conninfo: str = ""
+    anchor_password_env: str = ""
+    anchor_password_file: str = ""
+    anchor_schema: str = "tracewall_anchor"
     rotate_size: int = 0
     rotate_interval: float = 0.0
     pack: bool = False
