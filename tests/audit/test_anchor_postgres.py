@@ -15,9 +15,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tracewall.audit.anchor import Checkpoints
 from tracewall.audit.log import FileLog
-from tracewall.audit.notary import PostgresAnchor, kept, migration
+from tracewall.audit.notary import SCHEMA, PostgresAnchor, migration
 from tracewall.audit.notes import Signer, checkpoint, opened
 from tracewall.audit.record import FIRST_PREV, Head, files, seal
+from tracewall.audit.stored import kept
 from tracewall.audit.verify import records, verify
 from tracewall.cli import main
 from tracewall.errors import PolicyError
@@ -43,7 +44,7 @@ class Anchored:
         return PostgresAnchor(self.conninfo, password=lambda: "pw", **options)
 
     def heads(self) -> list[Head]:
-        return [opened(note, [KEY]) for note in kept(self.admin)]
+        return [opened(note, [KEY]) for note in kept(self.admin, SCHEMA)]
 
     def run(self, statement: str) -> None:
         with psycopg.connect(self.admin, autocommit=True) as conn:

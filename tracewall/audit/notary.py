@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
-
-import psycopg
-from psycopg import sql
+from typing import Final
 
 from tracewall.audit.server import Server
 from tracewall.sql.quoting import literal, quoted
@@ -105,16 +102,3 @@ class PostgresAnchor:
             server.keep(note)
         finally:
             server.close()
-
-
-def kept(conninfo: str, schema: str = SCHEMA, **options: Any) -> list[str]:
-    """Give the notes that a table keeps, oldest first; raises psycopg.Error.
-
-    Args:
-        conninfo: a libpq connection string of who may read them.
-        schema: the migration's schema.
-        **options: more of libpq's.
-    """
-    query = sql.SQL("SELECT note FROM {}.notes ORDER BY id").format(sql.Identifier(schema))
-    with psycopg.connect(conninfo, **options) as conn:
-        return [note for (note,) in conn.execute(query)]

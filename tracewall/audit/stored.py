@@ -46,6 +46,19 @@ def people(conninfo: str, schema: str, **options: Any) -> dict[str, Person]:
     return {person.pseudonym: person for person in found}
 
 
+def kept(conninfo: str, schema: str, **options: Any) -> list[str]:
+    """Give the notes that a table keeps, oldest first; raises psycopg.Error.
+
+    Args:
+        conninfo: a libpq connection string of who may read them.
+        schema: the migration's schema.
+        **options: more of libpq's.
+    """
+    query = sql.SQL("SELECT note FROM {}.notes ORDER BY id").format(sql.Identifier(schema))
+    with psycopg.connect(conninfo, **options) as conn:
+        return [note for (note,) in conn.execute(query)]
+
+
 class Stored:
     """A log in PostgreSQL, to be read by a program that shows it; every failure is an OSError.
 

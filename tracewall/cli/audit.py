@@ -12,10 +12,11 @@ import msgspec
 import psycopg
 from rich.text import Text
 
-from tracewall.audit.notary import SCHEMA, kept
+from tracewall.audit.notary import SCHEMA
 from tracewall.audit.notes import BadKey, BadNote, PublicKey, Signer, notes, opened
 from tracewall.audit.record import Head
 from tracewall.audit.record import plain as ascii_json
+from tracewall.audit.stored import kept
 from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
 from tracewall.cli.audit_database import fetch, is_uri, log_path, migration, prune
