@@ -9,20 +9,17 @@ from typing import Any
 
 import click
 import msgspec
-import psycopg
 from rich.text import Text
 
 from tracewall.audit.notary import SCHEMA
 from tracewall.audit.notes import BadKey, BadNote, PublicKey, Signer, notes, opened
 from tracewall.audit.record import Head
 from tracewall.audit.record import plain as ascii_json
-from tracewall.audit.stored import kept
 from tracewall.audit.verify import FileReport, Report
 from tracewall.audit.verify import verify as verified
-from tracewall.cli.audit_database import fetch, is_uri, log_path, migration, prune
+from tracewall.cli.audit_database import anchored, fetch, is_uri, log_path, migration, prune
 from tracewall.cli.audit_read import erase, export, search, tail
 from tracewall.cli.groups import Group
-from tracewall.cli.live import why
 from tracewall.cli.options import FILE, JSON
 from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
 
@@ -180,8 +177,6 @@ def _anchored(places: tuple[Path | str, ...], schema: str, keys: list[PublicKey]
             heads = [opened(note, keys) for note in _notes(place, schema)]
         except BadNote as error:
             raise Refused(f"{name}: {error}") from None
-        except psycopg.Error as error:
-            raise Missing(f"{name} can't be read: {why(error)}") from None
         except (OSError, ValueError):
             raise Missing(f"{name} can't be read as checkpoints") from None
         for head in heads:
@@ -191,7 +186,7 @@ def _anchored(places: tuple[Path | str, ...], schema: str, keys: list[PublicKey]
 
 
 def _notes(place: Path | str, schema: str) -> Iterable[str]:
-    return notes(place.read_text("utf-8")) if isinstance(place, Path) else kept(place, schema)
+    return notes(place.read_text("utf-8")) if isinstance(place, Path) else anchored(place, schema)
 
 
 def _code(report: Report) -> int:

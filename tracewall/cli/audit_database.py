@@ -24,7 +24,7 @@ from tracewall.audit.migration import migration as written
 from tracewall.audit.people import Person
 from tracewall.audit.postgres import SCHEMA, PostgresLog
 from tracewall.audit.retiring import retire
-from tracewall.audit.stored import lines, people
+from tracewall.audit.stored import kept, lines, people
 from tracewall.cli.live import unread, why
 from tracewall.cli.options import JSON, policy_option
 from tracewall.cli.reading import read
@@ -158,6 +158,14 @@ def names(place: tuple[str, str]) -> dict[str, Person]:
         return people(*place)
     except psycopg.Error as error:
         raise unread("the names can't be read", error) from None
+
+
+def anchored(conninfo: str, schema: str) -> list[str]:
+    """Give the checkpoints that a database keeps; raises `Missing`."""
+    try:
+        return kept(conninfo, schema)
+    except psycopg.Error as error:
+        raise Missing(f"the anchor's database can't be read: {why(error)}") from None
 
 
 def erased(place: tuple[str, str], subject: str, issuer: str) -> list[str]:
