@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from datetime import date, datetime
 from decimal import Decimal
 from ipaddress import IPv4Address
@@ -16,7 +17,9 @@ import pytest
 
 import tracewall
 from tracewall import errors, events, telemetry
+from tracewall.identity.issuers import NO_TYPE
 from tracewall.identity.principal import REASONS
+from tracewall.identity.profiles import PROVIDERS, trusted
 from tracewall.masking.config import DETECTORS, Method, MethodName
 from tracewall.masking.detectors import detectors
 from tracewall.masking.methods import masker
@@ -304,3 +307,32 @@ def test_every_key_of_policy_tests_is_told(pages: Any) -> None:
         "[[tests]]": TRIAL,
     }.items():
         assert first(page[heading]) == list(section.keys)
+        bold = {row[0].strip("`*") for row in page[heading] if row[0].startswith("**")}
+        assert bold == {name for name, key in section.keys.items() if key.required}
+
+
+def test_what_profiles_fill_in_is_as_told(pages: Any) -> None:
+    """Each provider's row has what its profile fills in, and where groups are."""
+    rows = tables(pages["docs/reference/identity.md"])["Providers"]
+    assert [row[0].strip("`") for row in rows] == list(PROVIDERS)
+    for name, groups, filled, _ in rows:
+        provider = name.strip("`")
+        kind = "id" if provider == "google" else "access"
+        tenant = "https://sts.windows.net/6babcaad-604b-40ac-a9d7-9fd97c0b779f/"
+        known = {"entra": tenant, "spiffe": "spiffe://example.org"}
+        issuer = known.get(provider, "https://issuer.test")
+        made = trusted(provider, name="x", issuer=issuer, audiences=("x",))
+        told = {}
+        for written in re.findall(r"`(\w+ = .*?)`", filled):
+            told |= tomllib.loads(written)
+        assert made.tokens == told.pop("tokens", kind)
+        types = told.pop("token_type", ["JWT", "none"] if kind == "id" else ["at+jwt"])
+        types = [types] if isinstance(types, str) else types
+        assert sorted("none" if each == NO_TYPE else each for each in made.token_types) == sorted(
+            types
+        ), provider
+        assert made.groups_limit == told.pop("groups_limit", 0)
+        assert made.audience_claim == told.pop("audience_claim", "aud")
+        assert not told
+        claims = [] if ":" in groups.replace("cognito:", "") or "itself" in groups else [groups]
+        assert [f"`{claim}`" for claim in made.groups_claims] == claims, provider
