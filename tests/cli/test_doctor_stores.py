@@ -100,6 +100,23 @@ def test_an_erasable_record_needs_a_register(stored: Stored) -> None:
     assert "person" in found["message"] and "migration" in found["remedy"]
 
 
+def test_every_function_of_the_role_is_looked_at(stored: Stored) -> None:
+    """What the migration lets the role call: no function is forgotten that everybody may call."""
+    question = """
+        SELECT p.proname FROM pg_proc p WHERE p.pronamespace = %s::regnamespace
+            AND has_function_privilege(%s, p.oid, 'EXECUTE') AND p.prorettype <> 'trigger'::regtype
+            AND p.prosecdef"""
+    with psycopg.connect(stored.place.admin) as conn:
+        named = conn.execute(question, (stored.schema, stored.role)).fetchall()
+    if stored.kind == "audit":
+        stored.place.write(stored.kept + "erasable = true\n")
+    stored.make(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {stored.schema} TO PUBLIC")
+    told = [each["message"] for each in stored.found()]
+    assert named
+    for (name,) in named:
+        assert any(f"everybody may call {name} of" in each for each in told), name
+
+
 def test_a_store_that_lets_nobody_in_is_found(stored: Stored, monkeypatch: Any) -> None:
     """A wrong password and a missing one are findings, and neither is shown."""
     if stored.kind == "audit":
