@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from itertools import repeat
 from typing import Protocol
 
 import msgspec
@@ -19,6 +21,8 @@ from tracewall.policy.model import Approval, Decision
 from tracewall.recording.recorder import Take
 from tracewall.telemetry import Labels, Span
 
+_FIRST = repeat(0)
+_MOST_WEIGHED = 1_024
 _MOST_RIGHT = 8
 """How many origins of a statement's results are remembered as right: the server tells few."""
 
@@ -60,10 +64,11 @@ class Admission(msgspec.Struct, eq=False):
     ``sql`` is what was judged, and all that may leave; ``who`` whom it was admitted
     for; ``holder`` whose state must be on
     the connection then (None: nobody's); ``rows`` how many rows were seen (-1: none were
-    told), ``bytes`` how many bytes were seen (-1: they are not counted); ``transaction`` is
-    its number within the session (0: it is one by itself); ``take`` records it, where that
-    is wanted; ``sets`` is how many sets of parameters a batch has sent, ``written`` commits
-    to them, or to what a COPY writes, where the record is erasable; ``told`` is the outcome,
+    told), ``bytes`` how many bytes were seen (-1: no rows came), ``estimated`` where not each
+    value was looked at; ``transaction`` is its number within the session (0: it is one by
+    itself); ``take`` records it, where that is wanted; ``sets`` is how many sets of parameters a
+    batch has sent, ``written`` commits to them, or to what a COPY writes, where the record is
+    erasable; ``told`` is the outcome,
     ``ended`` is true when that is recorded, ``queued`` when it was sent in a pipeline, where
     results come later.
 
@@ -86,6 +91,7 @@ class Admission(msgspec.Struct, eq=False):
     who: Who | None = None
     rows: int = -1
     bytes: int = -1
+    estimated: bool = False
     transaction: int = 0
     take: Take | None = None
     sets: int = 0
@@ -119,8 +125,29 @@ def refusal(decision: Decision) -> Forbidden:
 def size_of(result: Result) -> tuple[int, int]:
     """Give how many rows and bytes a result counts for in a budget."""
     rows, columns = range(result.ntuples), range(result.nfields)
-    size = sum(len(result.get_value(row, at) or b"") for row in rows for at in columns)
-    return result.ntuples or result.command_tuples or 0, size
+    return result.ntuples or result.command_tuples or 0, _sum(result, rows, columns)
+
+
+def weighed(result: Result, *, exact: bool) -> tuple[int, bool]:
+    """Give how many bytes the values of a result have, and whether each one was looked at.
+
+    Beyond `_MOST_WEIGHED` values they are estimated by rows that lie evenly, from a row
+    drawn by lot on, unless it must be ``exact``: looking at each would cost what loading does.
+    """
+    rows, columns = result.ntuples, range(result.nfields)
+    if rows == 1:
+        # What is asked for most, and has no microsecond to lose.
+        return sum(map(len, filter(None, map(result.get_value, _FIRST, columns)))), True
+    step = 1 if exact else rows * len(columns) // _MOST_WEIGHED or 1
+    if step == 1:
+        return _sum(result, range(rows), columns), True
+    some = range(secrets.randbelow(min(step, rows)), rows, step)
+    return _sum(result, some, columns) * rows // len(some), False
+
+
+def _sum(result: Result, rows: range, columns: range) -> int:
+    value = result.get_value
+    return sum(sum(map(len, filter(None, map(value, repeat(row), columns)))) for row in rows)
 
 
 def too_big(admission: Admission) -> Withheld | None:

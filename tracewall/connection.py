@@ -18,7 +18,13 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, Row
 
 from tracewall.asked import Pending, asking
-from tracewall.connection_base import GuardedConnection, GuardedPipeline, connecting, login
+from tracewall.connection_base import (
+    GuardedConnection,
+    GuardedPipeline,
+    connecting,
+    identify,
+    login,
+)
 from tracewall.cursor import Cursor, Doors, ServerCursor
 from tracewall.errors import known_sqlstate
 from tracewall.handover import welcome_gen
@@ -124,10 +130,10 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
         session = Session(wall, token)
         if session.caller.stale():
             _renew(session)
-        if token is not None:
-            session.principal()
-        failure: e.Error | None = None
         span = connecting(wall, params)
+        if token is not None:
+            identify(session, span)
+        failure: e.Error | None = None
         try:
             rv = super().connect(
                 "",

@@ -15,7 +15,13 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import AsyncRowFactory, Row
 
 from tracewall.asked import Pending, asking
-from tracewall.connection_base import GuardedConnection, GuardedPipeline, connecting, login
+from tracewall.connection_base import (
+    GuardedConnection,
+    GuardedPipeline,
+    connecting,
+    identify,
+    login,
+)
 from tracewall.cursor_async import AsyncCursor, AsyncDoors, AsyncServerCursor
 from tracewall.errors import known_sqlstate
 from tracewall.handover import welcome_gen
@@ -36,6 +42,7 @@ if True:  # ASYNC
     from tracewall.identity.provider import is_asynchronous
     from tracewall.offering import acquaint, strangers
     from tracewall.permitting_async import until_kept
+    from tracewall.telemetry import Span
 
 if TYPE_CHECKING:
     from psycopg.abc import RV, AdaptContext, ConnParam, Params, PQGen, Query
@@ -56,10 +63,10 @@ if True:  # ASYNC
         if offering is not None and offering.last is not None:
             await until_kept(offering.last, offering.patience)
 
-    async def _identified(session: Session) -> None:
+    async def _identified(session: Session, span: Span | None) -> None:
         """Return when it is known who acts; raises TokenRejected once that is kept."""
         try:
-            session.principal()
+            identify(session, span)
         except TokenRejected:
             await _told(session)
             raise
@@ -167,13 +174,13 @@ class AsyncConnection(GuardedConnection[Row], psycopg.AsyncConnection[Row]):
             session.offer()
         if session.caller.stale():
             await _renew(session)
+        span = connecting(wall, params)
         if token is not None:
             if True:  # ASYNC
-                await _identified(session)
+                await _identified(session, span)
             else:
-                session.principal()
+                identify(session, span)
         failure: e.Error | None = None
-        span = connecting(wall, params)
         try:
             rv = await super().connect(
                 "",

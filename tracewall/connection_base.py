@@ -103,6 +103,20 @@ def connecting(wall: Wall, params: ConnDict) -> Span | None:
     return wall.telemetry.connecting(host, int(port) if port.isdecimal() else 0, database)
 
 
+def identify(session: Session, span: Span | None) -> None:
+    """Return when it is known who logs in; else the span of the log-in has ended.
+
+    Raises:
+        TokenRejected: nobody acts, or their token is refused.
+        AuditUnavailable: so, and that can't be recorded.
+    """
+    try:
+        session.principal()
+    except BaseException as ex:
+        session.wall.telemetry.connected(span, session=session.id, error_type=type(ex).__name__)
+        raise
+
+
 class GuardedConnection(BaseConnection[Row]):
     """The guard of a connection class; put it before psycopg's own in the list of bases."""
 

@@ -283,7 +283,7 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         admission, many = self._admission, self._execmany_returning is not None
         session = self._conn._session
         if many and query.types:
-            check_types(query, session)
+            check_types(query, session, admission)
         if admission is not None and query.query == admission.sql:
             if not admission.cleared:
                 raise Withheld("the statement that was about to leave waits for approval")

@@ -74,7 +74,8 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``status`` is ``ok``, ``error``, ``cancelled``, ``refused`` (never sent), ``withheld``,
     ``abandoned`` (not sent: the record could not be kept, or an interrupt came) or
     ``unknown``; ``rows`` how many rows the server returned or changed (-1: none told);
-    ``bytes`` how many bytes of rows a COPY moved (-1: it was none); ``sets`` how many sets
+    ``bytes`` how many bytes its rows had, as the server sent or got them (-1: no rows moved, or
+    they are told in ``bytes_estimate``, by a part of them); ``sets`` how many sets
     of parameters an executemany sent (0: it was none); ``written`` a salted commitment to all
     of them, or to what a COPY wrote; ``masked`` how many of
     the columns handed out were masked; ``counts`` how many values each rule was laid on,
@@ -85,6 +86,7 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     sqlstate: str = ""
     rows: int = -1
     bytes: int = -1
+    bytes_estimate: int = -1
     sets: int = 0
     written: str = ""
     masked: int = 0
@@ -96,7 +98,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Anything else that the record keeps: a token refused, a policy loaded, a mismatch.
 
     ``kind`` is a stable name (``policy_loaded``, ``connected``, ``disconnected``,
-    ``login_failed``, ``token_rejected``, ``mismatch``, ``policy_misfit``, ``unsafe``,
+    ``login_failed``, ``token_rejected``, ``unjudged``, ``mismatch``, ``policy_misfit``, ``unsafe``,
     ``principal_changed``, ``approval_requested`` and its kin, ``glass_broken``,
     ``anchor_failed``, ``audit_fault``, ``audit_read``, ``erased``, ``recording_began``,
     ``recording_ended``, ``recording_failed``, ``recording_read``, ``recording_shipped``,

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import time
-import uuid
 from contextlib import suppress
+from typing import TypeVar
 
-from tracewall.admission import Admission, Result, size_of, too_big, too_many
+from tracewall.admission import Admission, Result, too_big, too_many, weighed
 from tracewall.asked import NOTHING, Pending
 from tracewall.audit.offering import Offering
-from tracewall.audit.people import Buffer, Person, pseudonymous
+from tracewall.audit.people import Buffer
 from tracewall.audit.store import AuditLog
 from tracewall.commands import ENDS, Transactions, commits, judgement, verb
-from tracewall.errors import ApprovalRequired, AuditUnavailable, Forbidden, Withheld, known_sqlstate
+from tracewall.errors import (
+    ApprovalRequired,
+    AuditUnavailable,
+    Forbidden,
+    TokenRejected,
+    Withheld,
+    known_sqlstate,
+)
 from tracewall.events import Ended, Incident, Moment, What, Who
 from tracewall.holder import Holder
 from tracewall.identity.principal import Principal
 from tracewall.judge import Judged
-from tracewall.knowledge import Knowledge
+from tracewall.naming import Naming
 from tracewall.shield import Written
-from tracewall.sql.catalog import Catalog
 from tracewall.taping import Taping
 from tracewall.telemetry import Labels
-from tracewall.telling import ended_told, labels_told, outcome_told, who_told
+from tracewall.telling import (
+    ended_told,
+    labels_told,
+    outcome_told,
+    unjudged_told,
+)
 from tracewall.wall import Wall
 
 _MOST_LABELS = 4_096
 _CANCELLED = "57014"
+_Refused = TypeVar("_Refused", TokenRejected, Forbidden)
 _MISFITS = frozenset({"0A000", "42P01", "42703", "42883", "42804", "3F000"})
 """What the server says of statements that do not fit its schema (SQLSTATEs)."""
 
 
-class Ledger:
+class Ledger(Naming):
     """The record's side of a guarded connection; `tracewall.session.Session` is the judge's.
 
     ``fresh`` is what was admitted last until a door takes it, which then sees to its end. Where
@@ -39,19 +51,13 @@ class Ledger:
     """
 
     def __init__(self, wall: Wall) -> None:
-        self.wall = wall
+        super().__init__(wall)
         self.audit: AuditLog = wall.audit
         self.offering: Offering | None = None
         self.metered = any(rule.per for rule in wall.policy.approvals)
-        self.id = uuid.uuid4().hex
-        self.known = Knowledge(wall)
         self.transactions = Transactions()
         self.holder: Holder | None = None
         self._acting: Holder | None = None
-        self._principal: Principal | None = None
-        self._who: Who | None = None
-        self._person: Person | None = None
-        self._actors: tuple[Person, ...] = ()
         self._where = ("", 0)
         self._labels: dict[What, Labels] = {}
         self._open: set[Admission] = set()
@@ -67,11 +73,6 @@ class Ledger:
         self.audit = self.offering or self.wall.audit
         self.metered = self.metered or self.offering is not None
 
-    @property
-    def catalog(self) -> Catalog | None:
-        """What statements are judged by; None: it is not known."""
-        return self.known.catalog
-
     def locate(self, address: str, port: int) -> None:
         """Take the server's host name (or socket directory) and port, for spans."""
         self._where = (address, port)
@@ -85,52 +86,48 @@ class Ledger:
         who = self._told_who(self._principal)
         self.audit.incident(Incident(kind=kind, detail=detail, who=who))
 
-    def _told_who(self, principal: Principal | None) -> Who:
-        people = self.wall._people
-        self._person, self._actors = None, ()
-        if people is not None and principal is not None:
-            self._person = people.of(principal.issuer, principal.subject)
-            self._actors = tuple(people.of(each.issuer, each.subject) for each in principal.actors)
-        return self.told_who(principal)
+    def unjudged(self, error: _Refused, detail: str = "") -> _Refused:
+        """Record a refusal of what could not be judged, with a span of its own; give the error.
 
-    def _whose(self, who: Who) -> Who:
-        """Give who acts as the record has them now: anew, where one was erased meanwhile."""
-        people, principal = self.wall._people, self._principal
-        if people is None or principal is None or self._person is None:
-            return who
-        deputies = zip(principal.actors, self._actors, strict=True)
-        same = people.of(principal.issuer, principal.subject) is self._person
-        if same and all(people.of(each.issuer, each.subject) is known for each, known in deputies):
-            return who
-        who = self._told_who(principal)
+        Args:
+            error: its words hold no value.
+            detail: why a token was refused; else the record has the error's words.
+
+        Raises:
+            AuditUnavailable: it can't be recorded; the span says that, then.
+        """
+        started, ending = time.perf_counter(), "AuditUnavailable"
+        try:
+            if isinstance(error, TokenRejected):
+                self.tell("token_rejected", detail)
+            else:
+                self.tell("unjudged", str(error))
+            ending = type(error).__name__
+        finally:
+            # The span of a log-in tells for itself.
+            if self._where[0]:
+                self._refused(self._unjudged(), started, 0, ending)
+        return error
+
+    def _unjudged(self) -> Labels:
+        return unjudged_told(self.catalog, self._where, self.id)
+
+    def _whose(self, who: Who | None, principal: Principal | None) -> Who:
+        """Give who acts as the record has them now: anew, where one was erased meanwhile.
+
+        Raises:
+            AuditUnavailable: a pseudonym can't be read or written; a span says so.
+        """
+        started = time.perf_counter()
+        try:
+            if who is not None and self._is_told(principal):
+                return who
+            who = self._told_who(principal)
+        except AuditUnavailable as ex:
+            self._refused(self._unjudged(), started, 0, type(ex).__name__)
+            raise
         self._who = who if self._who is not None else None
         return who
-
-    def told_who(self, principal: Principal | None) -> Who:
-        """Give what the record keeps of whoever acts: pseudonyms, where it is erasable.
-
-        Raises:
-            AuditUnavailable: a pseudonym can't be read or written.
-        """
-        who, people = who_told(principal, self.catalog, self.id), self.wall._people
-        if people is None or principal is None:
-            return who
-        actors = [people.of(actor.issuer, actor.subject) for actor in principal.actors]
-        return pseudonymous(who, people.of(principal.issuer, principal.subject), actors)
-
-    def named(self, issuer: str, subject: str) -> str:
-        """Give what the record calls somebody: a pseudonym, where it is erasable.
-
-        Raises:
-            AuditUnavailable: it can't be read or written.
-        """
-        people = self.wall._people
-        return subject if people is None else people.of(issuer, subject).pseudonym
-
-    def _moment(self, transaction: int, sql: bytes, parameters: Written) -> Moment | None:
-        if self._person is not None:
-            return self._person.moment(transaction, sql, parameters)
-        return Moment(transaction) if transaction else None
 
     def command(self, sql: bytes, transaction: int) -> Admission | None:
         """Record the intent to send a command of psycopg's own; None where it needs no record.
@@ -143,9 +140,9 @@ class Ledger:
             return None
         kept = self.transactions.kept if commits(name) else ""
         judged = judgement(name, sql, self.wall.policy.hash, kept)
-        who = self._whose(self._who or self._told_who(self._principal))
-        moment = self._moment(transaction, sql, ())
         try:
+            who = self._whose(self._who, self._principal)
+            moment = self._moment(transaction, sql, ())
             return self._intend(sql, who, judged, moment, time.perf_counter())
         except AuditUnavailable:
             if commits(name):
@@ -170,7 +167,7 @@ class Ledger:
         try:
             intent = self.audit.intent(who, judged.what, moment)
         except AuditUnavailable as ex:
-            self._not_kept(shown, started, batch, ex)
+            self._refused(shown, started, batch, type(ex).__name__)
             raise
         span = None
         try:
@@ -195,11 +192,11 @@ class Ledger:
                 self.transactions.keep(judged.what.kept)
         return admission
 
-    def _not_kept(self, shown: Labels, started: float, batch: int, error: AuditUnavailable) -> None:
+    def _refused(self, shown: Labels, started: float, batch: int, error_type: str) -> None:
         telemetry = self.wall.telemetry
         at = time.time_ns() - int((time.perf_counter() - started) * 1e9)
         span = telemetry.start(shown, batch=batch, at=at)
-        telemetry.finish(span, shown, started=started, error_type=type(error).__name__)
+        telemetry.finish(span, shown, started=started, error_type=error_type)
 
     def give_up(self, admission: Admission, error: BaseException) -> None:
         """Record that an admitted statement was not sent, for its intent was not kept in time."""
@@ -256,15 +253,16 @@ class Ledger:
                 raise excess
 
     def weigh(self, admission: Admission, result: Result) -> None:
-        """Count the bytes of a result that is about to be handed out, where that is wanted.
+        """Count the bytes of a result that is about to be handed out; many are estimated.
 
         Raises:
             Withheld: they are more than allowed.
         """
-        if not (admission.judged.decision.byte_limit or self._weighs):
-            return
-        admission.bytes = max(admission.bytes, 0) + size_of(result)[1]
-        if (excess := too_big(admission)) is not None:
+        limit = admission.judged.decision.byte_limit
+        size, exact = weighed(result, exact=self._weighs or limit > 0)
+        admission.bytes = size if admission.bytes < 0 else admission.bytes + size
+        admission.estimated = admission.estimated or not exact
+        if limit and (excess := too_big(admission)) is not None:
             raise excess
 
     def finish(self, admission: Admission) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
     from psycopg.pq.abc import PGconn
 
+    from tracewall.admission import Admission
     from tracewall.session import Session
 
 _LOOKING_UP = frozenset(
@@ -67,10 +68,11 @@ def check_pins(pgconn: PGconn, session: Session) -> None:
     else:
         return
     if not _exempt(session):
-        raise Forbidden(
+        reason = (
             f"{name} is not what the wall has pinned, so the server would read "
             "the statement otherwise than it was judged; connect anew"
         )
+        raise session.unjudged(Forbidden(reason))
 
 
 def looks_up(query: PostgresQuery) -> bool:
@@ -78,14 +80,20 @@ def looks_up(query: PostgresQuery) -> bool:
     return not _LOOKING_UP.isdisjoint(query.types)
 
 
-def check_types(query: PostgresQuery, session: Session) -> None:
+def check_types(query: PostgresQuery, session: Session, admission: Admission | None = None) -> None:
     """Return when no parameter's type looks names up.
+
+    Args:
+        query: what is about to be judged, or to leave.
+        session: whoever acts on it.
+        admission: by which it is about to leave; None: it is not judged yet.
 
     Raises:
         Forbidden: one does, and whoever acts may not do just anything.
     """
     if looks_up(query) and not _exempt(session):
-        raise Forbidden("a parameter has a type that looks names up in the catalog")
+        error = Forbidden("a parameter has a type that looks names up in the catalog")
+        raise error if admission is not None else session.unjudged(error)
 
 
 def send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ from tracewall.shield import Written
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.statement import is_empty
 from tracewall.taping import Taping
-from tracewall.telling import wrong_door
+from tracewall.telling import UNKNOWN, wrong_door
 from tracewall.wall import Wall
 
 _NOBODY = frozenset[str]()
@@ -149,7 +149,7 @@ class Session(Ledger):
         """Raise Forbidden where the connection is another's, TokenRejected where nobody acts."""
         self.principal()
         if self.holder is not None and self._acting is not self.holder:
-            raise Forbidden(HELD)
+            raise self.unjudged(Forbidden(HELD))
 
     def _reject(self, rejection: Rejection) -> TokenRejected:
         self._bearer = self._principal = self._acting = self._who = self._judge = None
@@ -160,8 +160,7 @@ class Session(Ledger):
         self.caller.look_again()
         of = f" (issuer {rejection.issuer})" if rejection.issuer else ""
         detail = f"{rejection.reason}{of}: {rejection.message}"
-        self.tell("token_rejected", detail)
-        return TokenRejected(rejection.message, reason=rejection.reason)
+        return self.unjudged(TokenRejected(rejection.message, reason=rejection.reason), detail)
 
     # --- in -------------------------------------------------------------------------
 
@@ -250,7 +249,7 @@ class Session(Ledger):
         moment = None
         if transaction or self._person is not None:
             if self._person is not None:
-                who = self._whose(who)
+                who = self._whose(who, self._principal)
             moment = self._moment(transaction, sql, written)
         admission = self._intend(sql, who, judged, moment, started, batch)
         admission.said, admission.judge, admission.principal = said, judge, self._principal
@@ -311,10 +310,7 @@ class Session(Ledger):
 
     def _known(self) -> Catalog:
         if self.catalog is None:
-            raise Forbidden(
-                "the server's catalog has to be read again before anything can be judged: end "
-                "the pipeline, or roll the failed transaction back"
-            )
+            raise self.unjudged(Forbidden(UNKNOWN))
         return self.catalog
 
     def _ready(self, sql: bytes) -> tuple[Who, Judge]:
@@ -322,13 +318,13 @@ class Session(Ledger):
         principal = None
         if not is_empty(sql):
             principal = self.principal()
-        elif (self.caller.bearer()) is self._bearer:
+        elif self.caller.bearer() is self._bearer:
             principal = self._principal
         catalog = self._known()
         groups = principal.groups if principal else _NOBODY
         actors = principal.actor_groups if principal else ()
         judge = self.wall.judge_for(catalog, groups, actors)
-        who = self._told_who(principal)
+        who = self._whose(None, principal)
         if principal is not None:
             self._who, self._judge = who, judge
         return who, judge
@@ -356,8 +352,7 @@ class Session(Ledger):
             if how:
                 raise self.mismatch(admission, how)
         self.count(admission, result.ntuples)
-        if judged.decision.byte_limit or self._weighs:
-            self.weigh(admission, result)
+        self.weigh(admission, result)
 
     def go_on(self, admission: Admission) -> None:
         """Look again at who acts, before more of a long result is handed out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Final
 
 from tracewall.admission import Admission, refusal
 from tracewall.errors import Forbidden
@@ -32,6 +33,12 @@ def who_told(principal: Principal | None, catalog: Catalog | None, session: str)
     )
 
 
+UNKNOWN: Final = (
+    "the server's catalog has to be read again before anything can be judged: end "
+    "the pipeline, or roll the failed transaction back"
+)
+
+
 def labels_told(
     judged: Judged, catalog: Catalog | None, where: tuple[str, int], session: str
 ) -> Labels:
@@ -51,6 +58,20 @@ def labels_told(
     )
 
 
+def unjudged_told(catalog: Catalog | None, where: tuple[str, int], session: str) -> Labels:
+    """Give what a span keeps of a statement that could not be judged: nothing of its text."""
+    namespace = catalog.database if catalog else ""
+    address, port = where
+    return labels(
+        summary="",
+        namespace=namespace,
+        address=address,
+        port=port,
+        decision="forbidden",
+        session=session,
+    )
+
+
 def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
     """Give what the record keeps of a statement's end: of what was handed out, counts too."""
     judged, rows = admission.judged, admission.rows
@@ -59,7 +80,8 @@ def ended_told(admission: Admission, status: str, sqlstate: str) -> Ended:
         status=status,
         sqlstate=sqlstate,
         rows=rows,
-        bytes=admission.bytes,
+        bytes=-1 if admission.estimated else admission.bytes,
+        bytes_estimate=admission.bytes if admission.estimated else -1,
         sets=admission.sets,
         written=admission.written.hexdigest() if admission.written is not None else "",
         masked=len(judged.veils),

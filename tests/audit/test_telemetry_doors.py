@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 
 import tracewall
 from tracewall.telemetry import Telemetry
-from tracewall.testing import Bench
+from tracewall.testing import Bench, FixedClock
 
 # https://opentelemetry.io/docs/specs/semconv/database/postgresql/, as the SDK's package of the
 # conventions has it; the rest is ours.
@@ -173,6 +173,117 @@ def test_what_can_not_be_recorded_has_its_span(bench: Bench, seen: Seen, scratch
         "COMMIT",
     ]
     assert all(span.start_time <= span.end_time for span in refused)
+
+
+def test_what_is_tried_with_a_refused_token_has_its_span(
+    bench: Bench, seen: Seen, scratch_dsn: str, tmp_path: Path
+) -> None:
+    """A door tried with a token that is refused by now is told once; nothing of its text is."""
+    doors: list[Callable[[Any], object]] = [
+        lambda cursor: cursor.execute("select id from things"),
+        lambda cursor: cursor.execute("select word from things where word = 'LITERAL-CANARY'"),
+        lambda cursor: cursor.executemany("insert into things values (%s)", [(8,), (9,)]),
+        lambda cursor: list(cursor.stream("select id from things")),
+        lambda cursor: cursor.copy("copy things (id) to stdout").__enter__(),
+        lambda cursor: declare(cursor.connection),
+        lambda cursor: list(cursor.connection.notifies(timeout=0, stop_after=1)),
+        lambda cursor: pipelined(cursor),
+    ]
+    clock, policy = FixedClock(), tmp_path / "policy.toml"
+    options: Any = {"conninfo": scratch_dsn, "telemetry": seen.telemetry, "clock": clock}
+    with Bench.load(policy, **options) as bench:
+        with bench.connect("staff", autocommit=True) as conn, conn.cursor() as cursor:
+            for _ in range(3):
+                cursor.execute("select id from things", prepare=True)
+            before = len(seen.spans)
+            clock.advance(3_600)
+            for count, door in enumerate(doors, 1):
+                with pytest.raises(tracewall.TokenRejected):
+                    door(cursor)
+                assert len(seen.spans) == before + count, seen.names[before:]
+        log = bench.recorded()
+    tried = seen.spans[before:]
+    session = seen.spans[0].attributes["tracewall.session"]
+    assert log.count('"kind":"token_rejected"') == len(doors)
+    for span in tried:
+        assert span.name == "postgresql" and span.kind is SpanKind.CLIENT
+        assert not span.status.is_ok and not span.status.description
+        assert span.attributes["error.type"] == "TokenRejected"
+        assert span.attributes["tracewall.decision"] == "forbidden"
+        assert span.attributes["tracewall.session"] == session
+        assert not {"db.query.text", "db.query.summary", "tracewall.rule"} & set(span.attributes)
+    assert "CANARY" not in "".join(span.to_json() for span in tried)
+
+
+def pipelined(cursor: Any) -> None:
+    with cursor.connection.pipeline():
+        cursor.execute("select 1")
+
+
+def test_what_nobody_sends_has_its_span(bench: Bench, seen: Seen) -> None:
+    """A statement of nobody, on a connection that takes who acts from `acting_as`, is told."""
+    with tracewall.connect(wall=bench.wall, autocommit=True) as conn:
+        with pytest.raises(tracewall.TokenRejected):
+            conn.execute("select id from things")
+        with bench.wall.acting_as(bench.token("staff")):
+            conn.execute("select id from things")
+    assert seen.names == ["postgresql", "SELECT public.things"]
+    assert seen.spans[0].attributes["error.type"] == "TokenRejected"
+
+
+def test_what_can_not_be_judged_is_told(bench: Bench, seen: Seen) -> None:
+    """A statement refused before it can be judged has a span, and an incident, of its own."""
+
+    class Prober(psycopg.adapt.Dumper):
+        oid = psycopg.adapters.types["regclass"].oid
+
+        def dump(self, obj: Any) -> bytes:
+            return b"things"
+
+    with bench.connect("staff", autocommit=True) as conn:
+        conn.adapters.register_dumper(complex, Prober)
+        with pytest.raises(tracewall.Forbidden, match="looks names up"):
+            conn.execute("select id from things where word = %s", (1j,))
+    assert seen.names == ["postgresql"]
+    assert bench.recorded().count('"kind":"unjudged"') == 1
+
+
+def test_whose_pseudonym_can_not_be_read_is_told(
+    seen: Seen, bench: Bench, tmp_path: Path, scratch_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent, which a span tells, but for the ROLLBACK: it is kept from nobody."""
+    monkeypatch.setattr("tracewall.audit.register.REMEMBERED", 0.0)
+    erasable = tmp_path / "erasable.toml"
+    erasable.write_text(POLICY + "[audit]\nerasable = true\n")
+    with Bench.load(erasable, conninfo=scratch_dsn, telemetry=seen.telemetry) as bench:
+        with bench.connect("staff") as conn:
+            conn.execute("insert into things values (7)")
+            before = len(seen.spans)
+            (people,) = bench.audit.glob("people*")
+            people.write_bytes(b"no database")
+            with pytest.raises(tracewall.AuditUnavailable, match="pseudonyms"):
+                conn.execute("select id from things")
+            (refused,) = seen.spans[before:]
+            with pytest.raises(tracewall.AuditUnavailable, match="pseudonyms"):
+                conn.commit()
+            conn.rollback()
+            assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with psycopg.connect(scratch_dsn) as watching:
+        assert watching.execute("select count(*) from things").fetchone() == (1,)
+    assert refused.attributes["error.type"] == "AuditUnavailable"
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_log_in_with_a_refused_token_has_its_span(bench: Bench, seen: Seen, broken: bool) -> None:
+    """So has one that can't even be recorded; no statement's span comes beside it."""
+    if broken:
+        bench.wall.audit.close()
+    kind = tracewall.AuditUnavailable if broken else tracewall.TokenRejected
+    with pytest.raises(kind):
+        tracewall.connect(wall=bench.wall, token="no.token.CANARY")
+    (span,) = seen.log_ins
+    assert span.attributes["error.type"] == kind.__name__
+    assert not seen.spans and "CANARY" not in span.to_json()
 
 
 def test_attributes_are_the_conventions_or_ours(bench: Bench, seen: Seen) -> None:

@@ -90,18 +90,36 @@ def test_each_result_of_a_batch_counts(guard: Any, narrow: Wall) -> None:
 
 
 @pytest.mark.parametrize("name", ["execute", "stream", "server", "copy binary", "pipeline", "many"])
-def test_bytes_are_recorded_where_they_are_wanted(
-    guard: Any, tmp_path: Path, name: str
+def test_the_bytes_of_a_result_are_recorded(guard: Any, tmp_path: Path, name: str) -> None:
+    """The outcome tells what a result had, by whatever door."""
+    query = "select 'abcde'::text from generate_series(1, 4)"
+    end = ended(guard, tmp_path, name, query, exact=False)
+    assert end["bytes"] == 20 if not name.startswith("copy") else end["bytes"] > 20
+    assert "bytes_estimate" not in end
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_bytes_of_a_large_result_are_estimated(
+    guard: Any, tmp_path: Path, exact: bool
 ) -> None:
-    """With ``audit.bytes`` the outcome tells what a result had, by whatever door."""
+    """What is large is told by some of its rows, and whole where ``audit.bytes`` wants it."""
+    columns = ", ".join(["'abcde'::text"] * 50)
+    query = f"select {columns} from generate_series(1, 100)"
+    end = ended(guard, tmp_path, "execute", query, exact=exact)
+    assert (end.get("bytes"), end.get("bytes_estimate")) == (
+        (25_000, None) if exact else (None, 25_000)
+    )
+
+
+def ended(guard: Any, tmp_path: Path, name: str, query: str, *, exact: bool) -> Any:
+    """Have a query's rows by a door; give the outcome that tells bytes."""
     policy = Path(guard.wall.policy.path)
     made = policy.with_name(f"{tmp_path.name}.toml")
-    told = f'directory = "{tmp_path.name}"\nbytes = true'
+    told = f'directory = "{tmp_path.name}"\nbytes = {str(exact).lower()}'
     made.write_text(policy.read_text().replace('directory = "audit"', told))
-    query = "select 'abcde'::text from generate_series(1, 4)"
     with Wall.load(made, password=lambda: guard.store.password) as wall:
         with tracewall.Connection.connect(wall=wall, token=guard.analyst) as conn:
             door(conn, name, query)
     ends = [each["ended"] for each in records(policy.with_name(tmp_path.name)) if "ended" in each]
-    found = max(end.get("bytes", -1) for end in ends)
-    assert found == 20 if not name.startswith("copy") else found > 20
+    (end,) = [end for end in ends if end.keys() & {"bytes", "bytes_estimate"}]
+    return end

@@ -92,7 +92,7 @@ AUDIT = Section(
         "password_env": Key(Text(), "The environment variable that holds its password."),
         "password_file": Key(Text("a path"), "The file that holds its password."),
         "schema": Key(Text("a name"), "The schema that `tracewall audit migration` has made."),
-        "bytes": Key(Flag(), "Whether outcomes tell how many bytes a result had."),
+        "bytes": Key(Flag(), "Whether the bytes of large results are counted, not estimated."),
         "erasable": Key(
             Flag(),
             "Whether people are recorded by pseudonyms, and statements by salted commitments, so "
