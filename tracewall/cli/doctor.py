@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tracewall.cli.doctor_here import of_installation, of_places, of_secrets
 from tracewall.cli.doctor_keys import of_keys
+from tracewall.cli.doctor_recordings import of_recordings
 from tracewall.cli.doctor_role import of_role
 from tracewall.cli.doctor_server import of_server
 from tracewall.cli.doctor_stores import of_stores
@@ -46,6 +47,9 @@ def doctor(
 ) -> None:
     """Look at what stands around a wall: nothing is changed, and no table is read.
 
+    But for one thing: where recordings are shipped to a URL, a few bytes are written there, and
+    deleted again.
+
     The role that the wall logs in as: its powers, what it owns, where it may create, and
     whether it has more or less than the policy needs. The server: extensions, settings that
     write values to its log, who is let in without a password, encryption, clocks, version.
@@ -76,7 +80,7 @@ def _found(policy: Policy, known: Catalog, asked: Server, compared: Rightful) ->
     name = compared.name
     found = [*of_role(compared, asked), *of_server(policy, known, asked, name)]
     found += [*of_installation(), *of_keys(policy), *of_places(policy)]
-    found += [*of_secrets(policy), *of_stores(policy)]
+    found += [*of_secrets(policy), *of_stores(policy), *of_recordings(policy)]
     return sorted(found, key=lambda each: _GRAVITY.index(each.severity))
 
 

@@ -81,7 +81,7 @@ def of_places(policy: Policy) -> Iterator[Finding]:
         yield from _of_audit(policy)
     if policy.recordings and "://" not in policy.recording.directory:
         place = beside(policy, policy.recording.directory)
-        yield from _of_directory("recording", "the recordings", place)
+        yield from of_directory("recording", "the recordings", place)
     if policy.approvals and not policy.approval.conninfo:
         yield from _of_file("approvals", "the requests", beside(policy, policy.approval.store))
     hashed = [mask for mask in policy.masks if mask.method.name == "hash" and not mask.method.key]
@@ -135,7 +135,7 @@ def _of_console(policy: Policy) -> Iterator[Finding]:
 
 def _of_audit(policy: Policy) -> Iterator[Finding]:
     place = beside(policy, policy.audit.directory)
-    yield from _of_directory("audit", "the record", place)
+    yield from of_directory("audit", "the record", place)
     if not policy.audit.signed:
         message = "the record is not signed: who may write it may write all of it anew"
         yield Finding("audit.unsigned", "note", message, "tracewall audit keygen makes a key")
@@ -156,7 +156,8 @@ def _of_audit(policy: Policy) -> Iterator[Finding]:
         yield Finding("audit.broken", "error", message, f"run tracewall audit verify {place}")
 
 
-def _of_directory(check: str, what: str, place: Path) -> Iterator[Finding]:
+def of_directory(check: str, what: str, place: Path) -> Iterator[Finding]:
+    """Find a directory that can't be written, that others may read, or that is full."""
     there = next((each for each in (place, *place.absolute().parents) if each.exists()), place)
     if there != place and not os.access(there, os.W_OK):
         message = f"the directory of {what}, {place}, is not there and can't be made"

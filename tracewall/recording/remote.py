@@ -14,13 +14,14 @@ import os
 import posixpath
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import IO, Any, Final, NamedTuple
 
 from tracewall.recording.store import HOLD, SUFFIXES, Entry, Store
 
 _PART: Final = ".part"
+_TRIAL: Final = b"tracewall doctor was here"
 _CHUNK: Final = 1 << 20
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 # Where there are no directories. Making one would make a bucket of a name that is mistyped.
@@ -128,6 +129,45 @@ class Remote:
             if path.endswith(_PART) and self._changed(path, told) < before:
                 with _told():
                     self._files.rm_file(path)
+
+    def tried(self) -> tuple[str, str]:
+        """Do with a few bytes what is done with a recording, and delete them again.
+
+        Gives what can't be done there (``listed``, ``written``, ``read``, ``renamed`` or
+        ``deleted``), and why; both empty: all can. ``missing``: there is no such directory yet.
+        """
+        if _FLAT.isdisjoint(self._kinds) and not self._is_there():
+            return "missing", "it is made with the first recording"
+        # What stays behind by an accident is swept, as any part is.
+        part, moved = (f"{self._root}/doctor-{secrets.token_hex(8)}{_PART}" for _ in range(2))
+        steps: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("listed", self._found),
+            ("written", lambda: self._files.pipe_file(part, _TRIAL)),
+            ("read", lambda: self._same(part)),
+            ("renamed", lambda: self._files.mv(part, moved)),
+            ("deleted", lambda: self._files.rm_file(moved)),
+        )
+        for step, do in steps:
+            try:
+                with _told():
+                    do()
+            except OSError as error:
+                self._forget(part, moved)
+                return step, str(error.strerror)
+        return "", ""
+
+    def _is_there(self) -> bool:
+        with _told():
+            return bool(self._files.exists(self._root))
+
+    def _same(self, path: str) -> None:
+        if self._files.cat_file(path) != _TRIAL:
+            raise OSError(errno.EIO, "it is not what was written")
+
+    def _forget(self, *paths: str) -> None:
+        for path in paths:
+            with contextlib.suppress(OSError), _told():
+                self._files.rm_file(path)
 
     def take(self, store: Store, entry: Entry) -> tuple[Sum, bool]:
         """Copy a recording from another store: what it is, and whether it was not here before.
