@@ -281,6 +281,44 @@ def test_too_many_changes_are_undone(office: Any, autocommit: bool) -> None:
     assert office.raw("select count(*) from note where body = 'n!'") == [(40,)]
 
 
+def test_too_many_rows_that_are_read_and_written_are_undone(office: Any) -> None:
+    """A statement that reads one table and changes another is a change."""
+    wall = office.wall()
+    office.raw("truncate note; analyze note; alter table note set (autovacuum_enabled = false)")
+    office.raw("insert into note select n, 'n', '' from generate_series(1, 3) n; analyze note")
+    office.raw("insert into note select n, 'n', '' from generate_series(4, 40) n")
+    with office.connect(wall) as conn:
+        with pytest.raises(ApprovalRequired):
+            conn.execute("insert into other select id, 'x' from note where id > %s", (0,))
+        assert office.raw("select count(*) from other") == [(0,)]
+
+
+def test_more_changes_than_are_wanted_are_undone(office: Any) -> None:
+    """Who says how many rows they want at most changes none where there are more."""
+    with office.connect(office.wall(RULE.replace("rows = 10", "rows = 1000"))) as conn:
+        with pytest.raises(Forbidden):
+            conn.execute("update note set body = 'gone' where id > 0", rows=3)
+        assert office.raw("select count(*) from note where body = 'gone'") == [(0,)]
+        conn.execute("update note set body = 'gone' where id > 37", rows=3)
+    assert office.raw("select count(*) from note where body = 'gone'") == [(3,)]
+
+
+def test_an_approval_that_is_not_there_lets_nothing_through(office: Any) -> None:
+    """Who names an approval has to have it, also where fewer rows come than a rule asks about."""
+    with office.connect(office.wall()) as conn, pytest.raises(Forbidden):
+        conn.execute("select id from note where id + 0 = %s", (3,), approval="apr_none")
+
+
+def test_a_batch_is_refused_by_whatever_rule_asks(office: Any) -> None:
+    """Also by one that counts nothing: the refusal names it, and nothing is changed."""
+    rule = '[[approvals]]\nname = "always"\nactions = ["update"]\napprovers = ["boss"]\n'
+    query = "update note set body = 'gone' where id = %s"
+    with office.connect(office.wall(rule)) as conn:
+        with pytest.raises(Forbidden, match=r"a batch.*approvals\.always"):
+            conn.cursor().executemany(query, [(1,), (2,)])
+    assert office.raw("select count(*) from note where body = 'gone'") == [(0,)]
+
+
 @pytest.mark.parametrize(
     "query",
     [

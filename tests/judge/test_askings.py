@@ -307,6 +307,7 @@ def test_the_decision_says_which_rule_asks_and_which_is_strictest(becomes: Becom
     three = becomes(READ, counting, first, strict)
     assert (three.rule, three.approvals) == ("approvals.first", (counting, first, strict))
     assert three.hint == "the strictest rule is approvals.strict"
+    assert becomes(READ, first, strict).hint == three.hint
     assert three.reason
 
 

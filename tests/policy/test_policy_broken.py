@@ -428,8 +428,20 @@ APPROVALS = [
     Broken(ASKS + 'rows = 1\nticket = «"("', "no regular expression"),
     Broken(ASKS + "rows = 1\npeople = «0", "from 1 to"),
     Broken(ASKS + "rows = 1\nexpires = «0", "in no time"),
+    Broken(ASKS + "rows = 1\nvalid = «0", "in no time"),
+    Broken(ASKS + "runs = «1", "runs are counted over a time", "per"),
     Broken(ASKS + 'actions = ["select"]\nno_where = «true', "no action here", "delete"),
-    Broken(ASKS + 'actions = «["ddl"]\nrows = 1', "is not known", "of its own"),
+    *[
+        Broken(ASKS + f'actions = «["select", "ddl"]\n{more}', "is not known", "of its own")
+        for more in (
+            'tables = ["s.t"]',
+            'columns = ["s.t.c"]',
+            "protected = true",
+            "rows = 1",
+            'bytes = 1\nper = "1h"',
+            'runs = 1\nper = "1h"',
+        )
+    ],
     Broken(V + '[approval]\nwebhook = «"https://h.test/"', "that this webhook is yours", "secret"),
     Broken(V + '[approval]\nwebhook = «"http://h.test/"', "plain http", "https"),
 ]

@@ -27,6 +27,7 @@ from tracewall.policy.model import (
     Scan,
     Trust,
 )
+from tracewall.signing import Signer
 
 SAMPLE = Path(__file__).with_name("sample.toml")
 
@@ -384,3 +385,40 @@ def test_no_file(path: str) -> None:
     """A path that can't be a file is a PolicyError too."""
     with pytest.raises(PolicyError, match="can't be read"):
         load(path)
+
+
+KEY = str(Signer("desk", b"s" * 32).public)
+ASKS = f'version = 1\n[approval]\nkeys = ["{KEY}"]\n[[approvals]]\napprovers = ["b"]\n'
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'actions = ["select"]',
+        'actions = ["ddl"]',
+        'tables = ["s.t"]',
+        'columns = ["s.t.c"]',
+        "protected = true",
+        "no_where = true",
+        'actions = ["select", "update"]\nno_where = true',
+        'actions = ["delete"]\nno_where = true',
+        'actions = ["truncate"]\nno_where = true',
+        "rows = 1",
+        'bytes = 1\nper = "1h"',
+        'runs = 1\nper = "1h"',
+        'hours = "Mon-Fri 08:00-18:00"',
+        "rows = 1\nexpires = 1\nvalid = 1",
+    ],
+)
+def test_any_one_condition_makes_a_rule_that_asks(condition: str) -> None:
+    """A rule that says one thing only is a rule; nothing is complained of."""
+    (made,) = loads(ASKS + condition + "\n").approvals
+    assert made.approvers[0].text == "b"
+
+
+@pytest.mark.parametrize("secret", ["env", "file"])
+def test_a_webhook_s_secret_is_in_a_variable_or_a_file(secret: str) -> None:
+    """Either is enough."""
+    text = f'version = 1\n[approval]\nwebhook = "https://h.test/"\nwebhook_secret_{secret} = "X"\n'
+    made = loads(text).approval
+    assert "X" in (made.webhook_secret_env, made.webhook_secret_file)

@@ -24,12 +24,9 @@ class Glob:
     @cached_property
     def _regex(self) -> re.Pattern[str]:
         any_run = "(?s:.)*" if self.dots else "[^.]*"
-        first, *rest = (re.escape(part) for part in self.text.split("*"))
-        if not rest:
-            return re.compile(first)
         # Each atomic group takes the nearest match and never comes back, so that no
         # number of stars can make a long name expensive.
-        *inner, last = rest
+        first, *inner, last = (re.escape(part) for part in self.text.split("*"))
         steps = "".join(f"(?>{any_run}?{part})" for part in inner)
         return re.compile(f"{first}{steps}{any_run}{last}")
 
