@@ -217,7 +217,8 @@ def digest_of_run(sql: bytes, parameters: Iterable[Parameter]) -> str:
     """Give what a statement with its parameters is known by in a budget of runs."""
     made = hashlib.sha256(sql)
     for each in parameters:
-        value = each.value if each.value is not None else "NULL"
+        # A dash is no base64: no bytes are spelled as NULL is.
+        value = each.value if each.value is not None else "-"
         made.update(f"\0{each.type} {each.format} {value}".encode())
     return made.hexdigest()[:32]
 

@@ -169,6 +169,15 @@ def test_either_is_given_back_alone(till: Till, what: str) -> None:
     assert told(till) == ([(100, 0), (-100, 0)] if what == "rows" else [(0, 100), (0, -100)])
 
 
+def test_what_one_of_several_rules_has_left_is_left(till: Till) -> None:
+    """Who counts rows may have some left where who counts bytes has none."""
+    made = meter(till, rule(name="rows", rows=10), rule(name="bytes", bytes=10))
+    made.reserve(5, 0, ahead=False)
+    assert made.left
+    made.give_back()
+    assert told(till) == [(5, 0), (-5, 0)] and not made.left
+
+
 def test_not_more_than_the_last_block_is_given_back(till: Till) -> None:
     """What an older block left was taken at another time: it stays taken."""
     made = meter(till, rule(rows=100, bytes=100))
