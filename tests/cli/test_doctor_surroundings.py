@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -23,8 +24,10 @@ from cryptography.x509.oid import NameOID
 
 from tracewall.cli import doctor_here
 from tracewall.cli.doctor_keys import of_keys
+from tracewall.cli.doctor_reach import of_addresses
 from tracewall.cli.doctor_server import of_server
 from tracewall.policy.load import load
+from tracewall.signing import Signer
 from tracewall.sql.catalog import Catalog
 
 
@@ -32,6 +35,7 @@ class Issuer(BaseHTTPRequestHandler):
     """An issuer whose clock is off by ``apart`` seconds, and which publishes ``document``."""
 
     apart: ClassVar[float] = 0.0
+    modified: ClassVar[str] = ""
     document: ClassVar[bytes] = b""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
@@ -48,6 +52,8 @@ class Issuer(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Refuse, as many do; the date comes all the same."""
         self.send_response(405)
+        if self.modified:
+            self.send_header("Last-Modified", self.modified)
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -82,6 +88,76 @@ def test_an_issuer_whose_clock_is_off_is_found(place: Any, issuer: Any) -> None:
     issuer.apart = 120.0
     found = keys(place)["keys.clock"]
     assert found.severity == "warning" and "127.0.0.1 are 1" in found.message
+
+
+@pytest.mark.parametrize(("days", "said"), [(400, "400 days ago"), (2, "")])
+def test_keys_at_a_url_that_have_not_changed_for_long_are_found(
+    place: Any, issuer: Any, days: int, said: str
+) -> None:
+    """Where who serves them says when they did; one who says nothing of it is believed."""
+    assert "keys.age" not in keys(place)
+    issuer.modified = formatdate(time.time() - days * 86_400, usegmt=True)
+    found = keys(place).get("keys.age")
+    assert found is None if not said else said in found.message and found.severity == "note"
+
+
+@pytest.mark.parametrize("header", ["yesterday", "Mon, 99 Foo 2026", "0" * 1000])
+def test_a_time_that_is_none_hinders_nothing(place: Any, issuer: Any, header: str) -> None:
+    """A server's odd header is no finding, and no traceback."""
+    issuer.modified = header
+    assert keys(place).keys() <= {"keys.kid"}
+
+
+def test_addresses_that_give_no_connection_are_found_by_host_alone(
+    place: Any, monkeypatch: Any
+) -> None:
+    """What is reached gets no byte; of what is not, the path stays untold: it may be a secret."""
+    gone = socket.create_server(("127.0.0.1", 0))
+    port = gone.getsockname()[1]
+    gone.close()
+    monkeypatch.setenv("CHAT", f"http://127.0.0.1:{port}/CANARY")
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        url = f"http://127.0.0.1:{there.getsockname()[1]}/hook"
+        place.write(
+            f'[audit]\nsigning_key_file = "k"\nanchor_url = "{url}"\n'
+            f'[approval]\nkeys = ["{Signer.make("k").public}"]\nchat_env = "CHAT"\n'
+        )
+        found = list(of_addresses(load(place.policy)))
+        there.settimeout(30)
+        asked, _ = there.accept()
+        with asked:
+            asked.settimeout(30)
+            assert asked.recv(1) == b""
+    assert [(each.check, each.severity) for each in found] == [("approvals.reach", "warning")]
+    assert "127.0.0.1 can't be reached" in found[0].message
+    assert "CANARY" not in str(found)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+def test_files_of_other_owners_are_found(place: Any) -> None:
+    """The owner of a file may change it, whatever its mode: keys, a directory, a secret."""
+    inner = place.home / "keys"
+    inner.mkdir(mode=0o700)
+    (inner / "key").write_text("x")
+    (inner / "key").chmod(0o600)
+    place.write('[audit]\nsigning_key_file = "keys/key"\n')
+
+    def owners() -> list[str]:
+        found = [each for each in place.findings() if each["check"] == "files.owner"]
+        assert {each["severity"] for each in found} <= {"warning"}
+        return [each["message"] for each in found]
+
+    assert owners() == []
+    os.chown(place.home / "jwks.json", 54_321, 0)
+    os.chown(inner, 54_321, 0)
+    assert [message.partition(":")[0] for message in owners()] == [
+        "the user 54321 is the owner of the keys, and may change what is there",
+        "the user 54321 owns a directory, and may replace what is in it",
+    ]
+    # Where the wall's own user keeps the record, that user may own them.
+    (place.home / "audit").mkdir(mode=0o700)
+    os.chown(place.home / "audit", 54_321, 0)
+    assert owners() == []
 
 
 @pytest.mark.parametrize(("days", "said"), [(-1, "is over"), (5, "ends in "), (400, "")])

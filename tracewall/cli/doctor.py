@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tracewall.cli.doctor_here import of_installation, of_places, of_secrets
 from tracewall.cli.doctor_keys import of_keys
+from tracewall.cli.doctor_reach import of_addresses
 from tracewall.cli.doctor_recordings import of_recordings
 from tracewall.cli.doctor_role import of_role
 from tracewall.cli.doctor_server import of_server
@@ -53,8 +54,9 @@ def doctor(
     The role that the wall logs in as: its powers, what it owns, where it may create, and
     whether it has more or less than the policy needs. The server: extensions, settings that
     write values to its log, who is let in without a password, encryption, clocks, version.
-    This machine: keys of the issuers and their clocks, secrets, modes of files, room for the
-    record. Stores in PostgreSQL: what their roles may do. Each finding comes with its remedy.
+    This machine: keys of the issuers and their clocks, secrets, modes and owners of files, room
+    for the record. Addresses of webhooks and the like: they are connected to, and nothing is
+    sent. Stores in PostgreSQL: what their roles may do. Each finding comes with its remedy.
     The exit code is 1 where there is an error, with --strict also where there is a warning.
     """
     found = read(policy)
@@ -80,7 +82,12 @@ def _found(policy: Policy, known: Catalog, asked: Server, compared: Rightful) ->
     name = compared.name
     found = [*of_role(compared, asked), *of_server(policy, known, asked, name)]
     found += [*of_installation(), *of_keys(policy), *of_places(policy)]
-    found += [*of_secrets(policy), *of_stores(policy), *of_recordings(policy)]
+    found += [
+        *of_secrets(policy),
+        *of_addresses(policy),
+        *of_stores(policy),
+        *of_recordings(policy),
+    ]
     return sorted(found, key=lambda each: _GRAVITY.index(each.severity))
 
 

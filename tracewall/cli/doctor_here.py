@@ -20,7 +20,7 @@ from tracewall.counter import notices
 from tracewall.errors import PolicyError
 from tracewall.logbook import checkpoints
 from tracewall.places import beside, secret
-from tracewall.policy.exposed import exposed, shared
+from tracewall.policy.exposed import exposed, foreign, shared, stranger
 from tracewall.policy.model import Policy
 from tracewall.signing import BadKey, Signer
 
@@ -77,6 +77,7 @@ def of_places(policy: Policy) -> Iterator[Finding]:
         yield Finding(
             "files.group", "warning" if change else "note", weakness.how, mends, weakness.line
         )
+    yield from _of_owners(policy)
     if not policy.audit.conninfo:
         yield from _of_audit(policy)
     if policy.recordings and "://" not in policy.recording.directory:
@@ -89,6 +90,32 @@ def of_places(policy: Policy) -> Iterator[Finding]:
         message = f"masks.{hashed[0].name} makes pseudonyms, and {_MASK_KEY} is not set here"
         help = f"set {_MASK_KEY} to a secret of at least 16 bytes, or give mask_key to the wall"
         yield Finding("keys.mask", "warning", message, help, hashed[0].line)
+
+
+def _of_owners(policy: Policy) -> Iterator[Finding]:
+    """Find files whose owner is neither root nor the wall's user.
+
+    Whoever runs this counts as the wall's user; for root that is the owner of the record, or of
+    the policy where there is no record yet.
+    """
+    if os.name != "posix" or not policy.path:
+        return
+    record, user = beside(policy, policy.audit.directory), os.geteuid()
+    if user == 0:
+        user = (record if record.is_dir() else Path(policy.path)).stat().st_uid
+    own = frozenset({0, user})
+    help = "chown it to root or to the wall's user; if that is its owner, run this as that user"
+    for weakness in foreign(policy, own):
+        yield Finding("files.owner", "warning", weakness.how, help, weakness.line)
+    kept = {
+        "the record": record,
+        "the recordings": beside(policy, policy.recording.directory),
+        "the requests": beside(policy, policy.approval.store),
+    }
+    for what, place in kept.items():
+        for who in stranger(place, own):
+            message = f"{who} is the owner of {what}, and may change what is there: {place}"
+            yield Finding("files.owner", "warning", message, help)
 
 
 def of_secrets(policy: Policy) -> Iterator[Finding]:

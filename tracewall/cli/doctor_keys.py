@@ -9,7 +9,7 @@ from pathlib import Path
 from tracewall.cli.findings import Finding, Severity
 from tracewall.errors import PolicyError
 from tracewall.identity.certificates import ends
-from tracewall.identity.fetch import FetchFailed, Location, dated
+from tracewall.identity.fetch import FetchFailed, Location, stamps
 from tracewall.identity.keys import KeyKeeper, KeySet
 from tracewall.policy.model import Issuer, Policy
 from tracewall.trust import verifier_of
@@ -73,26 +73,32 @@ def _of_set(issuer: Issuer, found: KeySet) -> Iterator[Finding]:
 def _of_source(issuer: Issuer, keeper: KeyKeeper) -> Iterator[Finding]:
     place = keeper.place()
     if isinstance(place, Path):
-        yield from _of_age(issuer, place)
+        changed = place.stat().st_mtime
+        help = "a file is not renewed by itself: has the issuer changed its keys since?"
+        yield from _of_age(issuer, "are in a file that was", changed, help)
     else:
-        yield from _of_clock(issuer, place)
+        yield from _of_answer(issuer, place)
     yield from _of_certificates(issuer, keeper.document)
 
 
-def _of_age(issuer: Issuer, place: Path) -> Iterator[Finding]:
-    old = time.time() - place.stat().st_mtime
+def _of_age(issuer: Issuer, where: str, changed: float, help: str) -> Iterator[Finding]:
+    old = time.time() - changed
     if old > _LONG:
-        message = f"the keys of the issuer {issuer.name} are in a file of {old // 86_400:.0f} days"
-        help = "a file is not renewed by itself: has the issuer changed its keys since?"
+        days = f"changed {old // 86_400:.0f} days ago"
+        message = f"the keys of the issuer {issuer.name} {where} {days}"
         yield Finding("keys.age", "note", message, help, issuer.line)
 
 
-def _of_clock(issuer: Issuer, place: Location) -> Iterator[Finding]:
+def _of_answer(issuer: Issuer, place: Location) -> Iterator[Finding]:
+    """Find what the headers of an answer tell of its maker's clock, and of the keys' age."""
     before = time.time()
     try:
-        said = dated(place, timeout=_TIMEOUT)
+        said, changed = stamps(place, timeout=_TIMEOUT)
     except FetchFailed:
         return  # Its keys came: not every server says what time it is.
+    if changed is not None:
+        help = "whoever had a key of then can still sign: does the issuer change its keys?"
+        yield from _of_age(issuer, "were, as it says,", changed, help)
     # It says whole seconds.
     apart = max(before - (said + 1), said - time.time(), 0.0)
     leeway = issuer.leeway

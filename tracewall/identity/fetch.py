@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 _MAX_REDIRECTS: Final = 3
@@ -91,11 +91,27 @@ def fetch(
     raise FetchFailed("redirected too often")
 
 
-def dated(location: Location, *, timeout: float, tls: ssl.SSLContext | None = None) -> float:
-    """Ask who is at `location` for the time (seconds since the epoch, whole ones).
+def reach(location: Location, *, timeout: float, tls: ssl.SSLContext | None = None) -> None:
+    """Connect to who is at `location`, TLS included, send nothing, or raise `FetchFailed`."""
+    with _told(), _connected(location, time.monotonic() + timeout, tls):
+        pass
 
-    It is what the header Date of the answer to a HEAD says, whatever the answer is (RFC 9110,
-    section 6.6.1). Raises FetchFailed where there is none, or no answer in `timeout` seconds.
+
+class Stamps(NamedTuple):
+    """When an answer was made, and when what is there was changed; whole Unix seconds."""
+
+    date: float
+    modified: float | None
+
+
+def stamps(location: Location, *, timeout: float, tls: ssl.SSLContext | None = None) -> Stamps:
+    """Ask who is at `location` for the time, and for how old it is what is there.
+
+    That is what the headers Date and Last-Modified of the answer to a HEAD say, whatever the
+    answer is (RFC 9110, sections 6.6.1 and 8.8.2).
+
+    Raises:
+        FetchFailed: there is no Date, or no answer in `timeout` seconds.
     """
     ends = time.monotonic() + timeout
     with _told(), _connected(location, ends, tls) as connection:
@@ -104,9 +120,14 @@ def dated(location: Location, *, timeout: float, tls: ssl.SSLContext | None = No
         response = HTTPResponse(cast(Any, _Timed(connection, ends)), method="HEAD")
         try:
             response.begin()
-            return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+            date, modified = response.headers.get("Date", ""), response.headers.get("Last-Modified")
+            return Stamps(_moment(date), _moment(modified) if modified else None)
         finally:
             response.close()
+
+
+def _moment(text: str) -> float:
+    return parsedate_to_datetime(text).timestamp()
 
 
 def post(

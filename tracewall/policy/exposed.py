@@ -1,4 +1,4 @@
-"""Which files of a policy everybody may write, or read though they hold a secret."""
+"""Which files of a policy others own, may write, or may read though they hold a secret."""
 
 from __future__ import annotations
 
@@ -43,6 +43,42 @@ def shared(policy: Policy) -> list[Weakness]:
         for name, what, line in secret
         if name and any(mode & stat.S_IRGRP for mode in _mode(home / name))
     ]
+
+
+def foreign(policy: Policy, own: frozenset[int]) -> list[Weakness]:
+    """Return which of those files, and of their directories, have other owners.
+
+    Args:
+        policy: whose files count.
+        own: the users (uids) that may own them.
+    """
+    if os.name != "posix" or not policy.path:
+        return []
+    home = Path(policy.path).parent
+    named = [each for each in (*_trusted(policy), *_secret(policy)) if each[0]]
+    found = [
+        Weakness(
+            "files", line, f"{who} is the owner of {what}, and may change what is there: {name}"
+        )
+        for name, what, line in named
+        for who in stranger(home / name, own)
+    ]
+    return found + [
+        Weakness("files", 0, f"{who} owns a directory, and may replace what is in it: {place}")
+        for place in dict.fromkeys((home / name).parent for name, _, _ in named)
+        for who in stranger(place, own)
+    ]
+
+
+def stranger(path: Path, own: frozenset[int]) -> Iterator[str]:
+    """Yield the owner's name where a path is there, and has an owner that is none of `own`."""
+    try:
+        if path.stat().st_uid not in own:
+            yield path.owner()
+    except KeyError:
+        yield f"the user {path.stat().st_uid}"
+    except (OSError, ValueError):
+        return
 
 
 def _trusted(policy: Policy) -> list[tuple[str, str, int]]:
