@@ -91,6 +91,22 @@ def test_importing_ours_says_so(module: str, tmp_path: Path) -> None:
     assert done.stderr.rstrip().endswith("pip install --force-reinstall --no-deps pgtracewall")
 
 
+def test_the_command_says_so_without_a_traceback(tmp_path: Path) -> None:
+    """Beside the other, the command ends with 2, and what to do is all that it says."""
+    install(tmp_path, SPELLINGS[0])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(PACKAGE.parent)])}
+    script = tmp_path / "bin" / "tracewall"
+    script.parent.mkdir()
+    script.write_text("from tracewall.cli import main\nraise SystemExit(main())\n")
+    for line in ([script, "version"], ["-m", "tracewall", "version"]):
+        done = subprocess.run(
+            [sys.executable, *line], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("The unrelated distribution 'tracewall' is installed in")
+        assert done.stderr.endswith("pip install --force-reinstall --no-deps pgtracewall\n")
+
+
 @pytest.mark.parametrize("module", ["errors", "connection", "connection_async", "cli"])
 def test_ours_speaks_below_their_front_door(module: str, tmp_path: Path) -> None:
     """Where the other came last and its files replaced ours, what is left of ours still refuses."""

@@ -29,7 +29,7 @@ LIST = re.compile(
 )
 FRONT = "import tracewall"
 DOORS = "doors"
-LEFT_OUT = frozenset({"version", "_clash", "__main__"})
+LEFT_OUT = frozenset({"version", "_clash", "_command", "__main__"})
 EVERYWHERE = frozenset({"msgspec"})
 
 _WIDTH, _ROW, _BOX, _HEIGHT = 960, 92, 226, 50

@@ -11,6 +11,9 @@ Say ``import tracewall as psycopg`` and connect with the caller's token:
 All of psycopg's public names are here; what talks to the server is guarded.
 """
 
+from tracewall import _command
+
+# isort: split
 from psycopg import (
     BINARY,
     DATETIME,
@@ -90,6 +93,7 @@ from tracewall.version import __version__
 from tracewall.wall import Wall
 
 connect = Connection.connect
+_command.read()
 
 __all__ = [
     "BINARY",

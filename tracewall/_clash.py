@@ -9,7 +9,10 @@ import that might meet a foreign file.
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
+
+from tracewall import _command
 
 _OTHER = "tracewall"
 
@@ -19,19 +22,23 @@ def check() -> None:
 
     Raises:
         ImportError: it is; the message says where, and how to put things right.
+        SystemExit: it is, and this is the command: the message has been printed.
     """
     try:
         found = metadata.distribution(_OTHER)
     except metadata.PackageNotFoundError:
         return
-    raise ImportError(
+    message = (
         f"The unrelated distribution {_OTHER!r} is installed in {found.locate_file('')} and "
         "shares its import name with 'pgtracewall', so files of one may have replaced files of "
         "the other. Nothing is guarded like this. Put it right with:\n"
         "    pip uninstall tracewall\n"
-        "    pip install --force-reinstall --no-deps pgtracewall",
-        name="tracewall",
+        "    pip install --force-reinstall --no-deps pgtracewall"
     )
+    if _command.runs():
+        sys.stderr.write(f"{message}\n")
+        raise SystemExit(2)
+    raise ImportError(message, name="tracewall")
 
 
 check()

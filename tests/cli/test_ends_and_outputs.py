@@ -74,6 +74,49 @@ def test_ctrl_c_while_a_server_is_waited_for_is_an_interruption(tmp_path: Path) 
     assert (process.returncode, told.strip()) == (130, "interrupted")
 
 
+@pytest.fixture
+def interrupted(tmp_path: Path) -> dict[str, str]:
+    """Surroundings in which somebody presses Ctrl-C while tracewall's modules are read."""
+    (tmp_path / "sqlglot.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), PLACE])}
+
+
+@posix
+def test_ctrl_c_while_the_command_is_read_ends_it_without_a_word(
+    interrupted: dict[str, str], tmp_path: Path
+) -> None:
+    """As other tools die of it; started by the script or as a module."""
+    script = tmp_path / "tracewall"
+    script.write_text("from tracewall.cli import main\nraise SystemExit(main())\n")
+    for line in ([script, "version"], ["-m", "tracewall", "version"]):
+        done = subprocess.run(
+            [sys.executable, *line], env=interrupted, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@posix
+def test_ctrl_c_stays_the_programs_own(interrupted: dict[str, str]) -> None:
+    """Another program that imports tracewall gets its exception; it may catch it."""
+    code = "try:\n    import tracewall\nexcept KeyboardInterrupt:\n    print('caught')"
+    line = [sys.executable, "-c", code]
+    assert subprocess.check_output(line, env=interrupted, text=True) == "caught\n"
+
+
+@posix
+def test_the_command_deals_with_ctrl_c_when_it_is_read() -> None:
+    """What was changed for the reading of modules is as it was after it."""
+    code = (
+        "import signal, sys; sys.argv = ['tracewall']; before = signal.getsignal(signal.SIGINT)\n"
+    )
+    code += "import tracewall; print(signal.getsignal(signal.SIGINT) is before)"
+    environment = {**os.environ, "PYTHONPATH": PLACE}
+    line = [sys.executable, "-c", code]
+    assert subprocess.check_output(line, env=environment, text=True) == "True\n"
+
+
 def test_a_question_that_nobody_answers_is_asked_wrongly() -> None:
     """The end of standard input is no interruption: exit code 2, and what to do."""
     code = (
