@@ -261,3 +261,19 @@ def test_an_export_goes_to_no_file_that_is_there(log: Path, tmp_path: Path, caps
         assert main(["audit", "export", str(log), "--out", str(out)]) == 2
         assert "can't be written" in capsys.readouterr().err or out is log
     assert file.read_bytes() == before and verify(log).ok
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["audit", "search"], ["audit", "search", "--json"], ["audit", "export"],
+        ["audit", "tail"], ["shadow", "report"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_directory_without_a_log_is_told(run: Any, tmp_path: Path, line: list[str]) -> None:
+    """Nobody takes the silence of a wrong directory for "nothing happened"; it stays untouched."""
+    result = run(*line, tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no audit log in" in result.stderr
+    assert not list(tmp_path.iterdir())

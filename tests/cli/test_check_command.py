@@ -65,7 +65,14 @@ def test_a_policy_that_is_not_there_is_a_fault(run, tmp_path):
     """A missing file is told in a sentence; it is no finding, so the exit code is 2."""
     result = run("check", tmp_path / "nothing.toml")
     assert result.exit_code == 2
-    assert "can't be read" in result.stderr
+    assert "there is no policy" in result.stderr and "tracewall init" in result.stderr
+
+
+def test_a_missing_policy_that_the_environment_names_is_told_so(run, tmp_path, monkeypatch):
+    """Who has forgotten the variable is told of it."""
+    monkeypatch.setenv("TRACEWALL_CONFIG", str(tmp_path / "nothing.toml"))
+    result = run("check")
+    assert (result.exit_code, "TRACEWALL_CONFIG names it" in result.stderr) == (2, True)
 
 
 def test_a_pattern_that_can_not_be_used_is_found(run, policy):

@@ -53,7 +53,7 @@ def test_strict_fails_on_weaknesses_that_nobody_has_looked_at(run: Any, tmp_path
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: None, "No such file"),
+        (lambda path: None, "there is no policy"),
         (lambda path: path.mkdir(), "directory"),
         (lambda path: path.write_text(""), "the policy is empty"),
         (lambda path: path.write_text(" \n\t\n"), "the policy is empty"),

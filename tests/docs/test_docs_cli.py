@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from tracewall.cli import doctor_here, doctor_keys, doctor_role, doctor_server
+from tracewall.cli import doctor_here, doctor_keys, doctor_reach, doctor_role, doctor_server
 from tracewall.cli.commands import tracewall
 from tracewall.policy.model import Decision
 from tracewall.trials.differences import Difference
@@ -115,12 +115,13 @@ def test_the_json_and_the_checks_of_doctor_are_as_told(
     section = page.partition("### JSON of grants")[0]
     listed = set(re.findall(rf"`((?:{groups})\.[\w-]+)`", section))
     found = set()
-    for module in (doctor_role, doctor_server, doctor_here, doctor_keys):
+    for module in (doctor_role, doctor_server, doctor_here, doctor_keys, doctor_reach):
         source = inspect.getsource(module)
         found |= set(re.findall(r'Finding\(\s*"([\w.-]+)"', source))
         for made in re.findall(r'Finding\(\s*f"\{check\}\.([\w-]+)"', source):
             found |= {f"{check}.{made}" for check in ("audit", "recording")}
         found |= set(re.findall(r'^        \("([\w.-]+)", ', source, re.MULTILINE))
+        found |= set(re.findall(r'yield "([\w.-]+)"', source))
     found |= {f"role.{power}" for power in doctor_role.POWERS} | {"approvals.mode"}
     found |= {"audit.store", "approvals.store"}
     assert listed == found

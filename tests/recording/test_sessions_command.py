@@ -256,3 +256,9 @@ def test_a_replay_without_a_terminal_is_printed(session: Any, run: Any) -> None:
     code, told = run("replay", session.folder / "recordings", session.entries()[0].id)
     assert code == 0
     assert "ended: closed" in told
+
+
+def test_a_directory_without_recordings_proves_nothing(run: Any, tmp_path: Any) -> None:
+    """`verify` of a wrong directory is asked wrongly; it does not go well."""
+    code, told = run("verify", tmp_path)
+    assert (code, "there is no recording in" in told) == (2, True)

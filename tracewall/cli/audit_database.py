@@ -23,6 +23,7 @@ from tracewall.audit import notary
 from tracewall.audit.migration import migration as written
 from tracewall.audit.people import Person
 from tracewall.audit.postgres import SCHEMA, PostgresLog
+from tracewall.audit.record import files
 from tracewall.audit.retiring import retire
 from tracewall.audit.stored import kept, lines, people
 from tracewall.cli.live import unread, why
@@ -103,6 +104,13 @@ of_schema = click.option(
 def log_path(command: Any) -> Any:
     """Give a command the argument ``path``: a log's directory, file, or database."""
     return _LOG(of_schema(command))
+
+
+def present(path: Path) -> None:
+    """Raise Missing where a directory holds no log: nothing found in it would prove nothing."""
+    if database() is None and path.is_dir() and not files(path):
+        help = "name the directory that [audit] of the policy names"
+        raise Missing(f"there is no audit log in {path}", help)
 
 
 def database() -> tuple[str, str] | None:

@@ -33,6 +33,7 @@ from tracewall.cli.audit_database import (
     log_path,
     names,
     of_schema,
+    present,
 )
 from tracewall.cli.audit_database import note as note_there
 from tracewall.cli.entries import entry
@@ -76,6 +77,7 @@ def search(path: Path, as_json: bool, **filters: Any) -> None:
     Nothing is proved by it: see `verify`. Where the record has pseudonyms, names are shown as
     long as they are not erased.
     """
+    present(path)
     people = _people(path)
     _on_record(path, "search", filters, people)
     out = console()
@@ -102,6 +104,7 @@ def search(path: Path, as_json: bool, **filters: Any) -> None:
 def export(path: Path, form: str, as_json: bool, out: Path | None, **filters: Any) -> None:
     """Write statements and incidents of a log for other programs; filters as of `search`."""
     form = "json" if as_json else form
+    present(path)
     people = _people(path)
     _on_record(path, "export", filters, people)
     try:
@@ -126,6 +129,8 @@ def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
 
     Nothing is proved by it.
     """
+    if not follow:
+        present(path)
     _on_record(path, "tail", {"follow": "yes" if follow else ""}, {})
     try:
         place = database()

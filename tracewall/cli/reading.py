@@ -14,6 +14,8 @@ from tracewall.policy.match import column_names, unmatched
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog
 
+_VARIABLE = "TRACEWALL_CONFIG"
+
 
 def read(path: Path) -> Policy:
     """Read a policy. Raises Missing with its first complaint: without it there is no verdict."""
@@ -29,7 +31,11 @@ def text_in(path: Path) -> str:
     try:
         text = text_of(str(path))
     except PolicyError as error:
-        raise complaint(error) from None
+        if os.path.lexists(path):
+            raise complaint(error) from None
+        named = os.environ.get(_VARIABLE) == str(path)
+        help = f"{_VARIABLE} names it" if named else "`tracewall init` writes one for a database"
+        raise Missing(f"there is no policy {path}", help) from None
     if not text.strip():
         raise Missing(f"{path}: the policy is empty", "`tracewall init DSN` proposes one")
     return text

@@ -117,7 +117,7 @@ def show(path: str, id: str, key: Path | None, rows: int, as_json: bool) -> None
 @json_option("Print one JSON object for each recording.")
 def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bool) -> None:
     """Check that recordings are what was written. The exit code is 1 when one is not."""
-    out, faults = console(), 0
+    out, faults, looked_at = console(), 0, 0
     ends = _ends(audit) if audit else {}
     for entry, session in _read(store(path), keys(key), id):
         proof, fault = session.proof, session.proof.fault
@@ -126,7 +126,7 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bo
             fault = "the audit log does not have it end so"
         elif not fault and not proof.closed and known:
             fault = "its end was cut off"
-        faults += bool(fault)
+        faults, looked_at = faults + bool(fault), looked_at + 1
         if as_json:
             answer(_proved(entry, proof, fault))
             continue
@@ -135,6 +135,8 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bo
         where = f" (line {proof.line})" if proof.fault else ""
         told_ = f"{safe(entry.id)}  {proof.lines} lines, {state}{where}, head {proof.head}"
         out.print(Text(told_, style), soft_wrap=True)
+    if not looked_at:
+        raise Missing(f"there is no recording in {path}", "is it the policy's recording.directory?")
     if faults and as_json:
         raise click.exceptions.Exit(1)
     if faults:

@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from tracewall.audit.verify import records
+from tracewall.cli.audit_database import present
 from tracewall.cli.groups import Group
 from tracewall.cli.options import SINCE, UNTIL, json_option
 from tracewall.cli.screen import Missing, answer, console, plain, safe
@@ -71,6 +72,7 @@ def _between(
 ) -> Iterator[dict[str, Any]]:
     try:
         for log in logs:
+            present(log)
             for record in records(log):
                 at = record.get("at")
                 if not isinstance(at, int | float):
