@@ -123,7 +123,7 @@ def test_the_json_and_the_checks_of_doctor_are_as_told(
         found |= set(re.findall(r'^        \("([\w.-]+)", ', source, re.MULTILINE))
         found |= set(re.findall(r'yield "([\w.-]+)"', source))
     found |= {f"role.{power}" for power in doctor_role.POWERS} | {"approvals.mode"}
-    found |= {"audit.store", "approvals.store"}
+    found |= {"audit.store", "approvals.store", "recording.url"}
     assert listed == found
 
 
