@@ -13,6 +13,7 @@ import pytest
 
 from tracewall.audit import file
 from tracewall.audit.log import FileLog
+from tracewall.audit.setup import open_log
 from tracewall.audit.timely import TimelyLog
 from tracewall.audit.verify import records, verify
 from tracewall.errors import AuditUnavailable
@@ -78,6 +79,71 @@ def test_a_hanging_disk_refuses_in_time(disk: Disk, tmp_path: Path, who: Who, wh
         record["ended"]["status"] for record in records(tmp_path) if record["kind"] == "outcome"
     ]
     assert ends.count("abandoned") == 1 and ends.count("ok") == 2
+
+
+def test_an_outcome_waits_for_no_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, who: Who, what: What
+) -> None:
+    """Also where it is the outcome that finds the disk hanging; all are there when it answers."""
+    disk = Disk(monkeypatch, "write")
+    log = TimelyLog(FileLog(tmp_path, durability="written"), 20)
+    number = log.intent(who, what)
+    disk.free.clear()
+    started, calls = time.monotonic(), disk.calls
+    for _ in range(200):
+        log.outcome(number, Ended(status="ok"))
+    while disk.calls == calls:
+        assert time.monotonic() - started < 20
+    for _ in range(200):
+        log.outcome(number, Ended(status="ok"))
+    assert time.monotonic() - started < 15
+    disk.free.set()
+    log.close()
+    (report,) = verify(tmp_path).files
+    assert report.ok and report.closed
+    assert [record["kind"] for record in records(tmp_path)].count("outcome") == 400
+
+
+@pytest.mark.parametrize("durability", ["buffered", "written", "synced"])
+def test_outcomes_alone_are_written_in_time(
+    tmp_path: Path, who: Who, what: What, durability: Any
+) -> None:
+    """With nothing after them, 64 outcomes are in the file soon, as without a deadline."""
+    log = TimelyLog(FileLog(tmp_path, durability=durability), 20)
+    number = log.intent(who, what)
+    log.flush()
+    for _ in range(64):
+        log.outcome(number, Ended(status="ok"))
+    until = time.monotonic() + 20
+    while [record["kind"] for record in records(tmp_path)].count("outcome") < 64:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    log.close()
+    assert verify(tmp_path).ok
+
+
+def test_a_log_that_can_not_be_opened_in_time_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, who: Who, what: What
+) -> None:
+    """The first file has the deadline, too; what is made late is closed, another log goes on."""
+    disk = Disk(monkeypatch, "write")
+    disk.free.clear()
+    started = time.monotonic()
+    with pytest.raises(AuditUnavailable, match="opened in time"):
+        open_log(tmp_path, "written", deadline=0.3)
+    assert 0.25 < time.monotonic() - started < 20
+    disk.free.set()
+    until = time.monotonic() + 20
+    while not any(record["kind"] == "closed" for record in records(tmp_path)):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    log = open_log(tmp_path, "written", deadline=20)
+    log.intent(who, what)
+    log.close()
+    assert verify(tmp_path).ok
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AuditUnavailable, match="could not"):
+        open_log(tmp_path / "file", "written", deadline=20)
 
 
 def test_a_good_disk_is_as_before(tmp_path: Path, who: Who, what: What) -> None:

@@ -39,3 +39,8 @@ def sync(file: AppendedFile | None, mark: int) -> None:
 def unavailable(error: OSError) -> AuditUnavailable:
     """Give the error for a write that failed."""
     return AuditUnavailable(f"the audit log could not be written: {error.strerror}")
+
+
+def at_once(write: Callable[[], None]) -> None:
+    """Do what is due by who finds it due."""
+    write()

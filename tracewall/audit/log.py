@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from tracewall.audit.anchor import Checkpoints
-from tracewall.audit.failing import encoded, nobody_hears, sync, unavailable
+from tracewall.audit.failing import at_once, encoded, nobody_hears, sync, unavailable
 from tracewall.audit.file import AppendedFile, prepare
 from tracewall.audit.fragments import Fragments
 from tracewall.audit.keeping import Keeping
@@ -91,6 +91,8 @@ class FileLog:
         # middle of `intent` reports its outcome in the thread that holds the lock.
         self._ended: list[Outcome] = []
         self._oldest = 0.0
+        # Has what outcomes have filled written; whoever keeps nobody waiting puts a thread here.
+        self.later: Callable[[Callable[[], None]], None] = at_once
         self._failing = False
         self._closed = False
         self._fragments = Fragments()
@@ -155,9 +157,13 @@ class FileLog:
         # not locked is not held by this thread, so that this waits for a write at most.
         if self._due(at) and not self._lock.locked():
             # A failed write keeps what is queued and refuses the next intent.
-            with contextlib.suppress(Exception), self._lock:
-                if not self._closed:
-                    self._write()
+            with contextlib.suppress(Exception):
+                self.later(self._write_due)
+
+    def _write_due(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._write()
 
     def incident(self, incident: Incident) -> None:
         """Record anything else, at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tracewall.audit.anchor import Anchor, Checkpoints, FileAnchor, HttpAnchor
@@ -10,7 +11,7 @@ from tracewall.audit.keeping import Keeping
 from tracewall.audit.log import Durability, FileLog
 from tracewall.audit.notes import BadKey, Signer
 from tracewall.audit.postgres import PostgresLog
-from tracewall.audit.timely import TimelyLog
+from tracewall.audit.timely import TimelyLog, opened
 
 
 def checkpoints_of(
@@ -53,10 +54,12 @@ def open_log(
     """Open a log in files; nobody waits longer than the deadline (seconds; 0: there is none).
 
     Raises:
-        AuditUnavailable: the first file can't be made.
+        AuditUnavailable: the first file can't be made, or not in time.
     """
-    log = FileLog(directory, durability=durability, checkpoints=checkpoints, keeping=keeping)
-    return TimelyLog(log, deadline) if deadline else log
+    make = partial(
+        FileLog, directory, durability=durability, checkpoints=checkpoints, keeping=keeping
+    )
+    return opened(make, deadline) if deadline else make()
 
 
 def open_database(

@@ -3,8 +3,7 @@
 1. A call that is not through in time is refused, and nothing is sent; what it may still record
    later is ended as ``abandoned``.
 2. While a call hangs, further ones are refused at once.
-3. An outcome is not waited for by anybody; it is given to the log by whoever tells it, unless a
-   call hangs: only the very call that finds the disk hanging first may have to wait with it.
+3. An outcome is not waited for by anybody: what outcomes have filled is written in a thread, too.
 """
 
 from __future__ import annotations
@@ -59,6 +58,7 @@ class TimelyLog:
 
     def __init__(self, log: FileLog, deadline: float) -> None:
         self._log, self._deadline = log, deadline
+        log.later = self._offer
         self.patience = deadline
         self._begin()
         # At the end of the interpreter, too, nobody waits for longer.
@@ -70,7 +70,7 @@ class TimelyLog:
         self._calls: SimpleQueue[_Call[Any]] = SimpleQueue()
         self._running: set[_Call[Any]] = set()
         self._threads = self._idle = 0
-        self._late = False
+        self._late = self._offered = False
         self._lock = Lock()
 
     def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:
@@ -82,11 +82,22 @@ class TimelyLog:
         return self._in_time(lambda: self._log.intent(who, what, moment), late)
 
     def outcome(self, intent: int, ended: Ended) -> None:
-        """Record how the statement of an intent ended; never raises."""
-        if self._hangs():
-            self._calls.put(_Call(lambda: self._log.outcome(intent, ended)))
-        else:
-            self._log.outcome(intent, ended)
+        """Record how the statement of an intent ended; never raises, never waits."""
+        self._log.outcome(intent, ended)
+
+    def _offer(self, write: Callable[[], None]) -> None:
+        """Have a thread write what is due, unless one is about to."""
+        self._mine()
+        if self._offered or self._hangs():
+            return
+        self._offered = True
+
+        def written() -> None:
+            self._offered = False
+            write()
+
+        self._calls.put(_Call(written))
+        self._see_to_threads()
 
     def incident(self, incident: Incident) -> None:
         """Record anything else; raise `AuditUnavailable` unless it is kept in time."""
@@ -105,13 +116,16 @@ class TimelyLog:
         atexit.unregister(self.close)
         self._in_time(self._log.close)
 
+    def _mine(self) -> None:
+        if self._pid != os.getpid():
+            # The child of a fork has none of the threads.
+            self._begin()
+
     def _hangs(self) -> bool:
         return self._late and bool(self._running)
 
     def _in_time(self, run: Callable[[], T], late: Callable[[T], None] | None = None) -> T:
-        if self._pid != os.getpid():
-            # The child of a fork has none of the threads.
-            self._begin()
+        self._mine()
         if self._hangs():
             raise AuditUnavailable("the audit log could not be written in time")
 
@@ -170,3 +184,31 @@ class TimelyLog:
             with self._lock:
                 self._idle += 1
             call.done.release()
+
+
+def opened(make: Callable[[], FileLog], deadline: float) -> TimelyLog:
+    """Make a log whose first file is waited for no longer than its calls are (seconds).
+
+    Raises:
+        AuditUnavailable: it can't be made, or not in time; it is closed when it is made late.
+    """
+
+    def made() -> None:
+        try:
+            call.result = make()
+            if not call.is_("in time"):
+                call.result.close()
+        except BaseException as error:
+            call.error = error
+        call.done.release()
+
+    call = _Call(make)
+    threading.Thread(target=made, name="tracewall-audit", daemon=True).start()
+    if not call.done.acquire(timeout=deadline):
+        if call.is_("late"):
+            raise AuditUnavailable("the audit log could not be opened in time")
+        call.done.acquire()
+    if call.error is not None:
+        raise call.error
+    assert call.result is not None
+    return TimelyLog(call.result, deadline)
