@@ -76,6 +76,8 @@ if True:  # ASYNC
         if session.offering is None:
             session.close(idle=idle)
         else:
+            # Here, where no other task can be about to send what this ends.
+            session.abandon()
             await asyncio.to_thread(session.close, idle=idle)
 
 

@@ -308,12 +308,15 @@ class Ledger(Naming):
         return self.wall._underway.process != self._process
 
     def abandon(self, *, queued: bool = False) -> None:
-        """Record that nobody will see how statements end: all that are underway, or `queued`."""
+        """Record that nobody will see how statements end: all that are underway, or `queued`.
+
+        One whose intent is still waited for has not left, and will not.
+        """
         # The child of a fork has them from its parent, who will tell.
         if not self.is_forked():
             for admission in list(self._open):
                 if admission.queued or not queued:
-                    self.unsure(admission)
+                    self._end(admission, "unknown" if admission.intent >= 0 else "abandoned")
 
     def __del__(self) -> None:
         # A connection that was never closed: psycopg warns of it, and the record is whole.

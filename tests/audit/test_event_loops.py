@@ -45,9 +45,12 @@ class Slow:
         self.free = threading.Event()
         self.free.set()
         self.broken = False
+        self.error: Exception | None = None
 
     def _wait(self) -> None:
         assert self.free.wait(60)
+        if self.error is not None:
+            raise self.error
         if self.broken:
             raise AuditUnavailable("it is broken")
 

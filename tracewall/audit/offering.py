@@ -22,6 +22,8 @@ from tracewall.events import Ended, Incident, Moment, What, Who
 _MOST_THREADS: Final = 32
 """So many records wait for the log at once: a database takes them in one call."""
 
+_OVER: Final = "the connection was closed while the record of the statement was waited for"
+
 T = TypeVar("T")
 
 
@@ -79,22 +81,34 @@ class Offering:
     def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:
         """Have an intent recorded, and give its ticket; or its number, where nothing waits."""
         if not self.patience and what.kept != "synced":
+            # What became of one before it is no matter of whoever waits for this one.
+            self.last = None
             return self._log.intent(who, what, moment)
         ticket = next(self._tickets)
         self.last = self._offered[ticket] = self._threads.do(self._log.intent, who, what, moment)
         return ticket
 
     def offered(self, ticket: int) -> Future[int]:
-        """Give what will have the number of an intent, or the error of a log that refused it."""
-        return self._offered[ticket]
+        """Give what will have the number of an intent, or the error of a log that refused it.
+
+        Raises:
+            AuditUnavailable: its end was told meanwhile.
+        """
+        found = self._offered.get(ticket)
+        if found is None:
+            raise AuditUnavailable(_OVER)
+        return found
 
     def kept(self, ticket: int) -> int:
         """Return the number of an intent once it is kept.
 
         Raises:
-            AuditUnavailable: it is not.
+            AuditUnavailable: it is not, or its end was told meanwhile.
         """
-        return self._offered.pop(ticket).result()
+        found = self._offered.pop(ticket, None)
+        if found is None:
+            raise AuditUnavailable(_OVER)
+        return found.result()
 
     def outcome(self, intent: int, ended: Ended) -> None:
         """Record how the statement of an intent ended, by its number or its ticket; never raise."""
@@ -112,6 +126,7 @@ class Offering:
         if self.patience:
             self.last = self._threads.do(self._log.incident, incident)
         else:
+            self.last = None
             self._log.incident(incident)
 
     def flush(self, kept: str = "") -> None:
