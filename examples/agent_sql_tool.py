@@ -131,9 +131,12 @@ class SqlTool:
         # Rule, reason and hint hold names that the caller may use, and no value: they are
         # what a model needs to write a better statement.
         decision = refused.decision
-        told = {"error": error, "rule": getattr(decision, "rule", "")}
-        told |= {"reason": getattr(decision, "reason", ""), "advice": advice}
-        told["advice"] = told["advice"] or getattr(decision, "hint", "")
+        if decision is None or not decision.reason:
+            # It was allowed, and its rows were withheld: the message says by which rule.
+            told = {"error": error, "reason": str(refused), "advice": advice}
+        else:
+            told = {"error": error, "rule": decision.rule, "reason": decision.reason}
+            told["advice"] = advice or decision.hint
         return json.dumps({name: text for name, text in told.items() if text})
 
 

@@ -135,8 +135,11 @@ def problem(status: int, title: str, error: tracewall.Error, **more: Any) -> JSO
     """Give a problem document; rule and reason hold names, and never a value."""
     decision = getattr(error, "decision", None)
     told = {"title": title, "status": status, **more}
-    if decision is not None:
+    if decision is not None and decision.reason:
         told |= {"rule": decision.rule, "detail": decision.reason}
+    elif isinstance(error, tracewall.Forbidden):
+        # It was allowed, and its rows were withheld: the message says by which rule.
+        told["detail"] = str(error)
     return JSONResponse(told, status, media_type="application/problem+json")
 
 
