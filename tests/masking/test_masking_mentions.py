@@ -135,6 +135,8 @@ def test_finds_that_overlap_become_one(found: list[tuple[int, int, str]], made: 
 def test_a_find_is_whole_whatever_its_name(every: Detectors, text: str, shown: str) -> None:
     """A name before an at-sign ends as it may; a password is named by its form if that is all."""
     assert every.mask(text)[0] == shown
+    (found,) = every.find(text)
+    assert f"{text[: found.start]}[{found.name}]{text[found.end :]}" == shown
 
 
 @pytest.mark.parametrize(
