@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from tracewall.masking import automaton, joints, spelling
 from tracewall.masking.anchored import anchored
+from tracewall.masking.config import Engine
+from tracewall.masking.detectors import Detectors, detectors
 from tracewall.masking.judging import SHAPES, edge, judged
 from tracewall.masking.shape import Judge, Shape
 
@@ -58,6 +61,24 @@ def test_an_engine_always_sees_what_a_trigger_matches(
     following = ENGINES[engine]([shape])(text)
     assert following(0, len(text)) == first([shape], text, 0, len(text))
     assert following(position, end) == first([shape], text, position, end)
+
+
+@cache
+def made(engine: Engine) -> Detectors:
+    """Give all detectors; whoever changes the modules while this runs clears caches."""
+    return detectors(("*",), engine=engine)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_both_engines_always_find_the_same_in_what_triggers_match(data: st.DataObject) -> None:
+    """Hits of several kinds side by side, and whatever stands between them, are judged alike."""
+    pytest.importorskip("re2", reason="needs google-re2, the extra 'detect'")
+    shapes = st.sampled_from([*EVERY.values()])
+    parts = data.draw(st.lists(st.one_of(AROUND, shapes.flatmap(hits)), max_size=5))
+    text = b"".join(parts).decode(errors="ignore")
+    assert made("builtin").find(text) == made("re2").find(text)
+    assert made("builtin").mask(text) == made("re2").mask(text)
 
 
 @pytest.mark.parametrize("shape", EVERY.values(), ids=EVERY)
