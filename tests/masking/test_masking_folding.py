@@ -7,7 +7,7 @@ import unicodedata
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracewall.masking.folding import Fold, folder
@@ -75,6 +75,7 @@ def made() -> Fold:
     return folder()
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "é", "日", "\u200b", "\u0301", "\U000e0041"])), st.data()
 )

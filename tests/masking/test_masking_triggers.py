@@ -47,7 +47,7 @@ def first(shapes: list[Shape], data: bytes, position: int, end: int) -> int:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("shape", EVERY.values(), ids=EVERY)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_an_engine_always_sees_what_a_trigger_matches(
     engine: str, shape: Shape, data: st.DataObject
@@ -69,7 +69,7 @@ def made(engine: Engine) -> Detectors:
     return detectors(("*",), engine=engine)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_both_engines_always_find_the_same_in_what_triggers_match(data: st.DataObject) -> None:
     """Hits of several kinds side by side, and whatever stands between them, are judged alike."""
@@ -82,7 +82,7 @@ def test_both_engines_always_find_the_same_in_what_triggers_match(data: st.DataO
 
 
 @pytest.mark.parametrize("shape", EVERY.values(), ids=EVERY)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_a_judge_is_always_asked_where_its_trigger_hits(shape: Shape, data: st.DataObject) -> None:
     """What a trigger matches begins, after an edge that is left out, with a byte of its judge."""
