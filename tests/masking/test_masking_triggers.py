@@ -63,6 +63,19 @@ def test_an_engine_always_sees_what_a_trigger_matches(
     assert following(position, end) == first([shape], text, position, end)
 
 
+@pytest.mark.parametrize("name", ["ip-0", "ip-1", "iban-0"])
+def test_the_edge_of_a_number_is_that_of_its_trigger(name: str) -> None:
+    """Whichever two signs stand before it: escapes, underscores, letters, figures, none of them."""
+    number = {"ip-0": b"10.1.2.3", "ip-1": b"2001:db8::1", "iban-0": b"DE89370400440532013000"}
+    signs = [b"", *(bytes([byte]) for byte in b"\\_nrtbfx9. ")]
+    for before in (one + other for one in signs for other in signs):
+        text = b" " + before + number[name]
+        found = anchored([EVERY[name]])(text)
+        for start in range(len(text)):
+            told = first([EVERY[name]], text, start, len(text))
+            assert found(start, len(text)) == told, (before, start)
+
+
 @cache
 def made(engine: Engine) -> Detectors:
     """Give all detectors; whoever changes the modules while this runs clears caches."""
