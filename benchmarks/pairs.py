@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,3 +81,20 @@ def away(*processes: int) -> None:
         for process in processes:
             os.sched_setaffinity(process, {theirs})
         os.sched_setaffinity(0, {mine})
+
+
+@contextlib.contextmanager
+def anywhere() -> Iterator[None]:
+    """Let what is started in the block have all processors, as this process had at first.
+
+    A process would have the one that its parent keeps to, and so would its server.
+    """
+    mine = None
+    with contextlib.suppress(AttributeError, OSError):
+        mine = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, _PROCESSORS)
+    try:
+        yield
+    finally:
+        if mine is not None:
+            os.sched_setaffinity(0, mine)
