@@ -33,8 +33,8 @@ SYSTEM = (
     "that `buffered` does not make, and a line more"
 )
 SPANS = (
-    "the span begins while the server is at work, but looking at each set and each result, and the "
-    "record, come on top of it"
+    "the span begins while the server is at work, but looking at each result, and the record, come "
+    "on top of it"
 )
 PIECES = "nothing is masked, so what it takes more is what each result takes, not each row"
 VALUES = (

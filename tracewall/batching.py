@@ -62,7 +62,11 @@ class Together:
         name = self._names.get(key)
         if name is None or not admission.cleared or admission.holder is not session.holder:
             return False
-        values = [each if type(each) in _FIXED else _fixed(each) for each in rendered.params or ()]
+        # What a dumper of the caller's gave may change until it leaves: others run before that.
+        values = [
+            each if type(each) in _FIXED else bytes(memoryview(each))
+            for each in rendered.params or ()
+        ]
         if admission.judged.writes:
             session.check_written(admission, values)
         session.leaves(admission, values)
@@ -86,11 +90,6 @@ class Together:
         if enough:
             self.open = []
         return enough
-
-
-def _fixed(value: Any) -> bytes:
-    # What a dumper of the caller's gave may change until it leaves; dumpers of others run before.
-    return bytes(memoryview(value))
 
 
 def _leave(pgconn: Any, name: bytes, result_format: Any, sets: list[_Set]) -> None:
