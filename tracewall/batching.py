@@ -26,8 +26,6 @@ _MOST = 16
 _LARGEST = 16_384
 """From how many bytes of parameters on no further set is waited for."""
 
-_FIXED = (bytes, type(None))
-
 _Set: TypeAlias = "tuple[Any, Any]"
 """A set's values as they will leave, and their formats."""
 
@@ -64,7 +62,7 @@ class Together:
             return False
         # What a dumper of the caller's gave may change until it leaves: others run before that.
         values = [
-            each if type(each) in _FIXED else bytes(memoryview(each))
+            each if each is None or type(each) is bytes else bytes(memoryview(each))
             for each in rendered.params or ()
         ]
         if admission.judged.writes:

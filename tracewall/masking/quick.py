@@ -65,9 +65,9 @@ def _partial(method: Method, mark: Mark, slow: Callable[[str], object], longest:
 
     def quickly(values: Sequence[Any]) -> list[object]:
         if not last:
-            return list(map(add, map(head, values), repeat(middle)))
+            return [start + middle for start in map(head, values)]
         if not first:
-            return list(map(middle.__add__, map(tail, values)))
+            return [middle + end for end in map(tail, values)]
         return list(map("".join, zip(map(head, values), repeat(middle), map(tail, values))))
 
     def shown(value: str) -> object:
