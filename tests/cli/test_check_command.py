@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tracewall import PolicyError, Wall
 from tracewall.policy.load import load
 
 SHIPPED = resources.files("tracewall.demo").joinpath("policy.toml").read_text("utf-8")
@@ -308,3 +309,52 @@ def test_files_that_everybody_may_change_or_read_are_told(run, tmp_path):
     assert len(found) == 5
     tmp_path.chmod(0o1777)
     assert len(json.loads(run("check", path, "--json").stdout)["weaknesses"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("issuer", "more"),
+    [
+        ("https://x.test", 'provider = "entra"'),
+        ("https://x.test", 'provider = "spiffe"'),
+        ("https://x.test", 'provider = "kubernetes"\ntokens = "id"'),
+        ("https://x.test", 'provider = "google"\ntokens = "access"'),
+    ],
+)
+def test_issuers_that_a_wall_would_not_take_are_found(run, tmp_path, issuer, more):
+    """What keeps a wall from being loaded is an error here too, at the issuer's line."""
+    path = tmp_path / "policy.toml"
+    head = f'version = 1\n\n[[issuers]]\nissuer = "{issuer}"\naudience = "a"\n'
+    path.write_text(f'{head}keys = "jwks.json"\n{more}\n', "utf-8")
+    with pytest.raises(PolicyError) as refused:
+        Wall.load(path)
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert f"policy.toml:3: {refused.value.message}" in result.stderr
+
+
+def test_an_answer_that_lasts_no_time_is_found(run, tmp_path):
+    """Every token would be refused by it."""
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        'version = 1\n[[issuers]]\nissuer = "https://x.test"\naudience = "a"\n'
+        '[issuers.introspection]\nurl = "https://x.test/i"\nclient_id = "c"\n'
+        'secret_env = "NOT_READ"\nlasts = 0\n',
+        "utf-8",
+    )
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert "policy.toml:9:9: " in result.stderr and "lasts" in result.stderr
+
+
+def test_no_key_and_no_secret_is_read_for_a_check(run, tmp_path):
+    """A policy is right or wrong in itself: where keys, secrets and lists are is the doctor's."""
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        'version = 1\n[identity]\nrevocations = "gone.toml"\n'
+        '[[issuers]]\nissuer = "https://x.test"\naudience = "a"\nkeys = "gone.json"\n'
+        '[issuers.introspection]\nurl = "https://x.test/i"\nclient_id = "c"\n'
+        'secret_env = "NO_SUCH_VARIABLE"\n'
+        '[[issuers]]\nname = "b"\nissuer = "https://127.0.0.1:1"\naudience = "a"\n',
+        "utf-8",
+    )
+    assert run("check", path).exit_code == 0

@@ -23,6 +23,7 @@ from tracewall.policy.model import Policy
 from tracewall.policy.review import review
 from tracewall.policy.weaknesses import Weakness, weaknesses
 from tracewall.shield import Shield
+from tracewall.trust import verifier_of
 
 _ANY_KEY = b"only to see whether one is needed"
 
@@ -51,6 +52,7 @@ def check(
     try:
         found = of_text(text, str(policy))
         Shield(found, dict.fromkeys(("", *(key.id for key in found.keys)), _ANY_KEY))
+        verifier_of(found)
         listed = kept(_against(found, dsn) if dsn is not None else [], ignored)
     except PolicyError as error:
         if isinstance(error.__context__, DetectorsUnavailable):

@@ -135,6 +135,9 @@ def _complain_of_issuers(policy: Policy, root: Place, reading: Reading) -> None:
             reading.wrong(place, "the key 'keys' is missing", _NO_METADATA)
         elif not (issuer.keys or issuer.discovery) and key_set(issuer.issuer):
             reading.wrong(place.inside["issuer"], "no keys can be found from here", _NO_METADATA)
+        if issuer.introspection and not issuer.introspection.lasts:
+            at = place.inside["introspection"].inside["lasts"]
+            reading.wrong(at, "an answer that lasts no time is none", "write a time above 0")
 
 
 _NO_METADATA = (
