@@ -175,6 +175,51 @@ def test_a_pool_that_keeps_nothing_serves_whoever_acts(guard: Any) -> None:
                 conn.execute("select 1")
 
 
+def use(pool: Any, guard: Any, token: str, *statements: str) -> tuple[int, Any]:
+    """Act as somebody on a connection of a pool; give its process and the last statement's row."""
+    with guard.wall.acting_as(token):
+        with pool.connection() as conn:
+            for statement in statements:
+                cursor = conn.execute(statement)
+            row = cursor.fetchone() if cursor.description else None
+            if "lock_timeout = " in statements[-1]:
+                # The next one waits for it by now.
+                until(lambda: pool.get_stats()["requests_waiting"] == 1)
+            return conn.info.backend_pid, row
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_pool_hands_a_connection_to_who_waits(guard: Any, resets: bool) -> None:
+    """A connection that goes straight to the next client has nothing of the last one's on it."""
+    reset_by: list[int] = []
+
+    def reset(conn: Any) -> None:
+        with pytest.raises((tracewall.TokenRejected, tracewall.Forbidden)):
+            conn.execute("select client_ip from traces.runs limit 1")
+        conn.rollback()
+        reset_by.append(conn.info.backend_pid)
+
+    made = NullConnectionPool(
+        connection_class=Connection,
+        kwargs={"wall": guard.wall, "autocommit": True},
+        min_size=0,
+        max_size=1,
+        reset=reset if resets else None,
+        open=False,
+    )
+    leave = ("select client_ip from traces.runs limit 1", "set lock_timeout = '7s'")
+    with made as pool:
+        with ThreadPoolExecutor(1) as threads:
+            first = threads.submit(use, pool, guard, guard.operator, *leave)
+            until(lambda: pool.get_stats().get("connections_num", 0) == 1)
+            process, row = use(pool, guard, guard.analyst, "show lock_timeout")
+            handed, _ = first.result()
+        assert process == handed and row == ("0",)
+        assert reset_by[:1] == [handed] * resets
+        with pytest.raises(tracewall.Forbidden):
+            use(pool, guard, guard.analyst, "select client_ip from traces.runs limit 1")
+
+
 def until(holds: Any) -> None:
     """Wait until a pool's own work is done."""
     for _ in range(500):

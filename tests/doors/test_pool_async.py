@@ -180,6 +180,57 @@ async def test_a_pool_that_keeps_nothing_serves_whoever_acts(guard: Any) -> None
                 await conn.execute("select 1")
 
 
+async def use(pool: Any, guard: Any, token: str, *statements: str) -> tuple[int, Any]:
+    """Act as somebody on a connection of a pool; give its process and the last statement's row."""
+    with guard.wall.acting_as(token):
+        async with pool.connection() as conn:
+            for statement in statements:
+                cursor = await conn.execute(statement)
+            row = await cursor.fetchone() if cursor.description else None
+            if "lock_timeout = " in statements[-1]:
+                # The next one waits for it by now.
+                await until(lambda: pool.get_stats()["requests_waiting"] == 1)
+            return conn.info.backend_pid, row
+
+
+@pytest.mark.parametrize("resets", [False, True])
+async def test_a_pool_hands_a_connection_to_who_waits(guard: Any, resets: bool) -> None:
+    """A connection that goes straight to the next client has nothing of the last one's on it."""
+    reset_by: list[int] = []
+
+    async def reset(conn: Any) -> None:
+        with pytest.raises((tracewall.TokenRejected, tracewall.Forbidden)):
+            await conn.execute("select client_ip from traces.runs limit 1")
+        await conn.rollback()
+        reset_by.append(conn.info.backend_pid)
+
+    made = AsyncNullConnectionPool(
+        connection_class=AsyncConnection,
+        kwargs={"wall": guard.wall, "autocommit": True},
+        min_size=0,
+        max_size=1,
+        reset=reset if resets else None,
+        open=False,
+    )
+    leave = ("select client_ip from traces.runs limit 1", "set lock_timeout = '7s'")
+    async with made as pool:
+        if True:  # ASYNC
+            first = asyncio.create_task(use(pool, guard, guard.operator, *leave))
+            await until(lambda: pool.get_stats().get("connections_num", 0) == 1)
+            process, row = await use(pool, guard, guard.analyst, "show lock_timeout")
+            handed, _ = await first
+        else:
+            with ThreadPoolExecutor(1) as threads:
+                first = threads.submit(use, pool, guard, guard.operator, *leave)
+                until(lambda: pool.get_stats().get("connections_num", 0) == 1)
+                process, row = use(pool, guard, guard.analyst, "show lock_timeout")
+                handed, _ = first.result()
+        assert process == handed and row == ("0",)
+        assert reset_by[:1] == [handed] * resets
+        with pytest.raises(tracewall.Forbidden):
+            await use(pool, guard, guard.analyst, "select client_ip from traces.runs limit 1")
+
+
 async def until(holds: Any) -> None:
     """Wait until a pool's own work is done."""
     for _ in range(500):
