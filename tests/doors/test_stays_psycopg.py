@@ -126,3 +126,25 @@ def test_types_are_adapted_on_masked_columns_too(conn: Any) -> None:
     query = "select %s::text as mine, user_email, started_at from traces.runs limit 1"
     row = cursor.execute(query, (Point(),)).fetchone()
     assert row.mine == "a point" and "***" in row.user_email and row.started_at.tzinfo
+
+
+def test_what_a_cursor_keeps_of_its_statement_is_psycopgs(conn: Any, guard: Any) -> None:
+    """`_query`, which Django and tools for tracing read, is there and absent as with psycopg.
+
+    It is what left unprepared, and None once a statement is prepared.
+    """
+    told: list[list[Any]] = []
+    with psycopg.Connection.connect(guard.store.full_dsn) as plain:
+        for each in (conn, plain):
+            each.prepare_threshold = 2
+            cursor, kept = each.cursor(), []
+            for number in range(6):
+                cursor.execute("select %s::int", (number,))
+                query = cursor._query
+                kept.append(query and (query.query, query.params))
+                kept.append(cursor._last_query)
+            each.cursor_factory = psycopg.ClientCursor
+            bound = each.execute("select %s::int", (7,))
+            told.append([*kept, bound._query.query, bound._query.params])
+    assert told[0] == told[1]
+    assert told[0][0] and told[0][10] is None and told[0][-2] == b"select 7::int"
