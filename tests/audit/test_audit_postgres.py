@@ -131,7 +131,7 @@ def test_the_owner_prunes_it(place: Any, tmp_path: Path, capfd: Any) -> None:
         assert main([*prune, place.writer]) == 2
         assert "nothing is deleted" in capfd.readouterr().err
         assert main([*prune, place.admin]) == 0
-        assert "1 chains, 4 records" in capfd.readouterr().out, "what is open stays"
+        assert "1 chain, 4 records" in capfd.readouterr().out, "what is open stays"
     report = verify(place.fetched(tmp_path), head=heads, keys=[SIGNER.public])
     assert report.ok and len(report.files) == 2
     assert [r["files"] for r in records(tmp_path / "log") if r["kind"] == "retired"] == [1]

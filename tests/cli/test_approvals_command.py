@@ -115,6 +115,9 @@ def test_people_decide_by_their_own_tokens(
     assert run("approvals", "revoke", "apr_1", "--config", policy).exit_code == 0
     assert run(*approve).exit_code == 1
     assert "revoked" in run("approvals", "list", "--all", "--config", policy).output
+    assert run("approvals", "list", "--config", policy).output == "nothing waits for approval\n"
+    (tmp_path / "approvals.db").unlink()
+    assert run("approvals", "list", "--all", "--config", policy).output == "there are no requests\n"
 
 
 def test_nobody_decides_for_another(run: Any, asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:

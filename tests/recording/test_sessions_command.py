@@ -60,6 +60,16 @@ def test_sessions_are_listed(session: Any, run: Any) -> None:
     assert run("list", session.folder / "recordings", "--who", "bob", "--json")[1] == ""
 
 
+def test_a_list_stays_readable_on_a_narrow_terminal(
+    session: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is a line, which the terminal breaks: no column is squeezed to a letter's width."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    code, told = run("list", session.folder / "recordings")
+    assert (code, len(told.splitlines())) == (0, 1 + len([*session.entries()]))
+
+
 def test_a_session_is_shown(session: Any, run: Any) -> None:
     """What is shown has texts, decisions, masked columns and rows."""
     code, told = run("show", session.folder / "recordings", session.entries()[0].id[:12])

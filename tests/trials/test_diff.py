@@ -169,6 +169,12 @@ def test_it_is_told_for_people(run: Any, write: Any, tmp_path: Path) -> None:
         "      + select, update",
     ]
     assert lines[-1] == "2 differences, 1 of them loosen; 0 statements judged"
+    (tmp_path / "less.toml").write_text(
+        path.read_text() + "[[denials]]\ngroups = ['clerks']\n"
+        "actions = ['update']\ntables = ['shop.orders']\n"
+    )
+    told = run("diff", path, "less.toml", "--catalog", "c.json").stdout
+    assert told.splitlines()[-1] == "1 difference, 0 of them loosen; 0 statements judged"
 
 
 def test_wrong_questions_are_told(run: Any, write: Any, tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def list_(policy: Path, as_json: bool, every: bool) -> None:
         return
     for case in cases:
         console().print(_line(case), soft_wrap=True)
+    if not cases:
+        console().print("there are no requests" if every else "nothing waits for approval")
 
 
 @approvals.command()
@@ -154,8 +156,8 @@ def _verdict(kind: Kind, help: str) -> None:
         key_file: Path | None,
     ) -> None:
         found = read(policy)
-        who = _approver(found, _secret(token_file, TOKEN_VARIABLE, "your token"))
-        signer = _signer(_secret(key_file, KEY_VARIABLE, "the key to sign with"))
+        who = _approver(found, _secret(token_file, "--token-file", TOKEN_VARIABLE, "your token"))
+        signer = _signer(_secret(key_file, "--key-file", KEY_VARIABLE, "the key to sign with"))
         case = _decided(found, id, kind, who, signer, reason)
         if as_json:
             answer(_as_json(case))
@@ -210,13 +212,13 @@ def _case(desk: Desk, id: str) -> Case:
     return found
 
 
-def _secret(file: Path | None, variable: str, what: str) -> str:
+def _secret(file: Path | None, option: str, variable: str, what: str) -> str:
     try:
         found = (file.read_text("utf-8") if file else os.environ.get(variable, "")).strip()
     except (OSError, ValueError):
         raise Missing(f"{what} can't be read", str(file)) from None
     if not found:
-        raise Missing(f"{what} is missing", f"put it into {variable} or name a file")
+        raise Missing(f"{what} is missing", f"put it into {variable}, or name its file by {option}")
     return found
 
 

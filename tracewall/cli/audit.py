@@ -21,7 +21,7 @@ from tracewall.cli.audit_database import anchored, fetch, is_uri, log_path, migr
 from tracewall.cli.audit_read import erase, export, search, tail
 from tracewall.cli.groups import Group
 from tracewall.cli.options import FILE, JSON
-from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe
+from tracewall.cli.screen import Missing, Refused, answer, console, plain, safe, several
 
 
 class _Remembered(msgspec.Struct):
@@ -230,13 +230,13 @@ def _tell(report: Report, path: Path) -> None:
             f"{where}: {fault.what}{more}",
             "records before that line hold; keep the file as it is, for it is evidence",
         )
-    out.print(Text(f"{report.records} records hold together", "bold green"))
+    out.print(Text(f"{several(report.records, 'record')} hold together", "bold green"))
 
 
 def _line(file: FileReport) -> Text:
     told = Text.assemble(
         ("ok    " if file.ok else "FAULT ", "green" if file.ok else "bold red"),
-        f"{safe(file.file)}  {file.records} records",
+        f"{safe(file.file)}  {several(file.records, 'record')}",
     )
     if file.open_intents:
         told.append(f", {len(file.open_intents)} without an outcome", "yellow")

@@ -29,7 +29,7 @@ from tracewall.audit.stored import kept, lines, people
 from tracewall.cli.live import unread, why
 from tracewall.cli.options import JSON, policy_option
 from tracewall.cli.reading import read
-from tracewall.cli.screen import Missing, either
+from tracewall.cli.screen import Missing, either, several
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.events import Incident
 from tracewall.logbook import checkpoints
@@ -235,7 +235,7 @@ def fetch(path: Path, conninfo: str, schema: str, as_json: bool) -> None:
         raise Missing(f"the log can't be written: {error.strerror}", str(path)) from None
     records = _copy(path, conninfo, schema)
     told = {"path": str(path), "records": records}
-    either(as_json, told, f"{records} records")
+    either(as_json, told, several(records, "record"))
 
 
 @click.command()
@@ -259,7 +259,7 @@ def prune(conninfo: str, policy: Path, as_json: bool) -> None:
     except (AuditUnavailable, PolicyError) as error:
         raise Missing(f"nothing is deleted: {error}") from None
     told = {"chains": gone.chains, "records": gone.records}
-    either(as_json, told, f"{gone.chains} chains, {gone.records} records")
+    either(as_json, told, f"{several(gone.chains, 'chain')}, {several(gone.records, 'record')}")
 
 
 def _copy(path: Path, conninfo: str, schema: str) -> int:

@@ -13,7 +13,7 @@ from tracewall.cli.findings import IGNORE, Finding, is_ignored, kept, tell, wors
 from tracewall.cli.live import catalog, server
 from tracewall.cli.options import JSON, policy_argument
 from tracewall.cli.reading import complaint, place, text_in
-from tracewall.cli.screen import Refused, answer, console, safe
+from tracewall.cli.screen import Refused, answer, console, safe, several
 from tracewall.errors import PolicyError
 from tracewall.masking.detectors import DetectorsUnavailable
 from tracewall.policy.exposed import exposed
@@ -121,8 +121,7 @@ def _as_json(
 
 def _sum(policy: Policy, dsn: str | None, weak: list[Weakness], fails: bool) -> None:
     counted = ", ".join(
-        f"{count} {name.removesuffix('s') if count == 1 else name}"
-        for name, count in _counts(policy).items()
+        several(count, name.removesuffix("s")) for name, count in _counts(policy).items()
     )
     lines = [f"{counted}; hash {policy.hash[:12]}"]
     if dsn is None:

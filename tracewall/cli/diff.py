@@ -17,7 +17,7 @@ from tracewall.cli.live import catalog as catalog_of
 from tracewall.cli.options import FILE, json_option, policy_option
 from tracewall.cli.reading import matching
 from tracewall.cli.reading import read as read_policy
-from tracewall.cli.screen import Missing, answer, console, safe
+from tracewall.cli.screen import Missing, answer, console, safe, several
 from tracewall.cli.tapes import every, keys, reading, store
 from tracewall.policy.model import Policy
 from tracewall.recording.course import Course
@@ -147,14 +147,15 @@ def _samples(
 def _tell(found: list[Difference], judged: int) -> None:
     out = console()
     found.sort(key=lambda each: (not each.loosens, each.kind, each.who))
-    for (loosens, kind), several in groupby(found, lambda each: (each.loosens, each.kind)):
+    for (loosens, kind), alike in groupby(found, lambda each: (each.loosens, each.kind)):
         out.print(Text(kind, _COLOURS[loosens]))
-        for each in several:
+        for each in alike:
             whom = f"{safe(each.who)}: " if each.who else ""
             out.print(Text(f"  {whom}{safe(each.what)}"), soft_wrap=True)
             for sign, text, style in (("-", each.before, "dim"), ("+", each.now, "")):
                 if text:
                     out.print(Text(f"      {sign} {safe(text)}", style), soft_wrap=True)
     loose = sum(each.loosens for each in found)
-    told = f"{len(found)} differences, {loose} of them loosen; {judged} statements judged"
+    told = f"{several(len(found), 'difference')}, {loose} of them loosen; "
+    told += f"{several(judged, 'statement')} judged"
     out.print(Text(told, _COLOURS[bool(loose)]))

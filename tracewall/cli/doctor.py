@@ -20,7 +20,7 @@ from tracewall.cli.grants import Rightful, rightful, script
 from tracewall.cli.live import Server, server, user
 from tracewall.cli.options import DSN, JSON, policy_argument
 from tracewall.cli.reading import against, reached, read
-from tracewall.cli.screen import answer, console, plain, safe
+from tracewall.cli.screen import answer, console, plain, safe, several
 from tracewall.policy.model import Policy
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.quoting import comment
@@ -107,7 +107,7 @@ def _sql(found: Iterable[Finding], compared: Rightful, policy: Policy) -> Iterab
 def _sum(found: Sequence[Finding], role: str, database: str) -> None:
     out = console()
     counted = [(sum(each.severity == what for each in found), what) for what in _GRAVITY]
-    said = ", ".join(f"{many} {what}{'s' * (many != 1)}" for many, what in counted if many)
+    said = ", ".join(several(many, what) for many, what in counted if many)
     head = ("found ", "bold yellow") if found else ("ok ", "bold green")
     told = safe(f"{said or 'nothing found'}: the role {role} in the database {database}")
     out.print(Text.assemble(head, told), soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.tree import Tree
 from tracewall.cli.live import estimated
 from tracewall.cli.options import CONFIG, DSN, JSON
 from tracewall.cli.reading import against, reached, read
-from tracewall.cli.screen import answer, console, safe
+from tracewall.cli.screen import answer, console, safe, several
 from tracewall.judge import decision_by
 from tracewall.policy.approvals import told
 from tracewall.policy.model import Decision, OutputColumn
@@ -66,7 +66,7 @@ def explain(
             out.width = _UNWRAPPED
         tree = _tree(decision)
         if rows is not None:
-            tree.add(Text(f"about {rows} rows, by the server's planner"))
+            tree.add(Text(f"about {several(rows, 'row')}, by the server's planner"))
         elif estimate:
             tree.add(Text("no estimate: the server does not plan it", "dim"))
         out.print(tree)
@@ -92,9 +92,9 @@ def _tree(decision: Decision) -> Tree:
     for at, column in enumerate(decision.columns, start=1):
         tree.add(_branch(at, column))
     if decision.row_limit:
-        tree.add(Text(f"at most {decision.row_limit} rows"))
+        tree.add(Text(f"at most {several(decision.row_limit, 'row')}"))
     if decision.byte_limit:
-        tree.add(Text(f"at most {decision.byte_limit} bytes"))
+        tree.add(Text(f"at most {several(decision.byte_limit, 'byte')}"))
     return tree
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from tracewall.cli.live import catalog
 from tracewall.cli.options import DSN, json_option, policy_option
 from tracewall.cli.reading import reached, read
-from tracewall.cli.screen import Refused, answer, console, safe
+from tracewall.cli.screen import Refused, answer, console, safe, several
 from tracewall.cli.tapes import KEY, PATH, every, keys, reading, store
 from tracewall.judge import decision_on
 from tracewall.policy.model import Decision, Policy
@@ -99,7 +99,7 @@ class Tally:
     def told(self) -> str:
         """Sum it up."""
         changed = sum(self.changes.values()) + self._more
-        told = f"{self._judged} statements judged, {changed} would change"
+        told = f"{several(self._judged, 'statement')} judged, {changed} would change"
         told += f", {self._unread} can't be judged without their literals" * bool(self._unread)
         return told + f"; {self._more} of the changes are not listed" * bool(self._more)
 

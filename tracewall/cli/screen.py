@@ -79,6 +79,11 @@ def _spelt(char: str) -> str:
     )
 
 
+def several(number: int, what: str) -> str:
+    """Say how many there are of what is named by a word whose plural ends in s."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def either(as_json: bool, value: object, text: str) -> None:
     """Print a value for programs, or a line for people."""
     if as_json:

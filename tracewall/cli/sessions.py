@@ -19,7 +19,7 @@ from tracewall.cli.keeping import hold, prune, release, ship
 from tracewall.cli.options import json_option
 from tracewall.cli.rejudge import judge
 from tracewall.cli.replay import replay, told
-from tracewall.cli.screen import Missing, Refused, answer, console, safe
+from tracewall.cli.screen import Missing, Refused, answer, console, safe, several
 from tracewall.cli.tapes import (
     ID,
     KEY,
@@ -60,8 +60,8 @@ def sessions() -> None:
 def list_(path: str, key: Path | None, who: str, as_json: bool) -> None:
     """List recorded sessions, oldest first."""
     out, table = console(), Table(box=None, pad_edge=False)
-    if not out.is_terminal:
-        out.width = _UNWRAPPED
+    # A narrow terminal breaks lines better than a table does within columns of two letters.
+    out.width = _UNWRAPPED
     for heading in ("id", "rule", "who", "began (UTC)", "seconds", "statements", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "id")
     for entry, session in _read(store(path), keys(key)):
@@ -140,7 +140,7 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bo
     if faults and as_json:
         raise click.exceptions.Exit(1)
     if faults:
-        raise Refused(f"{faults} recordings are not what was written")
+        raise Refused(f"{several(faults, 'recording')}: not what was written")
 
 
 @sessions.command()
