@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,6 +245,52 @@ def test_nothing_happens_without_an_sdk(shown: Labels) -> None:
     span = telemetry.start(shown, batch=3)
     assert span is None
     telemetry.finish(span, shown, started=time.perf_counter(), error_type="Forbidden", rows=1)
+
+
+_WITHOUT = """
+import sys, tempfile
+from pathlib import Path
+import tracewall
+from tracewall.testing import Bench, FakeBackend
+POLICY = '''
+version = 1
+[[issuers]]
+name = "t"
+issuer = "https://t.test"
+audience = "a"
+keys = "jwks.json"
+[[grants]]
+groups = ["g"]
+actions = ["select"]
+tables = ["s.*"]
+'''
+with tempfile.TemporaryDirectory() as folder, FakeBackend({"s.t": {"id": "int4"}}) as backend:
+    backend.on("select id from s.t").rows([(1,)])
+    policy = Path(folder, "policy.toml")
+    policy.write_text(POLICY)
+    with Bench.load(policy, backend) as bench, bench.connect("g") as conn:
+        assert conn.execute("select id from s.t").fetchall() == [(1,)]
+        try:
+            conn.execute("delete from s.t")
+        except tracewall.Forbidden:
+            print("refused", *sorted(name for name in sys.modules if "opentelemetry.sdk" in name
+                                     or "opentelemetry.exporter" in name))
+"""
+
+
+def test_no_sdk_is_imported(tmp_path: Path) -> None:
+    """A guarded connection needs OpenTelemetry's API only, whatever else is installed."""
+    place = str(Path(str(files("tracewall"))).parent)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _WITHOUT],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": place},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("refused\n", "")
 
 
 def test_an_unsampled_statement_has_no_span_but_a_duration(shown: Labels) -> None:

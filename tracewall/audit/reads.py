@@ -23,8 +23,16 @@ def note(directory: Path, incident: Incident) -> None:
     Raises:
         AuditUnavailable: it can't be recorded.
     """
-    with FileLog(directory / READS) as log:
+    with _log_of(directory) as log:
         log.incident(incident)
+
+
+def _log_of(directory: Path) -> FileLog:
+    place = directory / READS
+    if place.is_symlink():
+        # Who may write to the log's directory could have its readers write anywhere.
+        raise AuditUnavailable("the directory of readings is a link")
+    return FileLog(place)
 
 
 class Reads:
@@ -46,7 +54,7 @@ class Reads:
         """
         with self._lock:
             if self._log is None:
-                self._log = FileLog(self._directory / READS)
+                self._log = _log_of(self._directory)
             try:
                 self._log.incident(incident)
             except AuditUnavailable:
