@@ -217,6 +217,7 @@ class Installer:
 
     functions: list[FunctionType]
     memories: list[Any]
+    followed: list[dict[Any, Any]]
 
     @classmethod
     def of(cls, modules: list[Module]) -> Installer:
@@ -225,7 +226,9 @@ class Installer:
         every = gc.get_objects()
         functions = [f for f in every if isinstance(f, FunctionType)]
         memories = [m for m in every if isinstance(m, functools._lru_cache_wrapper)]
-        return cls([f for f in functions if f.__code__.co_filename in paths], memories)
+        # What a catalog that tests share remembers of views and tables it has read.
+        followed = [c.followed for c in every if type(c).__name__ == "Catalog"]
+        return cls([f for f in functions if f.__code__.co_filename in paths], memories, followed)
 
     def takes(self, module: CodeType) -> bool:
         """Tell whether each function can have its code: one without its `super()` can't."""
@@ -235,6 +238,8 @@ class Installer:
         """Give the functions of a module its code, and forget what was remembered of calls."""
         for memory in self.memories:
             memory.cache_clear()
+        for views in self.followed:
+            views.clear()
         for function, code in self._pairs(module):
             function.__code__ = code
 

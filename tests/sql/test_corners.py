@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tracewall.sql.catalog import Attribute, Relation
+from tracewall.sql.catalog import Attribute, Overload, Relation
 from tracewall.sql.flow import NOTHING, UNKNOWN, How, Source, among, merged, through
 from tracewall.sql.lineage import MOST_OUTPUTS
+from tracewall.sql.reading import MOST_QUERIES
 from tracewall.sql.statement import Misunderstood, Statement
 
 
@@ -284,3 +285,75 @@ def test_a_setting_that_a_parameter_names_is_compared_to_access_methods_only(own
     for column in ("attname", "name"):
         sql = f"SELECT 1 FROM pg_attribute, users WHERE {column} = current_setting($1)"
         assert isinstance(own.anyhow(sql), Misunderstood)
+
+
+# --- what is not there --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT nowhere.none.x FROM nowhere.none",
+        "SELECT none.x FROM none",
+        "SELECT nosuch FROM none",
+        "SELECT nosuch FROM none JOIN users ON true",
+        "SELECT nosuch FROM users JOIN none ON true",
+        "SELECT (SELECT nosuch) FROM users, none",
+    ],
+)
+def test_only_the_relation_is_missing_where_it_is_unknown(reader: Any, sql: str) -> None:
+    """A name that an unknown relation may have is asked of it alone, not told as missing, too."""
+    missing = [access for access in reader.statement(sql).accesses if not access.relation]
+    assert [(access.attnum, access.spelled.rpartition(".")[2]) for access in missing] == [
+        (0, "none")
+    ]
+
+
+def test_a_column_that_no_relation_has_is_missing(reader: Any) -> None:
+    """Where each relation is known, a name that none has is one that nobody is granted."""
+    for sql in ("SELECT nosuch FROM users", "SELECT u.nosuch FROM users u"):
+        missing = [access for access in reader.statement(sql).accesses if not access.relation]
+        assert [(access.attnum, access.spelled) for access in missing] == [(UNKNOWN, "nosuch")]
+
+
+@pytest.mark.parametrize(("kind", "read"), [("r", True), ("p", True), ("f", True), ("c", False)])
+def test_tables_of_every_kind_are_read_and_nothing_else(reader: Any, kind: str, read: bool) -> None:
+    """Plain, partitioned and foreign tables have rows; a composite type has none."""
+    table = msgspec.structs.replace(reader.catalog.find("app", "decoy"), kind=kind)
+    found = knowing(reader, table).anyhow("SELECT secret FROM decoy")
+    assert isinstance(found, Statement) is read
+
+
+# --- too much -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("queries", "read"), [(MOST_QUERIES - 1, True), (MOST_QUERIES, False)])
+def test_so_many_queries_are_read_and_no_more(reader: Any, queries: int, read: bool) -> None:
+    """Subqueries count with the statement's own, up to a number that is told."""
+    listed = ", ".join(["(SELECT 1)"] * queries)
+    found = reader.anyhow(f"SELECT id FROM users WHERE id IN ({listed})")
+    assert isinstance(found, Statement) is read
+    assert read or str(MOST_QUERIES) in found.reason
+
+
+# --- own functions and operators by their number of arguments -----------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "sql"),
+    [
+        ("percentile_disc", "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY name) FROM users"),
+        ("concat", "SELECT concat(VARIADIC ARRAY['a', name]) FROM users"),
+        ("=", "SELECT 1 FROM users JOIN orders USING (id)"),
+        ("=", "SELECT 1 FROM users NATURAL JOIN orders"),
+        ("=", "SELECT 1 FROM users WHERE name = secret"),
+    ],
+)
+def test_an_overload_of_two_arguments_may_be_meant(reader: Any, name: str, sql: str) -> None:
+    """Where arguments have no plain order, and for both sides of a join, none is left out."""
+    own = {name: (Overload(name, "app", least=2, most=2),)}
+    kind = "operators" if name == "=" else "functions"
+    catalog = replace(reader.catalog, followed={}, **{kind: own})
+    found = replace(reader, catalog=catalog).anyhow(sql)
+    assert isinstance(found, Misunderstood) and "a user's own" in found.reason
+    assert isinstance(reader.anyhow(sql), Statement)
