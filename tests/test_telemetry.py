@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -29,7 +30,15 @@ from opentelemetry.semconv.attributes import (
 from opentelemetry.semconv.metrics import db_metrics
 from opentelemetry.trace import SpanKind, StatusCode
 
+from tracewall import telemetry
 from tracewall.telemetry import BUCKETS, Labels, Telemetry, labels
+
+
+def test_no_name_of_an_attribute_is_the_namespace_of_another() -> None:
+    """As the conventions ask; stores that nest names by their dots can't hold both."""
+    told = re.findall(r"``((?:db|server|error|tracewall)\.[a-z._]+)``", telemetry.__doc__ or "")
+    assert "tracewall.masked.columns" in told
+    assert not [(one, other) for one in told for other in told if other.startswith(f"{one}.")]
 
 
 class Collected:
@@ -108,7 +117,7 @@ def test_a_good_statement_is_a_client_span_with_the_conventions_names(
         "tracewall.policy": "1" * 64,
         "tracewall.session": "s1",
         "tracewall.rows": 3,
-        "tracewall.masked": 1,
+        "tracewall.masked.columns": 1,
     }
 
 

@@ -9,9 +9,9 @@ Span: kind CLIENT, name ``db.query.summary``. Attributes of the conventions:
 - ``tracewall.rule``: the rule that decided
 - ``tracewall.policy``: the policy's hash
 - ``tracewall.session``: the random id of the guarded connection
-- ``tracewall.would``: ``would_refuse``, ``would_ask`` or ``would_mask``, where rules are only
-  observed, and ``tracewall.would.rule``: which
-- ``tracewall.masked``: how many columns handed out were masked
+- ``tracewall.would.outcome``: ``would_refuse``, ``would_ask`` or ``would_mask``, where rules are
+  only observed, and ``tracewall.would.rule``: which
+- ``tracewall.masked.columns``: how many columns handed out were masked
 - ``tracewall.masked.counts``: how many values each rule was laid on, as ``rule=count``
 - ``tracewall.rows``: how many rows the server returned or changed
 - ``tracewall.approval``: the id of the request that people approved, or were asked by
@@ -114,7 +114,7 @@ def labels(
         "tracewall.rule": rule,
         "tracewall.policy": policy,
         "tracewall.session": session,
-        "tracewall.would": would.get("outcome", ""),
+        "tracewall.would.outcome": would.get("outcome", ""),
         "tracewall.would.rule": would.get("rule", ""),
     }
     # Whoever is refused may write any name into a statement: a time series for each of
@@ -373,7 +373,7 @@ def _end(
         if rows >= 0:
             span.set_attribute("tracewall.rows", rows)
         if masked:
-            span.set_attribute("tracewall.masked", masked)
+            span.set_attribute("tracewall.masked.columns", masked)
         if counts:
             told = [f"{rule}={count}" for rule, count in counts.items()]
             span.set_attribute("tracewall.masked.counts", told)
