@@ -21,9 +21,9 @@ BELOW = (
 CHANCE = (
     "a race, of how long the program takes from a statement that fails to commit(): psycopg raises "
     "at the first error that it reads of a pipeline, and where that comes before the answer to "
-    "COMMIT, this fails the rollback() that follows. With plain psycopg and a pause of 0.2 ms there, "
-    "44 of 60 runs fail, of 5 ms 59; without one none of 60. Guarded, recording the COMMIT is such "
-    "a pause (15 of 60)"
+    "COMMIT, this fails the rollback() that follows. With plain psycopg and a pause of 0.2 ms "
+    "there, 44 of 60 runs fail, of 5 ms 59; without one none of 60. Guarded, recording the COMMIT "
+    "is such a pause (15 of 60)"
 )
 EMPTY = "the server's last words, and the raw connection in an error, are kept from everybody"
 
