@@ -39,6 +39,7 @@ from tracewall.waist import KNOWN_DEALINGS, dealings
 if TYPE_CHECKING:
     from psycopg._queries import QueryPart
     from psycopg.adapt import PyFormat
+    from psycopg.pq.abc import PGresult
 
 _MOST = 256
 """How many tickets a connection keeps; psycopg keeps a hundred statements prepared."""
@@ -122,7 +123,7 @@ class Again(Showing[Row]):
         raise NotImplementedError
 
     def _again_gen(self, query: Query, params: Params | None, ticket: Ticket) -> PQGen[None]:
-        # One function, for each call that is left out here is felt by a lookup.
+        # In few functions, for each call that is left out here is felt by a lookup.
         conn = self._conn
         session, wire = conn._session, conn._wire
         if session.known.outdated():
@@ -135,56 +136,18 @@ class Again(Showing[Row]):
             # Only with parameters a percent sign is psycopg's to read: it is another text.
             yield from self._execute_gen(query, params)
             return
-        last = self._admission
-        # As BaseCursor._reset does.
-        self._results = []
-        self.pgresult = self._query = self._statusmessage = self._execmany_returning = None
-        self._pos = self._iresult = 0
-        self._rowcount = -1
-        self._admission = self._owners = shown = None
-        if last is not None and last.judged is ticket.judged and self._last_query is query:
-            shown = self._shown
-        if shown is None or self._taped:
-            self._last_query = self._shown = None
-            self._taped = False
-            self._plain = Transformer(self)
-            shown = None
-        # Parameters are dumped as psycopg would, whatever hid the last result.
-        self._tx = plain = self._plain
-        values: Any = None
-        types: tuple[int, ...] = ()
-        formats = None
+        shown = self._begin_again(query, ticket)
+        plain, key, values = self._plain, ticket.key, None
         if params is not None and ticket.wanted is not None:
-            if type(params) not in _BY_POSITION or len(params) != ticket.count:
-                params = PostgresQuery.validate_and_reorder_params(
-                    ticket.parts, params, ticket.order
-                )
-            values = plain.dump_sequence(params, ticket.wanted)
-            types = plain.types or ()
-            formats = plain.formats
+            values = self._dumped(plain, params, ticket)
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
             raise e.InterfaceError("the cursor is closed")
-        admission, prepared, key = None, conn._prepared, ticket.key
-        names = prepared._names
-        told, idle = wire.parameter_status, wire.transaction_status == _IDLE
-        if (
-            types == key[1]
-            and (name := names.get(key)) is not None
-            and prepared.prepare_threshold is not None
-            and told(STRINGS) == b"on"
-            and told(ENCODING) == b"UTF8"
-            and conn._pipeline is None
-            and (conn._autocommit or not idle)
-        ):
-            transactions = session.transactions
-            number = transactions.within(idle, True) if not idle or transactions.kept else 0
-            admission = session.again(key[0], ticket.who, ticket.judged, number)
+        types = plain.types or () if values is not None else ()
+        formats = plain.formats if values is not None else None
+        admission = self._admit_again(ticket) if types == key[1] else None
         if admission is None:
-            rendered = PostgresQuery(plain)
-            rendered.query, rendered._want_formats = key[0], ticket.wanted
-            rendered._parts, rendered._order = ticket.parts, ticket.order
-            rendered.params, rendered.types, rendered.formats = values, types, formats
+            rendered = _rendered(ticket, plain, values, types)
             check_types(rendered, session)
             yield from self._send_gen(query, rendered)
             return
@@ -192,9 +155,9 @@ class Again(Showing[Row]):
         try:
             session.fresh = None
             self._admission = admission
-            pgconn = self._pgconn
+            pgconn, names = self._pgconn, conn._prepared._names
             pgconn.send_query_prepared(
-                name, values, param_formats=formats, result_format=self.format
+                names[key], values, param_formats=formats, result_format=self.format
             )
             left = True
             # The server is at work on it by now.
@@ -204,34 +167,96 @@ class Again(Showing[Row]):
                 self._shown = shown = transformer(self, admission, plain)
             self._tx = shown
             results = yield from execute(pgconn)
-            result = results[0] if len(results) == 1 else None
-            if result is not None and result.status == _TUPLES:
-                session.observe(admission, result)
-                # As BaseCursor._select_current_result does.
-                self._results = results
-                # A loader of the caller's that is made meanwhile sees no result.
-                shown.set_pgresult(result)
-                self.pgresult = result
-                self._rowcount = admission.rows
-                self._statusmessage = result.command_status
-                self._make_row = (
-                    self._row_factory(self) if shown is plain else self._make_row_maker()
-                )
-            else:
-                self._check_results(results)
-                self._set_results(results)
+            self._show_again(admission, results, shown)
             session._end(admission, "ok")
         except BaseException as ex:
-            if not left:
-                session.meanwhile(admission)
-            elif wire.transaction_status == _ACTIVE and isinstance(ex, Exception):
-                # A handler's, before anybody waited for an answer, which nobody would take now.
-                wire.finish()
-            self._drop(admission, ex)
+            self._fail_again(admission, ex, left=left)
             raise
         self._last_query = query
         if conn._prepared._to_flush:
             yield from conn._prepared.maintain_gen(conn)
+
+    def _begin_again(self, query: Query, ticket: Ticket) -> Any:
+        """Forget the last result, as psycopg does; give what shows the next one, if it is there."""
+        last, shown = self._admission, None
+        # As BaseCursor._reset does.
+        self._results = []
+        self.pgresult = self._query = self._statusmessage = self._execmany_returning = None
+        self._pos = self._iresult = 0
+        self._rowcount = -1
+        self._admission = self._owners = None
+        if last is not None and last.judged is ticket.judged and self._last_query is query:
+            shown = self._shown
+        if shown is None or self._taped:
+            self._last_query = self._shown = shown = None
+            self._taped = False
+            self._plain = Transformer(self)
+        # Parameters are dumped as psycopg would, whatever hid the last result.
+        self._tx = self._plain
+        return shown
+
+    def _dumped(self, plain: Any, params: Params, ticket: Ticket) -> Any:
+        """Dump parameters; their types and formats are the transformer's then."""
+        if type(params) not in _BY_POSITION or len(params) != ticket.count:
+            params = PostgresQuery.validate_and_reorder_params(ticket.parts, params, ticket.order)
+        return plain.dump_sequence(params, ticket.wanted)
+
+    def _admit_again(self, ticket: Ticket) -> Admission | None:
+        """Have it recorded that what is prepared is sent; None: it has to go the long way."""
+        conn, prepared = self._conn, self._conn._prepared
+        session, told = conn._session, conn._wire.parameter_status
+        idle = conn._wire.transaction_status == _IDLE
+        if (
+            ticket.key not in prepared._names
+            or prepared.prepare_threshold is None
+            or told(STRINGS) != b"on"
+            or told(ENCODING) != b"UTF8"
+            or conn._pipeline is not None
+            or (idle and not conn._autocommit)
+        ):
+            return None
+        transactions = session.transactions
+        number = transactions.within(idle, True) if not idle or transactions.kept else 0
+        found: Admission | None = session.again(ticket.key[0], ticket.who, ticket.judged, number)
+        return found
+
+    def _fail_again(self, admission: Admission, error: BaseException, *, left: bool) -> None:
+        """Record that it failed; it may have `left`."""
+        wire = self._conn._wire
+        if not left:
+            self._conn._session.meanwhile(admission)
+        elif wire.transaction_status == _ACTIVE and isinstance(error, Exception):
+            # A handler's, before anybody waited for an answer, which nobody would take now.
+            wire.finish()
+        self._drop(admission, error)
+
+    def _show_again(self, admission: Admission, results: list[PGresult], shown: Any) -> None:
+        """Look at what came, then have it shown."""
+        result = results[0] if len(results) == 1 else None
+        if result is None or result.status != _TUPLES:
+            self._check_results(results)
+            self._set_results(results)
+            return
+        self._conn._session.observe(admission, result)
+        # As BaseCursor._select_current_result does.
+        self._results = results
+        # A loader of the caller's that is made meanwhile sees no result.
+        shown.set_pgresult(result)
+        self.pgresult = result
+        self._rowcount = admission.rows
+        self._statusmessage = result.command_status
+        plain = shown is self._plain
+        self._make_row = self._row_factory(self) if plain else self._make_row_maker()
+
+
+def _rendered(ticket: Ticket, plain: Any, values: Any, types: tuple[int, ...]) -> PostgresQuery:
+    """Give what psycopg would have made of a statement whose parameters are dumped."""
+    made = PostgresQuery(plain)
+    made.query, made._want_formats = ticket.key[0], ticket.wanted
+    made._parts, made._order = ticket.parts, ticket.order
+    made.params, made.types = values, types
+    made.formats = plain.formats if values is not None else None
+    return made
 
 
 def _is_known(kind: type[Any], name: str) -> bool:
