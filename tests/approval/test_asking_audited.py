@@ -109,6 +109,20 @@ def test_who_asked_who_decided_and_who_used_it_is_on_record(
     assert verify(office.folder / "audit").ok
 
 
+def test_a_statement_that_asks_is_found_by_its_decision(office: Any, record: Record) -> None:
+    """What a rule asks for whatever it returns is told so in the statement's own record."""
+    wall = office.wall('[[approvals]]\nname = "gone"\nactions = ["delete"]\napprovers = ["boss"]\n')
+    with office.connect(wall) as conn:
+        with pytest.raises(ApprovalRequired) as caught:
+            conn.execute("delete from note")
+        office.decide(wall, str(caught.value.request_id))
+        conn.execute("delete from note", approval=caught.value.request_id)
+    *_, refused, sent = record.told("--decision", "asks")
+    assert refused["what"]["rule"] == sent["what"]["rule"] == "approvals.gone"
+    assert (refused["ended"]["status"], sent["ended"]["status"]) == ("refused", "ok")
+    assert record.told("--decision", "allowed", "--table", "public.note") == []
+
+
 @pytest.mark.parametrize("kind", ["deny", "revoke"])
 def test_what_was_denied_or_taken_back_is_on_record(
     office: Any, record: Record, by_bob: Any, kind: str

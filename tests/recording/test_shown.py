@@ -165,6 +165,34 @@ def test_an_asciicast_is_one(evil: str) -> None:
     assert all(char.isprintable() or char == "\n" for char in rest)
 
 
+@pytest.mark.parametrize("text", ["日本 🙂 naïve", "שלום", "\ud83d lone", "tab\tnul\x00"])
+def test_an_asciicast_is_valid_unicode(text: str) -> None:
+    """What players decode is Unicode without a lone surrogate; letters of any script stay."""
+    header, *events = map(json.loads, asciicast(Course(seen(text))))
+    for data in (header["title"], *(data for *_, data in events)):
+        assert data.encode()
+    played = "".join(data for _, code, data in events if code == "o")
+    assert (text in played) == text.isprintable()
+
+
+def test_an_asciicast_has_the_session_s_time() -> None:
+    """Intervals are since the event before, at a microsecond; a clock that went back has none."""
+    times = [0.0, 0.5, 0.25, 2.000001, 2.000001, 90.0]
+    lines: Lines = [{"kind": "began", "t": 0.0, "time": 1.9}]
+    lines += [
+        {"kind": "statement", "t": at, "s": number, "columns": [], "relations": {}}
+        | dict.fromkeys(("text", "decision", "rule", "reason"), "x")
+        for number, at in enumerate(times, 1)
+    ]
+    header, *events = map(json.loads, asciicast(Course(lines), width=132, height=43))
+    assert header["term"] == {"cols": 132, "rows": 43} and header["timestamp"] == 1
+    intervals = [interval for interval, *_ in events]
+    assert all(type(interval) is float and interval >= 0 for interval in intervals)
+    assert sum(intervals) == pytest.approx(90.0)
+    assert 1.500001 in intervals and 87.999999 in intervals
+    assert {code for _, code, _ in events} <= {"o", "m", "x"}
+
+
 def test_what_can_be_read_stays_as_it_is() -> None:
     """Letters of any script are shown as they are; only what steers is an escape."""
     assert visible("naïve שלום 日本 🙂") == "naïve שלום 日本 🙂"

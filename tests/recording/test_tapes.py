@@ -19,6 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tracewall.cli import main
 from tracewall.errors import AuditUnavailable, PolicyError
 from tracewall.policy.load import loads
 from tracewall.recording.course import Course
@@ -166,6 +167,48 @@ def test_a_killed_process_loses_no_line(tmp_path: Path, sealed: bool) -> None:
         assert not reading.proof.fault
         assert not reading.proof.closed
         assert len(lines) >= int(told[-1])
+
+
+UNNAMED = """
+import pathlib, sys, time
+from tracewall.recording.folder import Folder
+def stuck(self, target):
+    print(self.name, flush=True)
+    time.sleep(60)
+pathlib.Path.rename = stuck
+Folder(sys.argv[1]).create("all", "session", sealed=False)
+"""
+
+
+def test_what_died_before_it_had_a_name_is_pruned_after_a_day(tmp_path: Path) -> None:
+    """A process killed before its recording had a name leaves a file that `prune` deletes."""
+    store = Folder(tmp_path)
+    Tape(store.create("all", "session", sealed=False)[1], {}).close()
+    names = []
+    for _ in range(2):
+        command = [sys.executable, "-c", UNNAMED, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            names.append(process.stdout.readline().strip())
+            process.send_signal(signal.SIGKILL)
+    old, young = (tmp_path / "all" / name for name in names)
+    assert old.name.endswith(".jsonl.gz.new") and old.exists() and young.exists()
+    (tmp_path / "all" / "directory.new").mkdir()
+    target = tmp_path / "target"
+    target.write_text("")
+    (tmp_path / "all" / "link.new").symlink_to(target)
+    for path in (old, tmp_path / "all" / "directory.new", tmp_path / "all" / "link.new"):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    (entry,) = store.entries()
+    policy = tmp_path / "policy.toml"
+    policy.write_text(
+        'version = 1\n[[issuers]]\nissuer = "https://t.test"\naudience = "a"\nkeys = "j.json"\n'
+        '[[recordings]]\nname = "all"\nkeep_for = "1000d"\n'
+    )
+    assert main(["sessions", "prune", str(tmp_path), "--config", str(policy)]) == 0
+    assert young.exists() and target.exists() and (tmp_path / "all" / "directory.new").is_dir()
+    assert not old.exists() and not os.path.lexists(tmp_path / "all" / "link.new")
+    assert list(store.entries()) == [entry]
 
 
 def test_after_a_failed_write_a_tape_takes_nothing_more() -> None:

@@ -20,7 +20,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     ``who`` is a subject, an actor or a pseudonym, ``table`` a relation, ``column`` one of its
     columns, ``rule`` the rule that decided or masked: ``*`` stands for any text in each.
-    ``decision`` is ``allowed`` or ``forbidden``, ``status`` how it ended, ``session`` a
+    ``decision`` is ``allowed``, ``forbidden`` or ``asks``, ``status`` how it ended, ``session`` a
     session's id, ``kind`` an incident's (no statement is found then); ``since`` and
     ``until`` are Unix seconds, the second one excluded; ``statement`` is an exact text.
     """

@@ -138,7 +138,8 @@ class Folder:
         """Delete what dead processes left half done before a moment (Unix seconds)."""
         for path in (path for home in self._homes() for path in home.glob(f"*{NEW}")):
             with contextlib.suppress(FileNotFoundError):
-                if path.lstat().st_mtime < before:
+                state = path.lstat()
+                if state.st_mtime < before and not stat.S_ISDIR(state.st_mode):
                     path.unlink()
 
     @contextlib.contextmanager
