@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+import tracewall as tracewall_package
 from tracewall.cli import doctor_here, doctor_keys, doctor_reach, doctor_role, doctor_server
 from tracewall.cli.commands import tracewall
 from tracewall.policy.model import Decision
@@ -135,3 +136,15 @@ def test_the_json_of_init_is_as_told(pages: Any, scratch_dsn: str) -> None:
     told = json.loads(CliRunner().invoke(tracewall, line).stdout)
     found = told.keys() | told["hidden"][0].keys() | told["tenants"][0].keys()
     assert found == keys(pages, "JSON of init", inside=True)
+
+
+def test_every_variable_of_our_own_is_told(pages: Any) -> None:
+    """The page has each name that the code reads by itself, and no other."""
+    page = pages["docs/reference/cli.md"].text.partition("## Environment variables\n")[2]
+    told = set(re.findall(r"^\| `(TRACEWALL_\w+)`", page.partition("\n## ")[0], re.MULTILINE))
+    package = Path(str(tracewall_package.__file__)).parent
+    sources = (path.read_text("utf-8") for path in package.rglob("*.py"))
+    read = {name for source in sources for name in re.findall(r'"(TRACEWALL_[A-Z_]+)"', source)}
+    # What `tracewall init` writes into a policy, and the demo's own policy names.
+    named = {"TRACEWALL_DB_PASSWORD", "TRACEWALL_AUDIT_KEY", "TRACEWALL_DEMO_PASSWORD"}
+    assert told == read - named
