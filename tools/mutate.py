@@ -166,6 +166,12 @@ class Run:
         if anew:
             reached = [i for i in reached if "server" not in getattr(i, "fixturenames", ())]
         taken = self._taken(reached, self.told.budget)
+        if anew:
+            # A module's tables may be used by other modules alone.
+            others = [i for i in items.values() if "server" not in getattr(i, "fixturenames", ())]
+            others = [item for item in others if item not in taken]
+            taken += self._taken(others, self.told.budget) if others else []
+            reached = list({item.nodeid: item for item in (*reached, *taken)}.values())
         counts = {"tests": len(taken), "of": len(reached)}
         if not taken:
             self.results.add(module, mutant, "unreached", **counts)

@@ -52,7 +52,7 @@ def first(shapes: list[Shape], data: bytes, position: int, end: int) -> int:
 def test_an_engine_always_sees_what_a_trigger_matches(
     engine: str, shape: Shape, data: st.DataObject
 ) -> None:
-    """No anchor, reach or edge of a number is narrower than the trigger that it stands for."""
+    """No anchor, reach or edge is narrower than its trigger; the judge answers within the text."""
     if engine == "re2":
         pytest.importorskip("re2", reason="needs google-re2, the extra 'detect'")
     text = data.draw(AROUND) + data.draw(hits(shape)) + data.draw(AROUND)
@@ -61,6 +61,12 @@ def test_an_engine_always_sees_what_a_trigger_matches(
     following = ENGINES[engine]([shape])(text)
     assert following(0, len(text)) == first([shape], text, 0, len(text))
     assert following(position, end) == first([shape], text, position, end)
+    if (hit := following(0, len(text))) >= 0:
+        verdict = judged(((shape.judge,),) * 256, text, hit, 0)
+        if isinstance(verdict, int):
+            assert verdict > hit
+        else:
+            assert 0 <= verdict[0] < verdict[1] <= len(text)
 
 
 @pytest.mark.parametrize("name", ["ip-0", "ip-1", "iban-0"])
