@@ -320,11 +320,14 @@ def test_a_url_is_told(tmp_path: Path, who: Who, what: What) -> None:
     assert opened(posted[-1].decode(), [KEY]) == verify(tmp_path).files[0].head
 
 
-def test_a_failing_anchor_is_told_to_the_log(tmp_path: Path, who: Who, what: What) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt])
+def test_a_failing_anchor_is_told_to_the_log(
+    tmp_path: Path, who: Who, what: What, error: type[BaseException]
+) -> None:
     """An anchor that fails holds nothing up and is recorded once, without what it said."""
 
     def broken(note: str) -> None:
-        raise RuntimeError("CANARY")
+        raise error("CANARY")
 
     told: list[str] = []
     checkpoints = Checkpoints(SIGNER, [broken, told.append], records=10)

@@ -140,8 +140,9 @@ class Sender:
     def _tell(self, note: str, failed: Callable[[str], None]) -> None:
         try:
             self._anchor(note)
-        except Exception as error:
-            # Somebody else's function may raise anything; the record goes on without it.
+        except BaseException as error:
+            # Somebody else's function may raise anything, SystemExit too, which would end the
+            # thread; the record goes on without it.
             if not self._failing:
                 self._failing = True
                 failed(f"an anchor does not take checkpoints: {type(error).__name__}")
