@@ -14,7 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracewall.sql.catalog import QUERIES, Catalog, read
-from tracewall.sql.statement import Misunderstood, Statement, Understanding, understand
+from tracewall.sql.statement import (
+    Misunderstood,
+    Statement,
+    Understanding,
+    inherited,
+    understand,
+)
 
 SCHEMA = """
 CREATE SCHEMA v;
@@ -49,6 +55,10 @@ CREATE VIEW pathless AS SELECT id, other FROM same;
 CREATE TYPE mood AS ENUM ('good');
 CREATE TABLE moods (id int, now mood);
 CREATE VIEW good AS SELECT id FROM moods WHERE now = 'good';
+CREATE VIEW picky AS SELECT id, CASE WHEN age > 3 THEN secret END AS part FROM users;
+CREATE VIEW pickier AS SELECT part FROM picky;
+CREATE VIEW either AS SELECT secret AS x FROM users UNION ALL SELECT 'none';
+CREATE VIEW listed (a, b) AS VALUES (1, 'x'), (2, 'y');
 """
 
 
@@ -237,6 +247,50 @@ def test_what_is_written_through_a_view_is_written_beneath(known: Catalog, sql: 
 def test_what_is_not_mapped_plainly_is_not_written(known: Catalog, sql: str) -> None:
     """Joins, computed columns, materialized views and rules are not written through."""
     assert isinstance(read_as(sql, known, "v.odd.id", "v.odd.x"), Misunderstood)
+
+
+def test_what_a_view_beneath_computes_of_a_column_needs_that_column(known: Catalog) -> None:
+    """A denial of a base column stands also where two views lie on it, and one computes."""
+    for sql in ("SELECT loud FROM twice", "SELECT loud FROM held", "SELECT part FROM pickier"):
+        through = {named(known, a[1:3]) for a in statement(sql, known).accesses if a.via}
+        assert "users.secret" in through, sql
+
+
+@pytest.mark.parametrize("view", ["picky", "pickier"])
+def test_what_a_view_s_column_compares_is_compared(known: Catalog, view: str) -> None:
+    """Whoever reads the column learns what its condition tells, however views are stacked."""
+
+    def compared(sql: str) -> set[str]:
+        uses = statement(sql, known).uses
+        return {named(known, s.column) for u in uses if u.how == "compare" for s in u.flow}
+
+    assert "users.age" in compared(f"SELECT part FROM {view}")
+    assert "users.age" not in compared("SELECT id FROM picky")
+
+
+def test_a_column_that_may_show_another_inherits_its_rules(known: Catalog) -> None:
+    """What is one of several values, unchanged, is protected as the column is."""
+    view = known.find("v", "either")
+    assert view is not None
+    column = view.column("x")
+    assert column is not None
+    beneath = inherited((view.oid, column.attnum), known)
+    assert {named(known, each) for each in beneath} == {"users.secret"}
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM held", "UPDATE held SET hush = 'a'"])
+def test_what_is_changed_through_a_view_is_chosen_by_its_condition(
+    known: Catalog, sql: str
+) -> None:
+    """The number of rows changed tells of the column that the view's rows are chosen by."""
+    uses = statement(sql, known).uses
+    assert "users.age" in {named(known, s.column) for use in uses for s in use.flow}
+
+
+def test_a_view_of_values_has_no_columns_beneath(known: Catalog) -> None:
+    """It is followed as any other, and nothing flows into it but its own text."""
+    ((_, flow),) = statement("SELECT b FROM listed", known).columns
+    assert {named(known, source.column) for source in flow} == {"listed.b"}
 
 
 def test_a_rule_stands_only_against_what_it_is_for(known: Catalog) -> None:
