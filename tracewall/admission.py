@@ -9,8 +9,8 @@ from typing import Protocol
 import msgspec
 
 from tracewall.approval.request import Act
-from tracewall.asked import NOTHING, Asked, pending, shown_of
-from tracewall.audit.people import Committing
+from tracewall.asked import NOTHING, Asked, Tally, pending, shown_of
+from tracewall.audit.people import Committing, Person
 from tracewall.budgets import Meter
 from tracewall.errors import Forbidden, Unreadable, Withheld
 from tracewall.events import Ended, Who
@@ -76,9 +76,11 @@ class Admission(msgspec.Struct, eq=False):
     once it is ``cleared`` of that: then the rules ``over`` ask about its ``act`` where it has
     more than ``most`` rows (0: none do), and a ``meter`` counts what it gives, where that
     is counted over time (None: it is not); ``promised`` is how many rows unique keys let
-    through (-1: nobody knows). One that is ``fenced`` is undone then; of one that
+    through (-1: nobody knows), ``tally`` counts those that sets of a batch may have (None: no
+    rule asks about that). One that is ``fenced`` is undone then; of one that
     ``flows`` some rows may have been handed out. ``judge`` has judged it, for ``principal``:
-    others may ask for their own rights meanwhile.
+    others may ask for their own rights meanwhile. ``person`` is whose salt commits to what it
+    writes, where the record is erasable.
     """
 
     sql: bytes
@@ -105,11 +107,13 @@ class Admission(msgspec.Struct, eq=False):
     act: Act | None = None
     meter: Meter | None = None
     promised: int = -1
+    tally: Tally | None = None
     fenced: bool = False
     flows: bool = False
     queued: bool = False
     judge: Judge | None = None
     principal: Principal | None = None
+    person: Person | None = None
 
 
 def refusal(decision: Decision) -> Forbidden:

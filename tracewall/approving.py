@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
     from tracewall.admission import Admission
+    from tracewall.session import Session
 
 _PLACE = (
     b"SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text,"
@@ -87,6 +88,18 @@ def clear_gen(
     except BaseException as ex:
         session.fail(admission, ex)
         raise
+
+
+def look_at(session: Session, admission: Admission, rendered: PostgresQuery) -> None:
+    """Look at a set of a batch that is about to leave; twice does no harm.
+
+    Raises:
+        Forbidden: a mask's mark is in it, or people would have to be asked.
+    """
+    if admission.judged.writes:
+        session.check_written(admission, rendered.params or ())
+    if admission.tally is not None:
+        admission.promised = admission.tally.take(admission.sets, parameters(rendered))
 
 
 def place_gen(conn: Any) -> PQGen[Place]:

@@ -49,6 +49,8 @@ class Asked:
 LONGEST_TICKET = 200
 """How long (characters) a ticket's name may be."""
 
+UNASKABLE_BATCH = "people can't be asked about a batch: use execute() (rule approvals.{})"
+
 NOTHING = Asked()
 ASKED: ContextVar[Asked] = ContextVar("tracewall_asked", default=NOTHING)
 
@@ -211,6 +213,42 @@ def _limited(extent: Extent, parameters: Sequence[Parameter]) -> int:
     if sent.format:
         return int.from_bytes(value, signed=True) if sent.type in WHOLE else -1
     return int(value) if re.fullmatch(rb"[0-9]{1,18}", bytes(value)) else -1
+
+
+class Tally:
+    """How many rows the sets of a batch can have that have left: none that a rule asks about.
+
+    Args:
+        judged: the statement.
+        rules: those that ask where there are more rows than they say.
+    """
+
+    __slots__ = ("_judged", "_left", "_next", "_promised", "_rule")
+
+    def __init__(self, judged: Judged, rules: tuple[Approval, ...]) -> None:
+        self._judged, self._left = judged, most_rows(rules)
+        self._rule = rules[0].name
+        self._next = self._promised = 0
+
+    def take(self, number: int, parameters: Sequence[Parameter]) -> int:
+        """Count a set; give how many rows unique keys let through so far (-1: nobody knows).
+
+        Args:
+            number: how many have left; a set is counted once.
+            parameters: as they will leave.
+
+        Raises:
+            Forbidden: people would have to be asked.
+        """
+        if number >= self._next:
+            most, keyed = bounded(self._judged, parameters), self._judged.extent.keyed
+            if most < 0 or most > self._left:
+                raise Forbidden(UNASKABLE_BATCH.format(self._rule))
+            promised = by_keys(keyed, parameters)
+            unknown = promised < 0 or self._promised < 0
+            self._promised = -1 if unknown else self._promised + promised
+            self._left, self._next = self._left - most, number + 1
+        return self._promised
 
 
 def digest_of_run(sql: bytes, parameters: Iterable[Parameter]) -> str:

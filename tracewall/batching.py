@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tracewall.sending import looks_up, send_or_break
+from tracewall.approving import look_at
+from tracewall.sending import fix, looks_up, send_or_break
 
 if TYPE_CHECKING:
     from psycopg._queries import PostgresQuery
@@ -60,13 +61,12 @@ class Together:
         name = self._names.get(key)
         if name is None or not admission.cleared or admission.holder is not session.holder:
             return False
-        # What a dumper of the caller's gave may change until it leaves: others run before that.
-        values = [
-            each if each is None or type(each) is bytes else bytes(memoryview(each))
-            for each in rendered.params or ()
-        ]
-        if admission.judged.writes:
-            session.check_written(admission, values)
+        if not self.open:
+            # Sets that come slowly leave one by one, so that none waits long after this.
+            session.recheck(admission)
+        fix(rendered)
+        values: Any = rendered.params or []
+        look_at(session, admission, rendered)
         session.leaves(admission, values)
         if not self.open:
             self._begin(name)
@@ -79,8 +79,8 @@ class Together:
     def _begin(self, name: bytes) -> None:
         self.open, self.size = [], 0
         pgconn = self._cursor._pgconn
-        leaving = partial(_leave, pgconn, name, self._cursor.format, self.open)
-        self._pipeline.command_queue.append(partial(send_or_break, pgconn, leaving))
+        send = partial(_leave, pgconn, name, self._cursor.format, self.open)
+        self._pipeline.command_queue.append(partial(send_or_break, pgconn, send))
 
     def enough(self) -> bool:
         """Tell whether they are to leave now, and take no other if so."""

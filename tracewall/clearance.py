@@ -15,7 +15,9 @@ from tracewall.approval.desk import Permit
 from tracewall.approval.request import Act, Parameter
 from tracewall.approval.store import Spending
 from tracewall.asked import (
+    UNASKABLE_BATCH,
     Place,
+    Tally,
     act_of,
     asked,
     bounded,
@@ -66,6 +68,8 @@ class Clearance:
         if self.counting:
             promised = by_keys(judged.extent.keyed, self.parameters)
             admission.promised = promised * batch if batch else -1
+            if door == "executemany" and most_rows(self.counting):
+                admission.tally = Tally(judged, self.counting)
 
     @property
     def asks(self) -> bool:
@@ -97,15 +101,14 @@ class Clearance:
         Raises:
             Forbidden: they can't, for nobody would know what they are asked.
         """
-        what = ""
+        what, rule = "", (self.rules or self.counted)[0]
         if self.door == "executemany":
-            what = "about a batch: use execute()"
-        elif pipeline:
+            raise self.session.refuse(self.admission, Forbidden(UNASKABLE_BATCH.format(rule.name)))
+        if pipeline:
             what = "in a pipeline"
         elif self.changes and self.door != "execute":
             what = f"about what changes rows by {self.door}(): use execute()"
         if what:
-            rule = (self.rules or self.counted)[0]
             text = f"people can't be asked {what} (rule approvals.{rule.name})"
             raise self.session.refuse(self.admission, Forbidden(text))
 

@@ -20,7 +20,7 @@ from psycopg.rows import Row
 
 from tracewall.again import Again
 from tracewall.approval.desk import Permit
-from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, metered_gen
+from tracewall.approving import UNASKABLE, clear_gen, fenced_gen, look_at, metered_gen
 from tracewall.batching import sets_gen
 from tracewall.copy_base import CopyDoor
 from tracewall.errors import Forbidden, TokenRejected, Withheld
@@ -30,7 +30,7 @@ from tracewall.learning import confirm_gen, learn_gen, may_ask, refresh_gen
 from tracewall.offering import keep_now, told_gen
 from tracewall.recorded_rows import transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
-from tracewall.sending import check_pins, check_types
+from tracewall.sending import check_pins, check_types, fix
 from tracewall.session import Admission, Session
 from tracewall.sql.statement import is_empty
 from tracewall.waist import check, drift, overridden
@@ -170,6 +170,7 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         if type(rendered.query) is not bytes:
             # A subclass of bytes may answer differently the next time; its buffer can't.
             rendered.query = bytes(memoryview(rendered.query))
+        fix(rendered)
         return rendered
 
     def _admit(
@@ -283,6 +284,7 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         admission, many = self._admission, self._execmany_returning is not None
         session = self._conn._session
         if many and query.types:
+            fix(query)
             check_types(query, session, admission)
         if admission is not None and query.query == admission.sql:
             if not admission.cleared:
@@ -290,11 +292,10 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
             if admission.holder is not session.holder:
                 self._check_holder(admission)
             if many:
-                written = query.params or ()
-                if admission.judged.writes:
-                    session.check_written(admission, written)
+                session.recheck(admission)
+                look_at(session, admission, query)
                 if not parsed:
-                    session.leaves(admission, written)
+                    session.leaves(admission, query.params or ())
             return
         if admission is None or not self._binds_again():
             raise Withheld("the statement that was about to leave is not the one that was judged")

@@ -225,8 +225,8 @@ class Ledger(Naming):
     def leaves(self, admission: Admission, parameters: Written) -> None:
         """Take note that a set of a batch's parameters is about to leave."""
         admission.sets += 1
-        if self._person is not None:
-            admission.written = admission.written or self._person.committing("sets")
+        if (person := admission.person) is not None:
+            admission.written = admission.written or person.committing("sets")
             # How many there are first: two short sets are not one long one.
             values = list(parameters)
             admission.written.take((b"%d" % len(values), *values))
@@ -234,8 +234,8 @@ class Ledger(Naming):
     def writes(self, admission: Admission, data: Buffer) -> None:
         """Take note that a COPY is about to write more."""
         admission.bytes = max(admission.bytes, 0) + memoryview(data).nbytes
-        if self._person is not None:
-            admission.written = admission.written or self._person.committing("copy")
+        if (person := admission.person) is not None:
+            admission.written = admission.written or person.committing("copy")
             admission.written.stream(data)
 
     def count(self, admission: Admission, rows: int, *, returned: bool = True) -> None:

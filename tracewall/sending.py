@@ -41,6 +41,8 @@ _LEFT_OPEN = frozenset(
 )
 """psycopg's generators that begin and end transactions and pipelines, where interrupted."""
 
+_FIXED = (bytes, type(None))
+
 STRINGS = b"standard_conforming_strings"
 ENCODING = b"client_encoding"
 # Judging depends on both, and the server reports them by itself whenever they change.
@@ -94,6 +96,15 @@ def check_types(query: PostgresQuery, session: Session, admission: Admission | N
     if looks_up(query) and not _exempt(session):
         error = Forbidden("a parameter has a type that looks names up in the catalog")
         raise error if admission is not None else session.unjudged(error)
+
+
+def fix(query: PostgresQuery) -> None:
+    """Keep parameters as they are now: a buffer of the caller's may change until they leave."""
+    if query.params:
+        query.params = [
+            each if type(each) in _FIXED else bytes(memoryview(each))  # type: ignore[arg-type]  # not None
+            for each in query.params
+        ]
 
 
 def send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:

@@ -253,6 +253,7 @@ class Session(Ledger):
             moment = self._moment(transaction, sql, written)
         admission = self._intend(sql, who, judged, moment, started, batch)
         admission.said, admission.judge, admission.principal = said, judge, self._principal
+        admission.person = self._person
         # What has a ticket instead of a number is not kept yet.
         admission.cleared = admission.intent >= 0 and not judged.decision.approvals
         if self.taping is not None:

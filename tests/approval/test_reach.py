@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
 import tracewall
 from tracewall.errors import ApprovalRequired, Forbidden
@@ -80,6 +83,87 @@ def test_a_unique_key_passes_at_once(office: Any) -> None:
         with pytest.raises(Forbidden, match="batch"):
             conn.cursor().executemany("update note set body = '' where id = %s", [(1,)] * 4)
         ask(conn, "select id from note where id = any(%s) and id > 0", ([*range(20)],))
+
+
+MANY = [*range(1, 20)]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", [tracewall.Cursor, tracewall.RawCursor])
+@pytest.mark.parametrize(
+    ("query", "sets"),
+    [
+        ("delete from note where id = any({})", [([1],), (MANY,)]),
+        ("update note set body = '' where id = any({})", [([1],), ([2],), ([3, 4],)]),
+        ("delete from note where id = {}", [(1,), (2,), (None,), ("3",)]),
+        ("select id from note limit {}", [(1,), (20,)]),
+        ("select id from note limit {}", [(1,), (None,)]),
+    ],
+)
+def test_each_set_of_a_batch_is_counted(
+    office: Any, kind: Any, query: str, sets: list[Any], lazy: bool
+) -> None:
+    """A later set that can have more rows than the first one does not get by a rule's number."""
+    wall = office.wall(RULE.replace("rows = 10", "rows = 3"))
+    text = query.format("$1" if kind is tracewall.RawCursor else "%s")
+    with office.connect(wall) as conn:
+        conn.cursor().executemany("delete from other where id = %s", [(1,), (2,), (3,)])
+        with pytest.raises(Forbidden, match="batch"):
+            given = iter(sets) if lazy else sets
+            kind(conn).executemany(text, given, returning="select" in text)
+    changed = "select 40 - count(*) from note where body <> ''"
+    assert office.raw(changed)[0][0] <= 3
+
+
+def test_sets_that_a_rule_s_number_leaves_room_for_pass(office: Any) -> None:
+    """What counts is what all sets can have, however it is spread over them."""
+    query = "select id from note where id = any(%s)"
+    found = 0
+    with office.connect(office.wall()) as conn, conn.cursor() as cursor:
+        cursor.executemany(query, [([1],), ([2, 3, 4, 5],), ([6],)], returning=True)
+        for _ in range(3):
+            found += len(cursor.fetchall())
+            cursor.nextset()
+    assert found == 6
+
+
+@pytest.mark.parametrize("door", ["execute", "executemany"])
+def test_a_buffer_that_changes_is_what_it_was(office: Any, door: str) -> None:
+    """What was looked at is what leaves, though the program's buffer changes meanwhile."""
+    office.raw("create table blob (id bytea primary key); grant all on blob to public")
+    office.raw("insert into blob values ('one'), ('two')")
+    held = bytearray(b"one")
+
+    def changed(gen: Any) -> Any:
+        try:
+            step = next(gen)
+            while True:
+                held[:] = b"two"
+                step = gen.send((yield step))
+        except StopIteration as ex:
+            return ex.value
+
+    class Held(Dumper):
+        """Gives the program's own buffer."""
+
+        oid = psycopg.adapters.types["bytea"].oid
+        format = Format.BINARY
+
+        def dump(self, obj: Any) -> Any:
+            return held
+
+    with office.connect(office.wall(), autocommit=False) as conn, conn.cursor() as cursor:
+        cursor.adapters.register_dumper(bytearray, Held)
+        waits = conn.wait
+        conn.wait = lambda gen, *rest: waits(changed(gen), *rest)
+        if door == "execute":
+            cursor.execute("delete from blob where id = %b", (held,))
+        else:
+            cursor.executemany("delete from blob where id = %b", [(held,)])
+        conn.wait = waits
+        conn.commit()
+    assert held == b"two"
+    assert office.raw("select id from blob") == [(b"two",)]
 
 
 def test_rows_that_a_key_does_not_let_through_are_withheld(office: Any) -> None:

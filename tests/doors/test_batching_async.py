@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.adapt import Dumper
 
-from tracewall import AsyncConnection, AsyncCursor, waist
-from tracewall.testing import permit_all
+from tracewall import (
+    AsyncClientCursor,
+    AsyncConnection,
+    AsyncCursor,
+    AsyncRawCursor,
+    TokenRejected,
+    Wall,
+    waist,
+)
+from tracewall.testing import FixedClock, permit_all
 
 pytestmark = pytest.mark.skipif(
     waist.dealings() not in waist.KNOWN_DEALINGS, reason="with this psycopg all go the long way"
@@ -153,3 +163,35 @@ async def test_sets_that_come_slowly_are_not_held_back(guard: Any) -> None:
         async with await AsyncConnection.connect(guard.store.admin_dsn, wall=wall) as conn:
             await conn.cursor().executemany("select pg_advisory_xact_lock(%s, %s)", sets)
     assert took == [True] * 6
+
+
+@pytest.mark.parametrize("kind", [AsyncCursor, AsyncRawCursor, AsyncClientCursor, Long])
+async def test_a_token_that_expires_sends_no_more_sets(
+    guard: Any, tmp_path: Path, kind: Any
+) -> None:
+    """Who may act no more when sets come slowly has those that left before, and no others."""
+    clock, asked = FixedClock(time.time()), []
+    for name in ("tracewall.toml", "jwks.json"):
+        (tmp_path / name).write_text((guard.folder / name).read_text())
+
+    def slowly() -> Iterator[tuple[int]]:
+        for at in range(60):
+            asked.append(at)
+            if at == 40:
+                clock.advance(7200)
+            yield (at,)
+
+    path, token = tmp_path / "tracewall.toml", guard.operator
+    with Wall.load(path, password=lambda: guard.store.password, clock=clock) as wall:
+        async with await AsyncConnection.connect(wall=wall, token=token) as conn:
+            mark = "$1" if kind is AsyncRawCursor else "%s"
+            with pytest.raises(TokenRejected):
+                await kind(conn).executemany(f"select {mark}::int4", slowly())
+        wall.audit.flush()
+        told = "".join(each.read_text() for each in (tmp_path / "audit").glob("*.jsonl"))
+    assert asked == [*range(41)]
+    assert '"token_rejected"' in told
+    if kind is not AsyncClientCursor:
+        assert [
+            json.loads(line)["ended"]["sets"] for line in told.splitlines() if '"sets"' in line
+        ] == [40]
