@@ -32,7 +32,7 @@ class Held:
         return 0
 
 
-@given(st.lists(st.lists(VALUES, min_size=3, max_size=3), max_size=60), st.booleans())
+@given(st.lists(st.lists(VALUES, min_size=3, max_size=3), max_size=21), st.booleans())
 def test_what_is_small_is_counted(rows: Any, exact: bool) -> None:
     """Each value is looked at once, NULLs count nothing."""
     held = Held(rows, 3)
@@ -46,7 +46,7 @@ def test_what_is_large_is_estimated(rows: int, columns: int, width: int) -> None
     held = Held([[b"x" * width] * columns] * rows, columns)
     size, sure = weighed(held, exact=False)
     assert size == rows * columns * width
-    assert held.seen <= 2_048 + columns
+    assert held.seen <= max(64, min(2_048, rows * columns // 8)) + columns
     assert sure == (held.seen == rows * columns)
 
 
@@ -58,4 +58,4 @@ def test_an_estimate_lies_within_what_the_rows_allow(rows: int, longest: int) ->
     size, sure = weighed(held, exact=False)
     assert 4 * rows * min(lengths) <= size <= 4 * rows * max(lengths)
     assert weighed(held, exact=True) == (4 * sum(lengths), True)
-    assert sure is (4 * rows < 2_048)
+    assert not sure

@@ -22,7 +22,12 @@ from tracewall.recording.recorder import Take
 from tracewall.telemetry import Labels, Span
 
 _FIRST = repeat(0)
-_MOST_WEIGHED = 1_024
+_FEWEST_WEIGHED, _MOST_WEIGHED = 32, 1_024
+"""Of how many values the bytes are looked at, at least and at most, where they are estimated."""
+
+_PART_WEIGHED = 16
+"""One value of so many in between: each costs about half of what loading it does."""
+
 _MOST_RIGHT = 8
 """How many origins of a statement's results are remembered as right: the server tells few."""
 
@@ -135,14 +140,16 @@ def size_of(result: Result) -> tuple[int, int]:
 def weighed(result: Result, *, exact: bool) -> tuple[int, bool]:
     """Give how many bytes the values of a result have, and whether each one was looked at.
 
-    Beyond `_MOST_WEIGHED` values they are estimated by rows that lie evenly, from a row
-    drawn by lot on, unless it must be ``exact``: looking at each would cost what loading does.
+    More than a few are estimated by rows that lie evenly, from a row drawn by lot on, unless it
+    must be ``exact``: looking at each would cost what loading does.
     """
     rows, columns = result.ntuples, range(result.nfields)
     if rows == 1:
         # What is asked for most, and has no microsecond to lose.
         return sum(map(len, filter(None, map(result.get_value, _FIRST, columns)))), True
-    step = 1 if exact else rows * len(columns) // _MOST_WEIGHED or 1
+    values = rows * len(columns)
+    most = max(_FEWEST_WEIGHED, min(_MOST_WEIGHED, values // _PART_WEIGHED))
+    step = 1 if exact else values // most or 1
     if step == 1:
         return _sum(result, range(rows), columns), True
     some = range(secrets.randbelow(min(step, rows)), rows, step)
