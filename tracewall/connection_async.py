@@ -61,7 +61,7 @@ if True:  # ASYNC
         """Return when what a session has told last is kept; raises AuditUnavailable."""
         offering = session.offering
         if offering is not None and offering.last is not None:
-            await until_kept(offering.last, offering.patience)
+            await until_kept(offering.last, offering.longest)
 
     async def _identified(session: Session, span: Span | None) -> None:
         """Return when it is known who acts; raises TokenRejected once that is kept."""

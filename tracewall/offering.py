@@ -28,7 +28,7 @@ def kept_gen(session: Session, admission: Admission) -> Generator[Any, Any, None
     if admission.intent >= 0 or offering is None:
         return
     try:
-        yield Aside(lambda: None, offering.offered(admission.intent), offering.patience)
+        yield Aside(lambda: None, offering.offered(admission.intent), offering.longest)
         admission.intent = offering.kept(admission.intent)
     except BaseException as ex:
         session.give_up(admission, ex)
@@ -39,7 +39,7 @@ def told_gen(session: Session) -> Generator[Any, Any, None]:
     """Return when what was told last is kept; raises AuditUnavailable."""
     offering = session.offering
     if offering is not None and offering.last is not None:
-        yield Aside(lambda: None, offering.last, offering.patience)
+        yield Aside(lambda: None, offering.last, offering.longest)
 
 
 def keep_now(session: Session, admission: Admission) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
+from math import inf
 from typing import Any, Final, TypeVar
 
 from tracewall.audit.store import AuditLog
@@ -77,6 +78,11 @@ class Offering:
         self._log, self._threads = log, threads
         self._tickets = count(-1, -1)
         self._offered: dict[int, Future[int]] = {}
+
+    @property
+    def longest(self) -> float:
+        """How long (seconds) to wait for a record: a log that has no say takes what it takes."""
+        return self.patience or inf
 
     def intent(self, who: Who, what: What, moment: Moment | None = None) -> int:
         """Have an intent recorded, and give its ticket; or its number, where nothing waits."""
