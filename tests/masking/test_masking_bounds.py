@@ -31,6 +31,8 @@ def token(header: str) -> str:
         ("email", "\\nalice@example.com", "\\n[email]"),
         ("email", "\\\\nalice@example.com", "\\\\[email]"),
         ("email", "\\\\\\nalice@example.com", "\\\\\\n[email]"),
+        # A soft line break is none of what is found.
+        ("email", "ann@example.com x=\ny", "[email] x=\ny"),
         # Telephone numbers.
         ("phone", "77 212-555-0199", "77 212-555-0199"),
         ("phone", "x 212-555-0199", "x [phone]"),

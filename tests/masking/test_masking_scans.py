@@ -88,6 +88,7 @@ def test_a_find_is_masked_by_its_detectors_method() -> None:
     assert parts[3].startswith("h_")
     assert parts[6] == "[aws]"
     assert count == 7
+    assert marking("password=hunter2xyz")[1] == 1
 
 
 SECRETS = ("4111 1111 1111 1111", "ada.lovelace@example.com", "192.0.2.17", "password=hunter2xyz",
