@@ -101,10 +101,12 @@ def check_types(query: PostgresQuery, session: Session, admission: Admission | N
 def fix(query: PostgresQuery) -> None:
     """Keep parameters as they are now: a buffer of the caller's may change until they leave."""
     if query.params:
-        query.params = [
+        fixed = [
             each if type(each) in _FIXED else bytes(memoryview(each))  # type: ignore[arg-type]  # not None
             for each in query.params
         ]
+        # ClientCursor's are a tuple, and whoever reads `_query` afterwards finds them so.
+        query.params = tuple(fixed) if type(query.params) is tuple else fixed
 
 
 def send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:
