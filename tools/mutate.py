@@ -136,6 +136,9 @@ class Run:
 
     def _reach(self, session: pytest.Session) -> None:
         for item, following in zip_longest(session.items, session.items[1:]):
+            # What an earlier test left in a shared catalog would hide that this one reaches it.
+            for views in _followed():
+                views.clear()
             self.watch.switch_context(item.nodeid)
             start = time.perf_counter()
             runtestprotocol(item, nextitem=_next(item, following))
@@ -164,11 +167,11 @@ class Run:
             reaching = {name for names in lines.values() for name in names}
         reached = [items[name] for name in reaching if name in items]
         if anew:
-            reached = [i for i in reached if "server" not in getattr(i, "fixturenames", ())]
+            reached = [i for i in reached if self._starts(i)]
         taken = self._taken(reached, self.told.budget)
         if anew:
             # A module's tables may be used by other modules alone.
-            others = [i for i in items.values() if "server" not in getattr(i, "fixturenames", ())]
+            others = [i for i in items.values() if self._starts(i)]
             others = [item for item in others if item not in taken]
             taken += self._taken(others, self.told.budget) if others else []
             reached = list({item.nodeid: item for item in (*reached, *taken)}.values())
@@ -189,6 +192,10 @@ class Run:
 
             self.pool.start(work, 3 * self.told.budget + 20, done)
 
+    def _starts(self, item: pytest.Item) -> bool:
+        # A server is started anew for each process that imports a module anew.
+        return self.told.servers or "server" not in getattr(item, "fixturenames", ())
+
     def _noticed(self, killer: str) -> None:
         if self.seconds.get(killer, 1) < 1 and killer not in self.killers:
             self.killers.append(killer)
@@ -207,6 +214,11 @@ class Run:
 def _next(item: pytest.Item, following: pytest.Item | None) -> Any:
     # The session follows the last one: what tests share (a server) stays for the forks.
     return following or item.session
+
+
+def _followed() -> list[dict[Any, Any]]:
+    """Give what catalogs that tests share remember of views and tables they have read."""
+    return [c.followed for c in gc.get_objects() if type(c).__name__ == "Catalog"]
 
 
 def _failing(items: list[pytest.Item]) -> str | None:
@@ -232,9 +244,7 @@ class Installer:
         every = gc.get_objects()
         functions = [f for f in every if isinstance(f, FunctionType)]
         memories = [m for m in every if isinstance(m, functools._lru_cache_wrapper)]
-        # What a catalog that tests share remembers of views and tables it has read.
-        followed = [c.followed for c in every if type(c).__name__ == "Catalog"]
-        return cls([f for f in functions if f.__code__.co_filename in paths], memories, followed)
+        return cls([f for f in functions if f.__code__.co_filename in paths], memories, _followed())
 
     def takes(self, module: CodeType) -> bool:
         """Tell whether each function can have its code: one without its `super()` can't."""
@@ -354,6 +364,7 @@ def main() -> None:
     asked.add_argument("--budget", type=float, default=6.0, help="seconds of tests for a mutant")
     asked.add_argument("--minutes", type=float, default=60.0, help="when to stop")
     asked.add_argument("--jobs", type=int, default=1, help="how many processes at a time")
+    asked.add_argument("--servers", action="store_true", help="for what is made at import, too")
     asked.add_argument("--again", action="store_true", help="try again what survived")
     asked.add_argument("--report", action="store_true", help="run nothing, print what is known")
     told = asked.parse_args()
