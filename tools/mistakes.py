@@ -131,6 +131,9 @@ def _line(node: ast.AST) -> int:
     match node:
         case ast.comprehension(iter=inner) | ast.match_case(pattern=inner):
             node = inner
+        case ast.If(test=inner) | ast.While(test=inner):
+            # The line that runs: a condition of several lines begins below its `if`.
+            node = inner
     return int(getattr(node, "lineno", 0))
 
 

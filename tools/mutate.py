@@ -165,14 +165,12 @@ class Run:
         anew = mutant.at_import or reaching == {""} or not found.takes(wrong)
         if anew:
             reaching = {name for names in lines.values() for name in names}
-        reached = [items[name] for name in reaching if name in items]
-        if anew:
-            reached = [i for i in reached if self._starts(i)]
+        those = [items[name] for name in reaching if name in items]
+        reached = [item for item in those if not anew or self._starts(item)]
         taken = self._taken(reached, self.told.budget)
         if anew:
             # A module's tables may be used by other modules alone.
-            others = [i for i in items.values() if self._starts(i)]
-            others = [item for item in others if item not in taken]
+            others = [i for i in items.values() if self._starts(i) and i not in taken]
             taken += self._taken(others, self.told.budget) if others else []
             reached = list({item.nodeid: item for item in (*reached, *taken)}.values())
         counts = {"tests": len(taken), "of": len(reached)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracewall.sql.catalog import QUERIES, Catalog, read
+from tracewall.sql.catalog import QUERIES, Catalog, Definition, read
 from tracewall.sql.statement import (
     Misunderstood,
     Statement,
@@ -59,6 +59,21 @@ CREATE VIEW picky AS SELECT id, CASE WHEN age > 3 THEN secret END AS part FROM u
 CREATE VIEW pickier AS SELECT part FROM picky;
 CREATE VIEW either AS SELECT secret AS x FROM users UNION ALL SELECT 'none';
 CREATE VIEW listed (a, b) AS VALUES (1, 'x'), (2, 'y');
+CREATE VIEW said AS VALUES (1, 'x'), (2, 'y');
+CREATE VIEW over_sided AS SELECT id, name FROM sided;
+CREATE TABLE ruled (id int);
+CREATE RULE beside AS ON INSERT TO ruled DO ALSO INSERT INTO orders (id) VALUES (new.id);
+CREATE VIEW over_ruled AS SELECT id FROM ruled;
+CREATE VIEW triggered AS SELECT id, name FROM users;
+CREATE FUNCTION elsewhere() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN old; END';
+CREATE TRIGGER elsewhere INSTEAD OF INSERT OR UPDATE OR DELETE ON triggered
+    FOR EACH ROW EXECUTE FUNCTION elsewhere();
+CREATE VIEW over_triggered AS SELECT id, name FROM triggered;
+CREATE VIEW picking AS SELECT o.id, (
+    SELECT u.secret FROM users u WHERE u.age > 3 AND u.id = o.user_id) AS one FROM orders o;
+CREATE VIEW apart AS SELECT DISTINCT name, secret FROM users;
+CREATE VIEW locking AS SELECT id FROM users FOR UPDATE;
+CREATE VIEW of_kept AS SELECT doc -> 'kept' AS kept FROM users;
 """
 
 
@@ -146,6 +161,18 @@ def test_a_views_column_is_its_own_and_those_beneath(
     assert {f"{named(known, source.column)} {source.how.name}" for source in flow} == expected
 
 
+def oid_of(catalog: Catalog, name: str) -> int:
+    """Give the oid of a relation of the schema."""
+    relation = catalog.find("v", name)
+    assert relation is not None
+    return relation.oid
+
+
+def charged_columns(sql: str, catalog: Catalog) -> set[str]:
+    """Give the relations and columns that are read by way of views."""
+    return {named(catalog, a[1:3]) for a in statement(sql, catalog).accesses if a.via}
+
+
 def charged(sql: str, catalog: Catalog) -> tuple[set[str], set[str]]:
     """Give what is read by way of views, and what is used."""
     read_by = statement(sql, catalog)
@@ -178,15 +205,19 @@ def test_a_statement_is_charged_for_the_columns_it_reads(known: Catalog) -> None
 
 def test_what_decides_how_many_rows_there_are_is_charged_always(known: Catalog) -> None:
     """Functions that give rows, the sides of a UNION, and tests for NULL concern all columns."""
-    for sql in ("SELECT id FROM sets", "SELECT id FROM united", "SELECT id FROM nulls"):
+    views = ("SELECT id FROM sets", "SELECT id FROM united", "SELECT id FROM nulls")
+    for sql in (*views, "SELECT name FROM apart", "SELECT count(*) FROM apart"):
         assert "select users.secret" in charged(sql, known)[0], sql
     assert "compute users.secret" in charged("SELECT id FROM sets", known)[1]
     assert "group users.secret" in charged("SELECT id FROM united", known)[1]
+    assert "group users.secret" in charged("SELECT count(*) FROM apart", known)[1]
+    # Whatever chooses the rows of a view beneath chooses those of the view upon it.
+    assert "compare users.age" in charged("SELECT count(*) FROM twice", known)[1]
 
 
 def test_a_view_that_cannot_be_followed_is_refused(known: Catalog) -> None:
     """It is, and what stands on it, unless its columns are named; then it is a base relation."""
-    for view in ("odd", "odder", "catalogs"):
+    for view in ("odd", "odder", "catalogs", "locking"):
         found = read_as(f"SELECT * FROM {view}", known)
         assert isinstance(found, Misunderstood)
         assert "can't be followed" in found.reason
@@ -194,6 +225,9 @@ def test_a_view_that_cannot_be_followed_is_refused(known: Catalog) -> None:
     assert {named(known, source.column) for source in flow} == {"odd.x"}
     assert isinstance(read_as("SELECT id, x FROM odd", known, "v.odd.x"), Misunderstood)
     assert isinstance(read_as("SELECT id FROM odder", known, "v.odd.id"), Misunderstood)
+    # That its columns may be read does not let its rows be locked.
+    locked = read_as("SELECT x FROM odd FOR UPDATE", known, "v.odd.x")
+    assert isinstance(locked, Misunderstood)
     # Being named changes nothing for a view that can be followed.
     ((_, flow),) = statement("SELECT hush FROM held", known, "v.held.hush").columns
     assert {named(known, source.column) for source in flow} == {"held.hush", "users.secret"}
@@ -242,6 +276,13 @@ def test_what_is_written_through_a_view_is_written_beneath(known: Catalog, sql: 
         "DELETE FROM twice",
         "INSERT INTO sided VALUES (1, 'a')",
         "DELETE FROM odd",
+        "DELETE FROM triggered",
+        # What the server does then is what a rule or trigger beneath the view says.
+        "INSERT INTO over_sided VALUES (1, 'a')",
+        "INSERT INTO over_ruled VALUES (1)",
+        "INSERT INTO over_triggered VALUES (1, 'a')",
+        "UPDATE over_triggered SET name = 'a'",
+        "DELETE FROM over_triggered",
     ],
 )
 def test_what_is_not_mapped_plainly_is_not_written(known: Catalog, sql: str) -> None:
@@ -256,26 +297,42 @@ def test_what_a_view_beneath_computes_of_a_column_needs_that_column(known: Catal
         assert "users.secret" in through, sql
 
 
-@pytest.mark.parametrize("view", ["picky", "pickier"])
-def test_what_a_view_s_column_compares_is_compared(known: Catalog, view: str) -> None:
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT part FROM picky", "SELECT part FROM pickier", "SELECT one FROM picking"],
+)
+def test_what_a_view_s_column_compares_is_compared(known: Catalog, sql: str) -> None:
     """Whoever reads the column learns what its condition tells, however views are stacked."""
 
     def compared(sql: str) -> set[str]:
         uses = statement(sql, known).uses
         return {named(known, s.column) for u in uses if u.how == "compare" for s in u.flow}
 
-    assert "users.age" in compared(f"SELECT part FROM {view}")
+    assert "users.age" in compared(sql)
     assert "users.age" not in compared("SELECT id FROM picky")
+    assert "users.age" in charged_columns(sql, known)
 
 
-def test_a_column_that_may_show_another_inherits_its_rules(known: Catalog) -> None:
-    """What is one of several values, unchanged, is protected as the column is."""
-    view = known.find("v", "either")
-    assert view is not None
-    column = view.column("x")
-    assert column is not None
-    beneath = inherited((view.oid, column.attnum), known)
-    assert {named(known, each) for each in beneath} == {"users.secret"}
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("either.x", {"users.secret"}),
+        ("held.hush", {"users.secret"}),
+        ("held.loud", set()),
+        ("users.secret", set()),
+    ],
+)
+def test_a_column_that_may_show_another_inherits_its_rules(
+    known: Catalog, name: str, expected: set[str]
+) -> None:
+    """What shows a column unchanged, among others perhaps, is protected as the column is."""
+    view, _, column = name.partition(".")
+    relation = known.find("v", view)
+    assert relation is not None
+    attribute = relation.column(column)
+    assert attribute is not None
+    beneath = inherited((relation.oid, attribute.attnum), known)
+    assert {named(known, each) for each in beneath} == expected
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM held", "UPDATE held SET hush = 'a'"])
@@ -287,16 +344,84 @@ def test_what_is_changed_through_a_view_is_chosen_by_its_condition(
     assert "users.age" in {named(known, s.column) for use in uses for s in use.flow}
 
 
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("DELETE FROM held", {"held", "users"}),
+        ("DELETE FROM entry_of", {"entry_of", "entry", "users"}),
+        ("UPDATE entry_of SET id = 1", {"entry_of", "entry", "users"}),
+        ("SELECT id FROM parts FOR UPDATE", {"parts", "orders"}),
+    ],
+)
+def test_what_is_done_to_a_view_is_done_to_each_relation_beneath(
+    known: Catalog, sql: str, expected: set[str]
+) -> None:
+    """A denial of the action on any of them stands: each is told by itself, without columns."""
+    done = {a for a in statement(sql, known).accesses if a.action != "select" and not a.attnum}
+    assert {named(known, access[1:3]) for access in done} == expected
+    assert {bool(a.via) for a in done if named(known, a[1:3]) in ("users", "orders")} == {True}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "its definition is not known"),
+        ("SELECT FROM WHERE", ""),
+        ("SELECT id, name, secret, age FROM v.users", "it has other columns than the catalog"),
+        ("DELETE FROM v.users RETURNING id, name", ""),
+        ("SELECT id, age > 3 FROM v.nowhere", ""),
+    ],
+)
+def test_a_definition_that_is_not_the_view_s_is_not_followed(
+    known: Catalog, text: str | None, why: str
+) -> None:
+    """A catalog whose text is missing, broken, of another view, or no query refuses the view."""
+    oid = oid_of(known, "sided")
+    changed = {**known.definitions, oid: Definition(oid, text, 28, (1, 2))}
+    found = read_as("SELECT id FROM sided", replace(known, definitions=changed, followed={}))
+    assert isinstance(found, Misunderstood)
+    assert "can't be followed" in found.reason
+    assert why in found.reason
+
+
+def test_a_view_without_a_definition_is_not_followed(known: Catalog) -> None:
+    """Nor is it written to: what the catalog does not tell is not guessed."""
+    without = {o: each for o, each in known.definitions.items() if o != oid_of(known, "entry")}
+    catalog = replace(known, definitions=without, followed={})
+    for sql in ("SELECT id FROM entry", "DELETE FROM entry", "DELETE FROM entry_of"):
+        assert isinstance(read_as(sql, catalog), Misunderstood), sql
+
+
+def test_what_a_policy_hides_in_a_view_is_not_remembered_for_another(known: Catalog) -> None:
+    """One catalog serves policies that hide different keys of the documents beneath a view."""
+
+    def hides(column: tuple[int, int], key: str) -> bool:
+        return named(known, column) == "users.doc" and key == "kept"
+
+    catalog, sql = replace(known, followed={}), b"SELECT kept FROM of_kept"
+    found = [understand(sql, catalog), understand(sql, catalog, hides=hides)]
+    hows = []
+    for each in found:
+        assert isinstance(each, Statement)
+        ((_, flow),) = each.columns
+        hows += [s.how.name for s in flow if named(known, s.column) == "users.doc"]
+    assert hows == ["TAKEN", "DERIVED"]
+
+
 def test_a_view_of_values_has_no_columns_beneath(known: Catalog) -> None:
     """It is followed as any other, and nothing flows into it but its own text."""
+    ((_, flow),) = statement("SELECT column2 FROM said", known).columns
+    assert {named(known, source.column) for source in flow} == {"said.column2"}
     ((_, flow),) = statement("SELECT b FROM listed", known).columns
     assert {named(known, source.column) for source in flow} == {"listed.b"}
 
 
 def test_a_rule_stands_only_against_what_it_is_for(known: Catalog) -> None:
-    """A view with a rule for INSERT may be read and updated."""
-    statement("SELECT name FROM sided", known)
-    statement("UPDATE sided SET name = 'a'", known)
+    """A view with a rule for INSERT may be read and updated, and so may a view upon it."""
+    for view in ("sided", "over_sided"):
+        statement(f"SELECT name FROM {view}", known)
+        statement(f"UPDATE {view} SET name = 'a'", known)
+    statement("SELECT name FROM over_triggered", known)
 
 
 # --- the server as witness -----------------------------------------------------------------

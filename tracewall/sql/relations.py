@@ -77,13 +77,10 @@ def base_relation(body: Node, action: str, log: Reading) -> Item:
         if relation.name in UNREADABLE or action != "select":
             raise Unknowable("it does to a relation of the server's own what is not allowed")
         return _without_values(table(relation, spelled, aliases))
-    elif action in relation.rules:
-        log.refuse("it writes to a relation with rules, which make other statements of it")
-    elif views.is_view(relation):
-        if action in ("insert", "update", "delete"):
-            views.check_writable(relation, action, log)
+    views.check_mapped(relation, action, log)
+    if views.is_view(relation):
         return table(relation, spelled, aliases, views.flows(relation, log))
-    elif relation.kind not in READABLE_KINDS:
+    if relation.kind not in READABLE_KINDS:
         log.refuse("it uses what is neither a table nor a view")
     return _remembered(relation, spelled, log) if not aliases else table(relation, spelled, aliases)
 

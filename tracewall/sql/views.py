@@ -8,7 +8,8 @@
 3. A view that can't be followed is refused, unless the policy names the columns that are
    read, one by one: then they are its own.
 4. What is written through a view is written into the columns beneath. Where the server does
-   not map the one to the other by itself (rules, triggers), it is refused.
+   not map the one to the other by itself (rules, triggers; its own, or those of a relation
+   beneath), it is refused.
 """
 
 from __future__ import annotations
@@ -96,15 +97,19 @@ def charge(log: Reading) -> None:
             log.writes += (Write(to, write.flow) for to in sorted(inherited(write.target, log)))
 
 
-def check_writable(view: Relation, action: str, log: Reading) -> None:
-    """Refuse to write through a view where the server does not map it plainly."""
-    definition = log.catalog.definitions.get(view.oid)
-    if (
-        definition is None
-        or not definition.writable & _BITS.get(action, 0)
-        or not follow(view, log).base
-    ):
-        log.refuse("it writes to a view that has rules or triggers, or that no one can write to")
+def check_mapped(relation: Relation, action: str, log: Reading) -> None:
+    """Refuse to write where the server does not map it plainly, here or anywhere beneath."""
+    if action in relation.rules:
+        log.refuse("it writes to a relation with rules, which make other statements of it")
+    elif is_view(relation) and action in _BITS:
+        definition = log.catalog.definitions.get(relation.oid)
+        base = follow(relation, log).base
+        if definition is None or not definition.writable & _BITS[action] or not base:
+            log.refuse(
+                "it writes to a view that has rules or triggers, or that no one can write to"
+            )
+        else:
+            check_mapped(log.catalog.relations[base], action, log)
 
 
 def _charge(access: Access, view: Relation, log: Reading) -> None:
