@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from psycopg.pq import Format
@@ -146,6 +146,13 @@ KINDS: dict[str, SearchStrategy[str]] = {
     "ltree": st.builds("{}.{}".format, WORD, WORD),
 }  # fmt: skip
 """What a value of each type looks like, as a literal."""
+
+FOUND = {
+    # A range that a mask has made empty, beside one that was.
+    "int4range[]": [(['{{"empty"},{"[0,0]"}}'], "bucket"), (['{"empty","[0,0]"}'], "redact")],
+    "int4range": [(["[0,0]"], "bucket")],
+}
+"""Values that one of these tests has failed with, and the column that was stored again."""
 
 SETUP = """
     CREATE TYPE zoo.mood AS ENUM ('zqkjxvwhappy', 'zqkjxvwsad');
@@ -403,6 +410,8 @@ def test_no_mask_ever_shows_more_than_its_method_keeps(menagerie: Menagerie, kin
         if shown is not None:
             twice(menagerie, kind, again, shown, binary)
 
+    for values, column in FOUND.get(kind, ()):
+        holds = example(values, 1, fetched, False, column)(holds)
     holds()
 
 
@@ -444,8 +453,18 @@ def twice(there: Menagerie, kind: str, column: str, shown: Any, binary: bool) ->
     if column.startswith("hash"):
         check_kind(shown, again)
     else:
-        # A range of one truncated day is empty once it is stored, and shows nothing then.
-        assert again == shown or (again is None and "range" in repr(shown).lower())
+        assert again == without_empty(shown)
+
+
+def without_empty(value: Any) -> Any:
+    """Give what a mask shows of what it has shown, once that was stored.
+
+    A range of one truncated day is empty for the server, and of empty ranges nothing is shown.
+    """
+    if type(value) is list:
+        return [without_empty(each) for each in value]
+    empty = isinstance(value, Range) and value.lower == value.upper is not None
+    return None if empty and value.bounds != "[]" else value
 
 
 def check_kind(before: Any, after: Any) -> None:
