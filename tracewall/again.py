@@ -31,7 +31,7 @@ from tracewall.judge import Judged, remember
 from tracewall.learning import refresh_gen
 from tracewall.recorded_rows import transformer
 from tracewall.rows import Transformer
-from tracewall.sending import ENCODING, STRINGS, check_types
+from tracewall.sending import ENCODING, STRINGS, check_types, fix
 from tracewall.session import Admission, Session
 from tracewall.showing import Showing
 from tracewall.waist import KNOWN_DEALINGS, dealings
@@ -148,6 +148,7 @@ class Again(Showing[Row]):
         admission = self._admit_again(ticket) if types == key[1] else None
         if admission is None:
             rendered = _rendered(ticket, plain, values, types)
+            fix(rendered)
             check_types(rendered, session)
             yield from self._send_gen(query, rendered)
             return

@@ -56,15 +56,17 @@ class Together:
         """
         cursor, key = self._cursor, self.key
         admission, session = cursor._admission, cursor._conn._session
+        fix(rendered)
         if rendered.types != key[1] or admission is None or admission.sql is not key[0]:
             return False
         name = self._names.get(key)
         if name is None or not admission.cleared or admission.holder is not session.holder:
             return False
+        if cursor._closed:
+            return False
         if not self.open:
             # Sets that come slowly leave one by one, so that none waits long after this.
             session.recheck(admission)
-        fix(rendered)
         values: Any = rendered.params or []
         look_at(session, admission, rendered)
         session.leaves(admission, values)

@@ -49,6 +49,8 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
 
     _permit: Permit | None = None
     _rendered: PostgresQuery | None = None
+    _seen: Any = None
+    """The parameters that were there when the statement was judged."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a class that would look on while results are set. Raises TypeError."""
@@ -165,12 +167,12 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         if self._closed:
             # A dumper of the caller's may do anything meanwhile.
             raise e.InterfaceError("the cursor is closed")
+        fix(rendered)
         if rendered.types:
             check_types(rendered, self._conn._session)
         if type(rendered.query) is not bytes:
             # A subclass of bytes may answer differently the next time; its buffer can't.
             rendered.query = bytes(memoryview(rendered.query))
-        fix(rendered)
         return rendered
 
     def _admit(
@@ -187,7 +189,7 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
             self._shown = transformer(self, admission, self._plain or Transformer(self))
         self._tx = self._shown
         # After what shows its results: an interrupt leaves no cursor that has another's.
-        self._admission = admission
+        self._admission, self._seen = admission, rendered.params
         return admission
 
     def _admit_now(
@@ -281,8 +283,11 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
             self._queued()
 
     def _check_leaving(self, query: PostgresQuery, *, parsed: bool = False) -> None:
-        admission, many = self._admission, self._execmany_returning is not None
-        session = self._conn._session
+        admission, session = self._admission, self._conn._session
+        # What psycopg knows of a batch is gone where its own sets have closed the cursor.
+        many = self._execmany_returning is not None or query.params is not self._seen
+        if many and self._closed:
+            raise e.InterfaceError("the cursor is closed")
         if many and query.types:
             fix(query)
             check_types(query, session, admission)

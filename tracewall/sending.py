@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from operator import index
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors as e
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq import ConnStatus, Format, TransactionStatus
 
 from tracewall.errors import Forbidden, TokenRejected
 
@@ -42,6 +43,8 @@ _LEFT_OPEN = frozenset(
 """psycopg's generators that begin and end transactions and pipelines, where interrupted."""
 
 _FIXED = (bytes, type(None))
+_EXACT = frozenset({int})
+_FORMATS = frozenset({int, Format})
 
 STRINGS = b"standard_conforming_strings"
 ENCODING = b"client_encoding"
@@ -99,7 +102,10 @@ def check_types(query: PostgresQuery, session: Session, admission: Admission | N
 
 
 def fix(query: PostgresQuery) -> None:
-    """Keep parameters as they are now: a buffer of the caller's may change until they leave."""
+    """Keep parameters as they are now: what a program's dumper gave may answer otherwise later.
+
+    That is a buffer, which may change, and also a number that compares as another than it is.
+    """
     if query.params:
         fixed = [
             each if type(each) in _FIXED else bytes(memoryview(each))  # type: ignore[arg-type]  # not None
@@ -107,6 +113,15 @@ def fix(query: PostgresQuery) -> None:
         ]
         # ClientCursor's are a tuple, and whoever reads `_query` afterwards finds them so.
         query.params = tuple(fixed) if type(query.params) is tuple else fixed
+    if not _EXACT.issuperset(map(type, query.types)):
+        query.types = tuple(map(_exact, query.types))
+    if query.formats and not _FORMATS.issuperset(map(type, query.formats)):
+        query.formats = [Format(_exact(each)) for each in query.formats]
+
+
+def _exact(number: Any) -> int:
+    """Give a number as libpq will take it, whatever its class says of it."""
+    return int.__index__(index(number))
 
 
 def send_or_break(pgconn: PGconn, command: Callable[[], None]) -> None:

@@ -65,6 +65,8 @@ class Showing(Queueing, BaseCursor[Any, Row]):
     def _set_results(self, results: list[PGresult]) -> None:
         conn, admission, many = self._conn, self._admission, self._execmany_returning
         session, pipeline = conn._session, conn._pipeline
+        # One that closes its cursor is a batch all the same, though psycopg knows no more of it.
+        alone = many is None and (admission is None or not admission.sets)
         try:
             for result in results:
                 session.observe(admission, result)
@@ -82,7 +84,7 @@ class Showing(Queueing, BaseCursor[Any, Row]):
             self._drop(admission, ex)
             raise
         # A batch ends with its last set, unless each of them was judged by itself.
-        if pipeline and admission is not None and (many is None or self._binds_again()):
+        if pipeline and admission is not None and (alone or self._binds_again()):
             self._finish(admission)
 
     def _select_current_result(self, i: int, format: Any = None) -> None:

@@ -166,6 +166,38 @@ def test_a_buffer_that_changes_is_what_it_was(office: Any, door: str) -> None:
     assert office.raw("select id from blob") == [(b"two",)]
 
 
+class Binary(int):
+    """The number of psycopg's binary format, which says that it is the text's."""
+
+    def __int__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Eight(Dumper):
+    """Dumps eight digits: a 1 as text, more than any table has as a binary number."""
+
+    oid = psycopg.adapters.types["int8"].oid
+    format: Any = Binary(1)
+
+    def dump(self, obj: Any) -> bytes:
+        return b"00000001"
+
+
+@pytest.mark.parametrize("door", ["execute", "executemany"])
+def test_a_format_is_what_libpq_takes_it_for(office: Any, door: str) -> None:
+    """A LIMIT is read as the server will read it, whatever the program's dumper says of it."""
+    with office.connect(office.wall()) as conn, conn.cursor() as cursor:
+        cursor.adapters.register_dumper(int, Eight)
+        with pytest.raises(Forbidden):
+            if door == "execute":
+                cursor.execute("select id from note limit %s", (1,))
+            else:
+                cursor.executemany("select id from note limit %s", [(1,)], returning=True)
+
+
 def test_rows_that_a_key_does_not_let_through_are_withheld(office: Any) -> None:
     """Where the key is gone since the catalog was read, no second row is handed out."""
     office.conninfo += '"\ncatalog_max_age = "1h'
