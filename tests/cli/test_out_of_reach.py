@@ -74,6 +74,20 @@ def test_a_uri_that_is_none_is_asked_wrongly(run: Any) -> None:
     assert run("audit", "verify", "postgresql:///x?none=1").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "uri",
+    ["postgresql://x@127.0.0.1:secret/x", "postgresql://x@127.0.0.1:99999/x",
+     "postgresql://x@127.0.0.1/x?sslmode=secret", "postgresql://x@127.0.0.1/x?port=1,2,3"],
+)  # fmt: skip
+@pytest.mark.parametrize("line", ["audit verify", "scan", "explain --config {policy} select --dsn"])
+def test_an_address_that_is_none_is_asked_wrongly(
+    run: Any, policy: Any, uri: str, line: str
+) -> None:
+    """A port that is no number, as any value that libpq does not take: no server was asked."""
+    result = run(*line.format(policy=policy()).split(), uri)
+    assert result.exit_code == 2 and "secret" not in result.output
+
+
 @pytest.mark.parametrize("line", ["list", "show x", "watch --timeout 0.1", "prune", "approve x"])
 def test_requests_out_of_reach_are_no_verdict(
     run: Any, policy: Any, nobody: str, line: str

@@ -144,10 +144,13 @@ def test_an_agent_gets_useful_answers_and_no_secret(tmp_path: Path) -> None:
 
 
 def test_the_policy_tests_pass(tmp_path: Path) -> None:
-    """By the command and by pytest, which collects the TOML and a test in Python."""
+    """By the command and by pytest, which collects the TOML and a test in Python.
+
+    It needs none of the plugins that the project's own settings are for.
+    """
     folder = str(EXAMPLES / "policy_tests")
     assert shown_by(tmp_path, "-m", "tracewall", "test", "-q", folder) == "8 passed, 0 failed\n"
-    plugins = ["-p", "no:cacheprovider", "-p", "no:tracewall_trials"]
+    plugins = ["-p", "no:cacheprovider", "-p", "no:tracewall_trials", "-p", "no:asyncio"]
     line = ["-B", "-m", "pytest", "-q", *plugins, "-p", "tracewall.trials.plugin", folder]
     told = shown_by(tmp_path, *line)
     assert "9 passed" in told

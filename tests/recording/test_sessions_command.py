@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pyrage
 import pytest
@@ -113,6 +114,24 @@ def test_lines_are_exported_as_they_are(session: Any, run: Any) -> None:
     assert [json.loads(line) for line in told.splitlines()] == session.read(entry)[0]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_an_export_takes_no_file_that_is_there(
+    session: Any, run: Any, tmp_path: Any, link: bool
+) -> None:
+    """What a caller was shown goes to a new file of its owner alone, or nowhere."""
+    id, there, out = session.entries()[0].id, tmp_path / "there", tmp_path / "out"
+    there.write_text("mine")
+    there.chmod(0o644)
+    place = out if link else there
+    if link:
+        out.symlink_to(there)
+    code, told = run("export", session.folder / "recordings", id, "--out", place)
+    assert code == 2 and "exists" in told and there.read_text() == "mine"
+    place.unlink()
+    assert run("export", session.folder / "recordings", id, "--out", place)[0] == 0
+    assert place.stat().st_mode & 0o777 == 0o600
+
+
 def test_pruning_spares_what_is_held(session: Any, run: Any) -> None:
     """What is on legal hold stays until it is released."""
     home, policy = session.folder / "recordings", session.folder / "tracewall.toml"
@@ -155,6 +174,25 @@ def test_recordings_are_shipped_and_read_from_a_url(session: Any, run: Any) -> N
     assert run("verify", url, "--audit", session.folder / "audit")[0] == 0
     assert run("ship", home, url, "--remove")[0] == 0
     assert not session.entries()
+
+
+@pytest.mark.parametrize("line", ["show {} {}", "list {}", "verify {}", "export {} {}"])
+@pytest.mark.parametrize("failure", [OSError("CANARY"), RuntimeError("CANARY")])
+def test_a_store_that_fails_in_the_middle_of_a_read_is_no_verdict(
+    session: Any, run: Any, monkeypatch: Any, line: str, failure: Exception
+) -> None:
+    """Exit code 3: nobody knows what the recording holds, and no word of the store is printed."""
+    from fsspec.implementations.memory import MemoryFile
+
+    url, id = f"memory://{uuid4().hex}", session.entries()[0].id
+    assert run("ship", session.folder / "recordings", url)[0] == 0
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(MemoryFile, "read", fail, raising=False)
+    code, told = run(*line.format(url, id).split())
+    assert code == 3 and "CANARY" not in told
 
 
 def test_another_policy_judges_recorded_sessions(session: Any, run: Any, store: Any) -> None:

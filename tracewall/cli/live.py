@@ -159,12 +159,24 @@ def unread(what: str, error: psycopg.Error) -> Missing:
 
     Unanswered, where its server gives no answer or lets nobody in.
     """
-    kind = Unanswered if isinstance(error, psycopg.OperationalError) else Missing
+    asked = isinstance(error, psycopg.OperationalError) and not _is_no_string(error)
+    kind = Unanswered if asked else Missing
     return kind(f"{what}: {why(error)}")
 
 
 def _is_no_string(error: psycopg.Error) -> bool:
+    if isinstance(error, psycopg.OperationalError):
+        # libpq and psycopg call so what is found out when an address is made of the string, too.
+        return error.sqlstate is None and bool(_MISWRITTEN.match(str(error)))
     return isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
+
+
+_MISWRITTEN = re.compile(
+    r"connection is bad: invalid (port number:|\w+ value\b)"
+    r"|could not match \d+ (port number|hostaddr|host)s?"
+    r"|failed to resolve host .*Servname not supported",
+    re.DOTALL,
+)
 
 
 def why(error: psycopg.Error) -> str:

@@ -156,7 +156,9 @@ def verify(path: str, id: str, key: Path | None, audit: Path | None, as_json: bo
     help="A page for a browser, a recording for asciinema players, or the lines as they are.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else standard output."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A new file, for its owner alone; without it: standard output.",
 )
 @click.option(
     "--rows",
@@ -211,8 +213,9 @@ def _write(texts: Iterable[str], out: Path | None) -> None:
             click.echo(text, nl=False)
         return
     try:
-        # What a caller was shown is for whoever exports it alone.
-        fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # What a caller was shown is for whoever exports it alone: a file that is there already
+        # may be everybody's to read, and a link may lead anywhere.
+        fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(fd, "w", encoding="utf-8") as stream:
             stream.writelines(texts)
     except OSError as error:

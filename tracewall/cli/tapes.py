@@ -83,7 +83,8 @@ def reading(place: Store, entry: Entry, known: Sequence[Any]) -> Iterator[Readin
         with place.open(entry) as stream:
             yield Reading(stream, entry.sealed, known, entry=entry)
     except OSError as error:
-        raise Missing(f"the recording can't be read: {reason(error)}", entry.id) from None
+        kind = Unanswered if _no_answer(place, error) else Missing
+        raise kind(f"the recording can't be read: {reason(error)}", entry.id) from None
 
 
 def spelled(lines: Reading) -> Iterator[str]:
@@ -93,12 +94,22 @@ def spelled(lines: Reading) -> Iterator[str]:
 
 
 def summed(place: Store, entry: Entry, known: Sequence[Any]) -> Summary:
-    """Sum a session up; one that can't be read has that for a fault."""
+    """Sum a session up; one that can't be read has that for a fault.
+
+    Raises Unanswered where its store gives no answer: that says nothing of the recording.
+    """
     try:
         with place.open(entry) as stream:
             return Summary.of(Course(Reading(stream, entry.sealed, known, entry=entry), 0))
     except OSError as error:
+        if _no_answer(place, error):
+            raise Unanswered(f"the store is out of reach: {reason(error)}") from None
         return Summary(proof=Proof(fault=f"it can't be read: {reason(error)}"))
+
+
+def _no_answer(place: Store, error: OSError) -> bool:
+    """Whether a server failed, and not one recording that is gone or not to be read."""
+    return isinstance(place, Remote) and not isinstance(error, FileNotFoundError | PermissionError)
 
 
 def reason(error: OSError) -> str:

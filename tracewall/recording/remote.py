@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import posixpath
 import re
@@ -95,10 +96,14 @@ class Remote:
         return float("inf")
 
     def open(self, entry: Entry) -> IO[bytes]:
-        """Open a recording to read it."""
+        """Open a recording to read it.
+
+        Raises:
+            OSError: it can't be opened; reading from it may raise the same.
+        """
         with _told():
             opened: IO[bytes] = self._files.open(self._path(entry, entry.file), "rb")
-        return opened
+        return io.BufferedReader(_Stream(opened), _CHUNK)
 
     def remove(self, entry: Entry) -> None:
         """Delete a recording.
@@ -228,6 +233,28 @@ class Remote:
         if not (_NAME.fullmatch(entry.rule) and _NAME.fullmatch(file)):
             raise FileNotFoundError(errno.ENOENT, "no such recording")
         return f"{self._root}/{entry.rule}/{file}"
+
+
+class _Stream(io.RawIOBase):
+    """What a store gives to read, with its failures told as all others are."""
+
+    def __init__(self, opened: IO[bytes]) -> None:
+        self._opened = opened
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _told():
+            data = self._opened.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            with _told():
+                self._opened.close()
+        super().close()
 
 
 def installed(url: str) -> None:
