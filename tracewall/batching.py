@@ -70,12 +70,17 @@ class Together:
         values: Any = rendered.params or []
         look_at(session, admission, rendered)
         session.leaves(admission, values)
-        if not self.open:
-            self._begin(name)
-        self.open.append((values, rendered.formats))
-        self.size += sum(map(len, filter(None, values)))
-        cursor._waiting.append((self._pipeline, admission, cursor._shown))
-        self._pipeline.result_queue.append((cursor, None))
+        try:
+            if not self.open:
+                self._begin(name)
+            self.open.append((values, rendered.formats))
+            self.size += sum(map(len, filter(None, values)))
+            cursor._waiting.append((self._pipeline, admission, cursor._shown))
+            self._pipeline.result_queue.append((cursor, None))
+        except BaseException:
+            # Of what was half done each later result would be another's.
+            cursor._pgconn.finish()
+            raise
         return True
 
     def _begin(self, name: bytes) -> None:

@@ -28,6 +28,7 @@ from tracewall.handover import turn_over_gen
 from tracewall.holder import HELD
 from tracewall.learning import confirm_gen, learn_gen, may_ask, refresh_gen
 from tracewall.offering import keep_now, told_gen
+from tracewall.queueing import even_gen
 from tracewall.recorded_rows import transformer
 from tracewall.rows import GuardedTransformer, Transformer, masked_columns
 from tracewall.sending import check_pins, check_types, fix
@@ -256,6 +257,13 @@ class GuardedCursor(CopyDoor[Row], Again[Row]):
         self._tx = shown if shown is not None else GuardedTransformer(self)
 
     # --- the low seam ---------------------------------------------------------------
+
+    def _maybe_prepare_gen(
+        self, pgq: PostgresQuery, *, prepare: bool | None = None, binary: bool | None = None
+    ) -> PQGen[None]:
+        sending = super()._maybe_prepare_gen(pgq, prepare=prepare, binary=binary)
+        pipeline = self._conn._pipeline
+        return sending if pipeline is None else even_gen(pipeline, self._pgconn, sending)
 
     def _execute_send(
         self, query: PostgresQuery, *, force_extended: bool = False, binary: bool | None = None

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracewall.sending import send_or_break
 from tracewall.session import Admission
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+
+def even_gen(pipeline: Any, pgconn: Any, sending: PQGen[None]) -> PQGen[None]:
+    """Queue a statement in a pipeline; a connection where only half of that is done is closed.
+
+    A command of which no result is expected would have each later result be another cursor's:
+    an alarm of the program's may come anywhere.
+    """
+    commands, results = pipeline.command_queue, pipeline.result_queue
+    before = len(commands) - len(results)
+    try:
+        yield from sending
+    except BaseException:
+        if len(commands) - len(results) != before:
+            pgconn.finish()
+        raise
 
 
 class Queueing:

@@ -36,6 +36,9 @@ ENDING = ("_end", "finish", "_failure")
 TAKING = "_intend start admit again _admit _admit_gen _admit_now transformer".split()
 """The functions of tracewall that are at work between an intent and the door it is for."""
 
+QUEUEING = "take _begin _queued _make_sure _send_prepare _send_query_prepared _execute_send".split()
+"""The functions of tracewall that put a set of a batch into a pipeline's queue."""
+
 MOST = 30
 """How many places of one kind are interrupted in a door."""
 
@@ -51,6 +54,8 @@ class Interruption:
     The place-th such place, from 0, is interrupted, of those in functions of the names `within`
     (empty: all). Elsewhere the interpreter hands no signal on but in loops.
     """
+
+    error: type[BaseException] = KeyboardInterrupt
 
     def __init__(self, place: int, within: Sequence[str] = ()) -> None:
         self.place, self.within, self.come, self.where = place, within, 0, ""
@@ -89,7 +94,13 @@ class Interruption:
         self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         if self.come > self.place:
             sys.settrace(None)
-            raise KeyboardInterrupt
+            raise self.error
+
+
+class Alarm(Interruption):
+    """Raises what a program's own handler of a signal may raise."""
+
+    error = TimeoutError
 
 
 def usable_or_broken(conn: Any, where: str) -> None:
@@ -254,4 +265,40 @@ def test_a_signal_may_come_at_any_moment(ground: Any) -> None:
             timer.join()
             assert "CANARY" not in repr(found), name
             after_interrupt(conn, name)
+        conn.close()
+
+
+def in_pipeline(conn: Any, kind: Any, returning: bool, alarm: Interruption) -> list[Any]:
+    """Send a batch under an alarm, and another cursor's statement behind it."""
+    mark = "$1" if kind is tracewall.RawCursor else "%s"
+    query = f"select (select card from shop.orders o where o.id = {mark})"
+    with conn.pipeline():
+        batch = kind(conn)
+        with suppress(TimeoutError), alarm:
+            batch.executemany(query, [(1,)] * 18 + [(2**33,), (3,)], returning=returning)
+        return list(conn.execute("select 'clear'").fetchall())
+
+
+@HALF_MADE[0]
+@HALF_MADE[1]
+@pytest.mark.parametrize("returning", [False, True])
+@pytest.mark.parametrize("kind", [tracewall.Cursor, tracewall.RawCursor, tracewall.ClientCursor])
+def test_an_alarm_gives_no_cursor_the_results_of_another(
+    ground: Any, kind: Any, returning: bool
+) -> None:
+    """Where a set of a batch is half queued, its connection is broken; elsewhere it goes on."""
+    with Connection.connect(wall=ground.wall, token=ground.token()) as conn:
+        in_pipeline(conn, kind, returning, Alarm(sys.maxsize))
+        counted = Alarm(sys.maxsize, QUEUEING)
+        in_pipeline(conn, kind, returning, counted)
+    if not counted.come and sys.version_info >= (3, 12):
+        pytest.skip("this Python's tracing does not reach these functions")
+    for place in random.Random(returning).sample(range(counted.come), min(24, counted.come)):
+        conn = Connection.connect(wall=ground.wall, token=ground.token())
+        alarm = Alarm(place, QUEUEING)
+        try:
+            assert in_pipeline(conn, kind, returning, alarm) == [("clear",)], alarm.where
+        except psycopg.OperationalError:
+            assert conn.closed, alarm.where
+        usable_or_broken(conn, alarm.where)
         conn.close()
