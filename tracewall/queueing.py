@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracewall.sending import send_or_break
 from tracewall.session import Admission
 
-if TYPE_CHECKING:
-    from psycopg.abc import PQGen
+Sending = Generator[Any, Any, None]
+"""What psycopg sends by, a generator."""
 
 
-def even_gen(pipeline: Any, pgconn: Any, sending: PQGen[None]) -> PQGen[None]:
+def even_gen(pipeline: Any, pgconn: Any, sending: Sending) -> Sending:
     """Queue a statement in a pipeline; a connection where only half of that is done is closed.
 
     A command of which no result is expected would have each later result be another cursor's:
