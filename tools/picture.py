@@ -27,6 +27,13 @@ FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monos
 def main() -> int:
     """Play the demo and write the picture; returns the exit code."""
     sys.path.insert(0, str(ROOT))
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    PICTURE.write_text(drawn(), "utf-8")
+    return 0
+
+
+def drawn() -> str:
+    """Play the demo and give the picture of it."""
     from tracewall.cli.stagecraft import show, show_verdict
     from tracewall.demo.scenes import Verdict
     from tracewall.demo.stage import staged
@@ -45,9 +52,7 @@ def main() -> int:
     svg = out.export_svg(
         title="tracewall demo", theme=DIMMED_MONOKAI, code_format=template(), unique_id="demo"
     )
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE), "utf-8")
-    return 0
+    return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
 
 
 def template() -> str:
