@@ -69,6 +69,12 @@ def test_an_engine_always_sees_what_a_trigger_matches(
             assert 0 <= verdict[0] < verdict[1] <= len(text)
 
 
+@pytest.mark.parametrize("text", [b"0tLS0tQkVHSU", b"0b2tlbj"])
+def test_an_anchor_that_begins_with_a_digit_is_no_number(text: bytes) -> None:
+    """A private key's first line and `token`, as they stand in base64 from a third byte on."""
+    assert anchored([EVERY["base64"]])(b" " + text)(0, len(text) + 1) == 1
+
+
 @pytest.mark.parametrize("name", ["ip-0", "ip-1", "iban-0"])
 def test_the_edge_of_a_number_is_that_of_its_trigger(name: str) -> None:
     """Whichever two signs stand before it: escapes, underscores, letters, figures, none of them."""

@@ -61,11 +61,13 @@ def test_sessions_are_listed(session: Any, run: Any) -> None:
     assert run("list", session.folder / "recordings", "--who", "bob", "--json")[1] == ""
 
 
+@pytest.mark.parametrize("terminal", ["xterm", "dumb"])
 def test_a_list_stays_readable_on_a_narrow_terminal(
-    session: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+    session: Any, run: Any, monkeypatch: pytest.MonkeyPatch, terminal: str
 ) -> None:
     """A row is a line, which the terminal breaks: no column is squeezed to a letter's width."""
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", terminal)
     monkeypatch.setenv("COLUMNS", "60")
     code, told = run("list", session.folder / "recordings")
     assert (code, len(told.splitlines())) == (0, 1 + len([*session.entries()]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
@@ -40,7 +41,8 @@ from tracewall.recording.scenes import asciicast, scenes
 from tracewall.recording.store import Entry, Store
 from tracewall.recording.summary import Summary
 
-_UNWRAPPED = 10_000
+# With a height, for a width alone does not count on terminals that are `dumb`.
+_UNWRAPPED = ConsoleDimensions(10_000, 25)
 
 
 @click.group(cls=Group)
@@ -61,7 +63,7 @@ def list_(path: str, key: Path | None, who: str, as_json: bool) -> None:
     """List recorded sessions, oldest first."""
     out, table = console(), Table(box=None, pad_edge=False)
     # A narrow terminal breaks lines better than a table does within columns of two letters.
-    out.width = _UNWRAPPED
+    out.size = _UNWRAPPED
     for heading in ("id", "rule", "who", "began (UTC)", "seconds", "statements", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "id")
     for entry, session in _read(store(path), keys(key)):

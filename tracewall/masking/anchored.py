@@ -34,8 +34,8 @@ def anchored(shapes: list[Shape]) -> Search:
         (anchor, [(triggers[trigger], reach) for trigger, reach in reached.items()])
         for anchor, reached in under.items()
     ]
-    digits = [each for each in tried if each[0][:1] == b"0"]
-    words = [each for each in tried if each[0][:1] != b"0"]
+    digits = [each for each in tried if not each[0].strip(b"0 ")]
+    words = [each for each in tried if each[0].strip(b"0 ")]
 
     def search(data: bytes) -> Next:
         starts = {start for body in numbers for start in _edges(body, data)}

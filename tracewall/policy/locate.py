@@ -21,9 +21,11 @@ _LITERAL = r"'[^'\n]*+'"
 _KEY = re.compile(rf"""{_BASIC}|{_LITERAL}|[^\s"'.=\[\]{{}},#]++""")
 # A multi-line string may end in up to two quotes of its own before the closing three;
 # a date and a time may be apart by one space.
+# Atomic, not possessive: before 3.11.5 Python gets possessive groups wrong in which an
+# alternative fails after its first character (python/cpython#106052).
 _SCALAR = re.compile(
-    r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}'
-    r"|'''(?:[^']|'{1,2}(?!'))*+'{3,5}"
+    r'"""(?>(?:[^"\\]++|\\.|"{1,2}(?!"))*)"{3,5}'
+    r"|'''(?>(?:[^']++|'{1,2}(?!'))*)'{3,5}"
     rf"|{_BASIC}|{_LITERAL}"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[^\s,\]}#]++"
     r"|[^\s,\]}#]++",
