@@ -33,7 +33,7 @@ from tracewall.identity.provider import TokenProvider
 from tracewall.learning import refresh_gen
 from tracewall.locks import Lock
 from tracewall.permitting import driven, required
-from tracewall.sending import broken_off, check_process, let_go
+from tracewall.sending import break_if_piped, broken_off, check_process, let_go
 from tracewall.session import Session
 from tracewall.wall import Wall
 
@@ -223,6 +223,7 @@ class Connection(GuardedConnection[Row], psycopg.Connection[Row]):
             if self._session is not None and self._pipeline is None:
                 # What has no result by now gets none any more.
                 self._session.abandon(queued=True)
+                break_if_piped(self)
 
     def wait(
         self, gen: PQGen[RV], interval: float = WAIT_INTERVAL, timeout: float | None = None

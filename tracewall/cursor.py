@@ -20,6 +20,7 @@ from tracewall.copy import Copy
 from tracewall.cursor_base import GuardedCursor
 from tracewall.permitting import give_back, permitted, required, settle, settled, stop
 from tracewall.reception import ending
+from tracewall.sending import break_if_piped
 from tracewall.server_cursor_base import GuardedServerCursor
 
 _NO_WORDS = (None,) * 7
@@ -116,6 +117,7 @@ class Doors(GuardedCursor[Row]):
         try:
             super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]  # likewise
         except BaseException as ex:
+            break_if_piped(self._conn)
             self._done(ex)
             raise
         self._done()

@@ -17,6 +17,7 @@ from tracewall.copy_async import AsyncCopy
 from tracewall.cursor_base import GuardedCursor
 from tracewall.permitting_async import give_back, permitted, required, settle, settled, stop
 from tracewall.reception import ending
+from tracewall.sending import break_if_piped
 from tracewall.server_cursor_base import GuardedServerCursor
 
 _NO_WORDS = (None,) * 7
@@ -113,6 +114,7 @@ class AsyncDoors(GuardedCursor[Row]):
         try:
             await super().executemany(query, params_seq, returning=returning)  # type: ignore[misc]  # likewise
         except BaseException as ex:
+            break_if_piped(self._conn)
             self._done(ex)
             raise
         self._done()

@@ -10,7 +10,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors as e
-from psycopg.pq import ConnStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, Format, PipelineStatus, TransactionStatus
 
 from tracewall.errors import Forbidden, TokenRejected
 
@@ -146,11 +146,11 @@ def broken_off(conn: Any, generator: Any, error: BaseException) -> None:
     # beginning that nobody knows to have succeeded, or that psycopg takes back though it never ran.
     died = (code and code.co_qualname, _state(generator)) in _LEFT_OPEN
     died = died or any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
-    # Not every psycopg ends a statement whose cancelling was itself interrupted.
-    active = conn._wire.transaction_status == TransactionStatus.ACTIVE
-    died = died or (active and conn._pipeline is None)
+    # Not every psycopg ends a statement whose cancelling was itself interrupted, and none does
+    # where an alarm comes between sending and waiting.
+    stuck = conn._wire.transaction_status == TransactionStatus.ACTIVE and conn._pipeline is None
     flowing = conn._flowing is not None and not conn._flowing.ended
-    if died and not flowing and not isinstance(error, Exception):
+    if (stuck or (died and not isinstance(error, Exception))) and not flowing:
         conn._wire.finish()
 
 
@@ -182,6 +182,13 @@ def let_go(conn: Any) -> None:
         os.dup2(nowhere, conn._wire.socket)
         os.close(nowhere)
         conn._wire.finish()
+
+
+def break_if_piped(conn: Any) -> None:
+    """Close a connection that was left in pipeline mode with no pipeline to end it."""
+    wire = conn._wire
+    if wire.pipeline_status != PipelineStatus.OFF and conn._pipeline is None:
+        wire.finish()
 
 
 def break_if_stuck(conn: Any) -> None:

@@ -27,6 +27,12 @@ from tracewall.telemetry import Telemetry
 PLACES = 6
 """How many places of each door are interrupted."""
 
+ALARMS = 6
+"""How many places of each door an alarm comes at."""
+
+SENDING = ("pgconn", "inside", "_execute_gen", "_send_gen", "_exec_command")
+"""The functions of tracewall that are at work between sending and waiting."""
+
 TELLING = ("_end", "ended_told", "outcome", "_due", "finish")
 """The functions of tracewall that are at work when an outcome is recorded."""
 
@@ -169,6 +175,28 @@ def test_a_program_may_be_interrupted_anywhere(ground: Any, name: str) -> None:
         if not conn.closed:
             conn.rollback()
     if conn is not None:
+        conn.close()
+
+
+@HALF_MADE[0]
+@HALF_MADE[1]
+@pytest.mark.parametrize("name", DOORS)
+def test_an_alarm_anywhere_leaves_no_connection_stuck(ground: Any, name: str) -> None:
+    """What a handler raises anywhere in tracewall's code, too, leaves it usable or broken."""
+    with Connection.connect(wall=ground.wall, token=ground.token()) as conn:
+        DOORS[name](conn)
+        conn.rollback()
+        with Alarm(sys.maxsize, SENDING) as counted:
+            DOORS[name](conn)
+    for place in random.Random(name).sample(range(counted.come), min(ALARMS, counted.come)):
+        conn = Connection.connect(wall=ground.wall, token=ground.token())
+        DOORS[name](conn)
+        conn.rollback()
+        found: list[Any] = []
+        with Alarm(place, SENDING) as alarm, suppress(TimeoutError, psycopg.Error):
+            found = DOORS[name](conn)
+        assert "CANARY" not in repr(found), alarm.where
+        after_interrupt(conn, alarm.where)
         conn.close()
 
 
