@@ -135,8 +135,12 @@ class SqliteStore:
         made = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        # Only one that has read counts as open.
-        made.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        try:
+            # Only one that has read counts as open.
+            made.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        except sqlite3.Error:
+            made.close()
+            raise
         if self._idle.setdefault(os.getpid(), made) is not made:
             made.close()
 

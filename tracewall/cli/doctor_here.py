@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import stat
@@ -58,11 +59,12 @@ def _changed() -> Iterator[Path]:
         return
     if Path(str(installed.locate_file("tracewall/version.py"))) != Path(version.__file__):
         return  # It runs from elsewhere: a checkout.
-    for file in installed.files or ():
-        if file.hash is not None and file.hash.mode == "sha256" and file.parts[0] == "tracewall":
-            path = Path(str(file.locate()))
+    # `files` leaves out those that are gone, from some Python on.
+    for name, hash, *_ in csv.reader((installed.read_text("RECORD") or "").splitlines()):
+        if name.startswith("tracewall/") and hash.startswith("sha256="):
+            path = Path(str(installed.locate_file(name)))
             found = sha256(path.read_bytes()).digest() if path.is_file() else b""
-            if urlsafe_b64encode(found).rstrip(b"=").decode() != file.hash.value:
+            if urlsafe_b64encode(found).rstrip(b"=").decode() != hash.removeprefix("sha256="):
                 yield path
 
 

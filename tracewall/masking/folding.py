@@ -32,8 +32,8 @@ _VANISHING = (
 )  # fmt: skip
 # Han, Hangul and the like have no compatibility forms of ASCII.
 _SEARCHED = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, 0x12000),
-             range(0x13400, 0x13500), range(0x16A00, 0x16C00), range(0x1BC00, 0x1BD00),
-             range(0x1CC00, 0x20000))  # fmt: skip
+             range(0x13400, 0x13500), range(0x16100, 0x16140), range(0x16A00, 0x16C00),
+             range(0x16D00, 0x16E00), range(0x1BC00, 0x1BD00), range(0x1CC00, 0x20000))  # fmt: skip
 _IN_SHAPES = (0x1F150, 0x1F170, 0x1F1E6)
 """Where the capitals begin that are white on a disc, on a square, and those of flags."""
 _PUNCTUATION = "@.-_+:/=% \"'"
