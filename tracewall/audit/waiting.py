@@ -43,8 +43,8 @@ class Batch(msgspec.Struct):
     """Entries that wait for one write; ``first`` is the public number of the first of them.
 
     Each entry has the number after the one before it. The outcome of an entry is decided
-    once, by the first to ask: by `join`, or by the writer's `outcome_of`. So `join` needs
-    no lock, and may interrupt the thread that writes.
+    once, by the first to write it to ``decided``: by `join`, or by the writer, for which None
+    stands for no outcome. So `join` needs no lock, and may interrupt the thread that writes.
     """
 
     first: int
@@ -60,7 +60,3 @@ class Batch(msgspec.Struct):
             return False
         # One step that no other thread can divide, and the first one wins.
         return self.decided.setdefault(number, ended) is ended
-
-    def outcome_of(self, number: int) -> Ended | None:
-        """Return what has joined an entry, or None; from now on nothing will."""
-        return self.decided.setdefault(number, None)

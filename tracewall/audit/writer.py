@@ -107,7 +107,7 @@ class Writer(Generic[File]):
 
     def _bodies(self, batch: Batch) -> Iterator[tuple[float, bytes]]:
         """Encode the entries; an intent whose outcome has joined it becomes a statement."""
-        # As `Batch.outcome_of` decides, without a call for each.
+        # From then on no outcome joins an entry, as `Batch` has it.
         decide = batch.decided.setdefault
         for number, entry in enumerate(batch.entries, batch.first):
             if type(entry) is Intent:
