@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg_pool import ConnectionPool, NullConnectionPool, PoolTimeout
 
@@ -218,6 +219,38 @@ def test_a_pool_hands_a_connection_to_who_waits(guard: Any, resets: bool) -> Non
         assert reset_by[:1] == [handed] * resets
         with pytest.raises(tracewall.Forbidden):
             use(pool, guard, guard.analyst, "select client_ip from traces.runs limit 1")
+
+
+def test_who_keeps_a_cursor_gets_nothing_by_the_next_clients_rights(guard: Any) -> None:
+    """A batch that fails and a cursor kept from it reach nothing on a connection handed over."""
+    made = ConnectionPool(
+        connection_class=Connection,
+        kwargs={"wall": guard.wall},
+        min_size=1,
+        max_size=1,
+        open=False,
+    )
+    query = "select client_ip from traces.runs limit 1"
+    with made as pool:
+        with guard.wall.acting_as(guard.analyst):
+            with pytest.raises(psycopg.DataError):
+                with pool.connection() as conn:
+                    kept = conn.cursor()
+                    kept.executemany("select 1 / %s", [(at,) for at in (2, 1, 0)])
+            until(lambda: pool.get_stats().get("pool_available") == 1)
+        with guard.wall.acting_as(guard.operator):
+            with pool.connection() as again:
+                assert again is conn
+                assert len(again.execute(query).fetchall()) == 1
+                with guard.wall.acting_as(guard.analyst):
+                    for door in (kept.execute, again.execute):
+                        with pytest.raises(tracewall.Forbidden):
+                            door(query)
+                    with pytest.raises(tracewall.Forbidden):
+                        kept.executemany("select %s::int4", [(1,), (2,)])
+                    with pytest.raises(psycopg.ProgrammingError):
+                        kept.fetchall()
+                assert len(again.execute(query).fetchall()) == 1
 
 
 def until(holds: Any) -> None:

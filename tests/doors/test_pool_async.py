@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, PoolTimeout
 
@@ -229,6 +230,38 @@ async def test_a_pool_hands_a_connection_to_who_waits(guard: Any, resets: bool) 
         assert reset_by[:1] == [handed] * resets
         with pytest.raises(tracewall.Forbidden):
             await use(pool, guard, guard.analyst, "select client_ip from traces.runs limit 1")
+
+
+async def test_who_keeps_a_cursor_gets_nothing_by_the_next_clients_rights(guard: Any) -> None:
+    """A batch that fails and a cursor kept from it reach nothing on a connection handed over."""
+    made = AsyncConnectionPool(
+        connection_class=AsyncConnection,
+        kwargs={"wall": guard.wall},
+        min_size=1,
+        max_size=1,
+        open=False,
+    )
+    query = "select client_ip from traces.runs limit 1"
+    async with made as pool:
+        with guard.wall.acting_as(guard.analyst):
+            with pytest.raises(psycopg.DataError):
+                async with pool.connection() as conn:
+                    kept = conn.cursor()
+                    await kept.executemany("select 1 / %s", [(at,) for at in (2, 1, 0)])
+            await until(lambda: pool.get_stats().get("pool_available") == 1)
+        with guard.wall.acting_as(guard.operator):
+            async with pool.connection() as again:
+                assert again is conn
+                assert len(await (await again.execute(query)).fetchall()) == 1
+                with guard.wall.acting_as(guard.analyst):
+                    for door in (kept.execute, again.execute):
+                        with pytest.raises(tracewall.Forbidden):
+                            await door(query)
+                    with pytest.raises(tracewall.Forbidden):
+                        await kept.executemany("select %s::int4", [(1,), (2,)])
+                    with pytest.raises(psycopg.ProgrammingError):
+                        await kept.fetchall()
+                assert len(await (await again.execute(query)).fetchall()) == 1
 
 
 async def until(holds: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
 
+import tracewall
 from tracewall.errors import Forbidden, PolicyError
 
 KEY = b"a key that only this test knows!"
@@ -194,3 +196,32 @@ def test_a_mark_is_not_written_back_by_copy(zoo: Any, people: Any, marks: dict[s
         copy.write_row((77, marks["name"]))
     conn.close()
     assert zoo.plain.execute("SELECT id FROM zoo.people WHERE id = 77").fetchone() is None
+
+
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("kind", [tracewall.Cursor, tracewall.RawCursor, tracewall.ClientCursor])
+def test_a_batch_within_a_batch_writes_no_mark(
+    zoo: Any, marks: dict[str, str], kind: Any, same: bool
+) -> None:
+    """Sets that let go of the connection's lock, and use it meanwhile, are looked at as ever."""
+    conn = zoo.guarded(RULES, mask_key=KEY)
+    query = "UPDATE zoo.people SET name = {} WHERE id = {}"
+    query = query.format(*(["$1", "$2"] if kind is tracewall.RawCursor else ["%s", "%s"]))
+    cursor = kind(conn)
+
+    def sets() -> Iterator[Any]:
+        yield from [("harmless", 100)] * 3
+        conn.lock.release()
+        try:
+            (cursor if same else kind(conn)).execute(query, ("harmless", 100))
+        finally:
+            conn.lock.acquire()
+        yield (marks["name"], "1")
+        yield (marks["name"], 1)
+
+    with pytest.raises(Forbidden):
+        cursor.executemany(query, sets())
+    if not conn.closed:
+        conn.commit()
+    conn.close()
+    assert zoo.plain.execute("SELECT name FROM zoo.people").fetchone() == ("Ada Lovelace",)
