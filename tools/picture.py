@@ -39,8 +39,15 @@ def drawn() -> str:
     from tracewall.demo.stage import staged
     from tracewall.demo.story import tell
 
+    # As if by itself, whatever terminal this runs in: a dumb one would be narrow and grey.
     out = Console(
-        file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, highlight=False
+        file=io.StringIO(),
+        record=True,
+        width=WIDTH,
+        force_terminal=True,
+        color_system="truecolor",
+        highlight=False,
+        _environ={"TERM": "xterm-256color"},
     )
     started = time.monotonic()
     with staged() as stage:
