@@ -83,7 +83,7 @@ class Ledger(Naming):
         Raises:
             AuditUnavailable: it can't be recorded.
         """
-        who = self._told_who(self._principal)
+        who = self._begin_as(self._principal)
         self.audit.incident(Incident(kind=kind, detail=detail, who=who))
 
     def unjudged(self, error: _Refused, detail: str = "") -> _Refused:
@@ -120,9 +120,9 @@ class Ledger(Naming):
         """
         started = time.perf_counter()
         try:
-            if who is not None and self._is_told(principal):
+            if who is not None and self._still_named(principal):
                 return who
-            who = self._told_who(principal)
+            who = self._begin_as(principal)
         except AuditUnavailable as ex:
             self._refused(self._unjudged(), started, 0, type(ex).__name__)
             raise

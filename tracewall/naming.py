@@ -55,7 +55,8 @@ class Naming:
         people = self.wall._people
         return subject if people is None else people.of(issuer, subject).pseudonym
 
-    def _told_who(self, principal: Principal | None) -> Who:
+    def _begin_as(self, principal: Principal | None) -> Who:
+        """Give who acts as `told_who` does, and remember whose names those are."""
         people = self.wall._people
         self._person, self._actors = None, ()
         if people is not None and principal is not None:
@@ -63,7 +64,8 @@ class Naming:
             self._actors = tuple(people.of(each.issuer, each.subject) for each in principal.actors)
         return self.told_who(principal)
 
-    def _is_told(self, principal: Principal | None) -> bool:
+    def _still_named(self, principal: Principal | None) -> bool:
+        """Tell whether nobody of those remembered was erased, and got another name, since."""
         people = self.wall._people
         if people is None or principal is None or self._person is None:
             return True

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final
 
@@ -241,7 +242,7 @@ class Console:
                 raise Refused(503, "Your token can't be checked at the moment.")
             house.visits.end(number)
             return ask
-        return _with(ask, visit)
+        return replace(ask, visit=visit)
 
     def _not_logged_in(self, ask: Ask, *, posted: bool) -> Response:
         if posted:
@@ -274,9 +275,3 @@ class Console:
 
 
 _NOBODY: Final = Ask("", "", {}, {}, {}, {})
-
-
-def _with(ask: Ask, visit: Visit) -> Ask:
-    return Ask(
-        ask.root, ask.path, ask.query, ask.form, ask.params, ask.cookies, ask.followed, visit
-    )

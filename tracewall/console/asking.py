@@ -71,7 +71,7 @@ class Ask:
         )
 
     @property
-    def person(self) -> Visit:
+    def own_visit(self) -> Visit:
         """The visit of who asks; pages that anybody may open must not look at it."""
         assert self.visit is not None, "the application lets nobody else through"
         return self.visit

@@ -43,7 +43,7 @@ class RecordPages:
 
     def search(self, ask: Ask) -> Response:
         """Show what fits, newest first; by default of the last day."""
-        if not self._house.audits(ask.person.who):
+        if not self._house.audits(ask.own_visit.who):
             raise Refused(404, "There is no such page.")
         if self._house.policy.audit.conninfo and self._house.stored() is None:
             raise Refused(404, "The record is in PostgreSQL: [console] record_conninfo reads it.")
@@ -73,7 +73,7 @@ class RecordPages:
         texts, people = {name: asked[name] for name in _TEXTS}, self._people()
         told = filters_told({**texts, "since": since, "until": until}, people)
         read = Incident(kind="audit_read", detail=f"search by the console{told}")
-        self._house.on_record(ask.person, read)
+        self._house.on_record(ask.own_visit, read)
         if not self._house.searching.acquire(blocking=False):
             raise Refused(503, "Others are searching. Try again.")
         try:

@@ -68,7 +68,7 @@ class RequestPages:
         show = show if show in _NOTHING else "waiting"
         asked = {"show": show, "who": ask.query.get("who", ""), "state": ask.query.get("state", "")}
         cases = self._house.desk.cases(most=MOST)
-        fitting = [case for case in cases if self._fits(case, ask.person, asked)]
+        fitting = [case for case in cases if self._fits(case, ask.own_visit, asked)]
         items, more = part(fitting, ask.page, _ON_A_PAGE)
         return self._page(
             ask,
@@ -89,7 +89,7 @@ class RequestPages:
     def show(self, ask: Ask, words: str = "", status: int = 200) -> Response:
         """Show a request."""
         house, case = self._house, self._case(ask)
-        request, visit = case.request, ask.person
+        request, visit = case.request, ask.own_visit
         choices = list(self._choices(case, visit))
         told = facts(case)
         estimate = request.shown.estimate
@@ -123,7 +123,7 @@ class RequestPages:
 
     def decide(self, ask: Ask) -> Response:
         """Decide on a request, as it was shown."""
-        house, case, visit = self._house, self._case(ask), ask.person
+        house, case, visit = self._house, self._case(ask), ask.own_visit
         wanted, reason = ask.form.get("verdict", ""), ask.form.get("reason", "").strip()
         kind = next((kind for kind in _WORDS if kind == wanted), None)
         if kind is None:
@@ -150,7 +150,7 @@ class RequestPages:
             case = self._house.desk.case(ask.params["id"])
         except NotEncodable:
             case = None
-        if case is None or not self._house.shows(case, ask.person):
+        if case is None or not self._house.shows(case, ask.own_visit):
             raise Refused(404, "There is no such request.")
         return case
 

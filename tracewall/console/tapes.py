@@ -101,7 +101,7 @@ class TapePages:
         if words := _why_not(entry, *self._header(entry)):
             raise Refused(404, words)
         read = Incident(kind="recording_read", detail=f"{entry.rule}/{entry.id}")
-        self._house.on_record(ask.person, read)
+        self._house.on_record(ask.own_visit, read)
         try:
             with self._house.tapes.open(entry) as stream:
                 reading = self._reading(stream, entry)
@@ -123,7 +123,7 @@ class TapePages:
         return Reading(stream, entry.sealed, self._house.identities, entry=entry)
 
     def _entries(self, ask: Ask) -> list[Entry]:
-        if not self._house.views(ask.person.who):
+        if not self._house.views(ask.own_visit.who):
             raise Refused(404, "There is no such page.")
         try:
             return [*self._house.tapes.entries()][::-1]
