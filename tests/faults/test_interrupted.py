@@ -188,6 +188,7 @@ def test_an_alarm_anywhere_leaves_no_connection_stuck(ground: Any, name: str) ->
         conn.rollback()
         with Alarm(sys.maxsize, SENDING) as counted:
             DOORS[name](conn)
+    assert counted.come
     for place in random.Random(name).sample(range(counted.come), min(ALARMS, counted.come)):
         conn = Connection.connect(wall=ground.wall, token=ground.token())
         DOORS[name](conn)
