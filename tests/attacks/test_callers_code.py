@@ -100,6 +100,16 @@ def test_a_cursor_shows_masked_rows(conn: Any, leaks: Any, lab: Any) -> None:
 @pytest.mark.parametrize("where", ["connection", "cursor", "late", "between"])
 def test_loaders_see_no_masked_value(conn: Any, leaks: Any, where: str, binary: bool) -> None:
     """Loaders registered before, after or between fetches see clear columns only."""
+    spy, told = loaded(conn, where, binary)
+    assert not leaks(told)
+    assert not leaks(spy.seen)
+    # Before 3.3 psycopg asks no loader that comes after the result.
+    late = where in ("late", "between") and psycopg.__version__ < "3.3"
+    assert late or any(b"name" in seen for seen in spy.seen)
+
+
+def loaded(conn: Any, where: str, binary: bool) -> tuple[Spy, list[object]]:
+    """Fetch with loaders that were registered then; give them, and what was fetched."""
     spy = Spy()
     if where == "connection":
         register(conn, spy)
@@ -107,13 +117,10 @@ def test_loaders_see_no_masked_value(conn: Any, leaks: Any, where: str, binary: 
     if where == "cursor":
         register(cursor, spy)
     cursor.execute(MASKED)
-    told = [cursor.fetchone()] if where == "between" else []
+    told: list[object] = [cursor.fetchone()] if where == "between" else []
     if where in ("late", "between"):
         register(cursor, spy)
-    told += attempt(cursor.fetchall)
-    assert not leaks(told)
-    assert not leaks(spy.seen)
-    assert any(b"name" in seen for seen in spy.seen)
+    return spy, told + attempt(cursor.fetchall)
 
 
 def test_loaders_by_name_of_type_see_no_masked_value(conn: Any, leaks: Any) -> None:
@@ -561,7 +568,7 @@ def test_moving_about_in_results_unmasks_nothing(conn: Any, leaks: Any) -> None:
     told: list[object] = [cursor.fetchone(), cursor.fetchmany(2)]
     cursor.scroll(-2)
     told += [cursor.fetchone(), cursor.rownumber, cursor.nextset(), cursor.fetchall()]
-    told += [[result.fetchall() for result in cursor.results()]]
+    told += attempt(lambda: [result.fetchall() for result in cursor.results()])
     stream = cursor.stream(LOST)
     told += [next(stream), cursor.description]
     told += attempt(cursor.fetchone)

@@ -67,7 +67,8 @@ def given(thing: Any) -> Iterator[tuple[str, Any]]:
     for name in sorted(members(thing)):
         try:
             value = getattr(thing, name)
-        except (psycopg.Error, NotImplementedError):
+        except (psycopg.Error, NotImplementedError, AttributeError):
+            # Of the last kind are those that an earlier psycopg has not.
             continue
         yield name, getattr(value, "__self__", value) if callable(value) else value
 
