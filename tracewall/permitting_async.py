@@ -22,6 +22,7 @@ if True:  # ASYNC
     from concurrent.futures import Future
     from math import isfinite
 
+    from tracewall.audit.failing import LATE
     from tracewall.errors import AuditUnavailable
 
 LOOK_SECONDS = 2.0
@@ -123,7 +124,7 @@ if True:  # ASYNC
         except TimeoutError:
             late = True
         if late:
-            raise AuditUnavailable("the audit log could not be written in time")
+            raise AuditUnavailable(LATE)
 
 
 async def give_back(admission: Admission | None) -> None:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Final
 
 from tracewall.audit.file import AppendedFile
 from tracewall.audit.record import LONGEST
 from tracewall.errors import AuditUnavailable
+
+LATE: Final = (
+    "the audit log could not be written within the policy's audit.deadline: "
+    "its disk or database is slow, or hangs"
+)
+"""What is said of a record that was waited for too long."""
 
 
 def nobody_hears(what: str) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
+from tracewall.audit.failing import LATE
 from tracewall.audit.log import FileLog
 from tracewall.audit.record import Head
 from tracewall.errors import AuditUnavailable
@@ -127,7 +128,7 @@ class TimelyLog:
     def _in_time(self, run: Callable[[], T], late: Callable[[T], None] | None = None) -> T:
         self._mine()
         if self._hangs():
-            raise AuditUnavailable("the audit log could not be written in time")
+            raise AuditUnavailable(LATE)
 
         def told() -> T:
             result = run()
@@ -151,7 +152,7 @@ class TimelyLog:
         if not in_time and call.is_("late"):
             # It may have come through this very moment.
             self._late = call.done.locked()
-            raise AuditUnavailable("the audit log could not be written in time")
+            raise AuditUnavailable(LATE)
         if not in_time:
             call.done.acquire()
         if call.error is not None:
@@ -206,7 +207,9 @@ def opened(make: Callable[[], FileLog], deadline: float) -> TimelyLog:
     threading.Thread(target=made, name="tracewall-audit", daemon=True).start()
     if not call.done.acquire(timeout=deadline):
         if call.is_("late"):
-            raise AuditUnavailable("the audit log could not be opened in time")
+            raise AuditUnavailable(
+                "the audit log could not be opened within the policy's audit.deadline"
+            )
         call.done.acquire()
     if call.error is not None:
         raise call.error
