@@ -51,12 +51,12 @@ def test_a_hanging_disk_refuses_in_time(disk: Disk, tmp_path: Path, who: Who, wh
     first = log.intent(who, what)
     disk.free.clear()
     started = time.monotonic()
-    with pytest.raises(AuditUnavailable, match="written within the policy's audit.deadline"):
+    with pytest.raises(AuditUnavailable, match=r"written within the policy's audit\.deadline"):
         log.intent(who, what)
     assert 0.25 < time.monotonic() - started < 20
     started, calls = time.monotonic(), disk.calls
     for _ in range(100):
-        with pytest.raises(AuditUnavailable, match="written within the policy's audit.deadline"):
+        with pytest.raises(AuditUnavailable, match=r"written within the policy's audit\.deadline"):
             log.intent(who, what)
     log.outcome(first, Ended(status="ok"))
     with pytest.raises(AuditUnavailable):
@@ -129,7 +129,7 @@ def test_a_log_that_can_not_be_opened_in_time_is_none(
     disk = Disk(monkeypatch, "write")
     disk.free.clear()
     started = time.monotonic()
-    with pytest.raises(AuditUnavailable, match="opened within the policy's audit.deadline"):
+    with pytest.raises(AuditUnavailable, match=r"opened within the policy's audit\.deadline"):
         open_log(tmp_path, "written", deadline=0.3)
     assert 0.25 < time.monotonic() - started < 20
     disk.free.set()
