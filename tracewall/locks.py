@@ -58,11 +58,13 @@ if sys.version_info >= (3, 14):
             """Take it, or raise what came in between and hold it no more than before."""
             before = self._recursion_count()
             try:
-                return self.acquire()
+                # Not returned from here: an interrupt after the call would be past the handler.
+                taken = self.acquire()
             except BaseException:
                 if self._recursion_count() > before:
                     self.release()
                 raise
+            return taken
 
     class Lock(_RLock):
         """`threading.Lock`, to be taken by ``with``.
@@ -77,10 +79,12 @@ if sys.version_info >= (3, 14):
             if self._is_owned():
                 raise RuntimeError("this thread holds the lock already")
             try:
-                return self.acquire()
+                # As above.
+                taken = self.acquire()
             except BaseException:
                 if self._is_owned():
                     self.release()
                 raise
+            return taken
 else:
     Lock, RLock = threading.Lock, threading.RLock
