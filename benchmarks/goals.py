@@ -25,8 +25,8 @@ class Goal:
 
 
 CALLS = (
-    "fifteen per cent of a lookup is some seven microseconds: the record takes about half of them, "
-    "the rest goes to who acts, the text, the result, each time"
+    "fifteen per cent of a lookup is some seven microseconds: the record takes more than half of "
+    "them, the rest goes to who acts, the text, the result, each time"
 )
 SYSTEM = (
     "the same, and the record is in the kernel before the statement leaves: two system calls "
@@ -36,7 +36,10 @@ SPANS = (
     "the span begins while the server is at work, but looking at each result, and the record, come "
     "on top of it"
 )
-PIECES = "nothing is masked, so what it takes more is what each result takes, not each row"
+PIECES = (
+    "nothing is masked, so what it takes more is what each result takes, not each row: some "
+    "hundred microseconds, less than by which ratios of clocks vary"
+)
 VALUES = (
     "a mask that depends on the value is Python for each value, where psycopg's own loaders are "
     "C; see [masks](masks.md)"
@@ -48,6 +51,10 @@ CLEAN = (
     "[how detectors find](detectors.md)"
 )
 FINDS = "each find is confirmed in Python: the time is that of the finds, not that of the text"
+PLACES = (
+    "nearly all of such a text is places that may be a find, and each is judged in Python; no "
+    "value has more than 100,000 of them judged, see [how detectors find](detectors.md)"
+)
 MASKED = "the lookup's own cost, as above, and the calls that show the masks"
 MANY_RULES = "the same code runs; thousands of rules leave less of the processor's cache to it"
 
@@ -79,6 +86,6 @@ GOALS = {
     ("text", "clean"): Goal(300.0, CLEAN, least=True),
     ("text", "a value each 10,000 bytes"): Goal(100.0, FINDS, least=True),
     ("text", "a value each 2,000 bytes"): Goal(100.0, FINDS, least=True),
-    ("text", "hostile, the slowest of eight"): Goal(5.0, FINDS, least=True),
+    ("text", "hostile, the slowest of eight"): Goal(5.0, PLACES, least=True),
     ("record", "1,000,000 statements verified"): Goal(30.0, "each line is parsed and hashed"),
 }
