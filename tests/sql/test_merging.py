@@ -349,6 +349,31 @@ def test_a_value_that_may_have_fields_is_not_given_to_a_function_in_from(
 
 
 @pytest.mark.parametrize(
+    ("type", "used"),
+    [
+        (25, False),
+        (3802, False),
+        (3904, False),
+        (0, True),
+        (1009, True),
+        (22, True),
+        (20_000, True),
+    ],
+)
+def test_gathering_what_may_be_arrays_is_a_use(reader: Any, type: int, used: bool) -> None:
+    """Arrays of different sizes make no array: the error tells, also where nothing is shown."""
+    odd = Relation(310, "app", "odd", columns=(Attribute(1, "v", type), Attribute(2, "a", 25)))
+    held = with_relation(reader, odd)
+    for gathers in (
+        "SELECT EXISTS (SELECT array_agg(v) FROM odd)",
+        "SELECT EXISTS (SELECT array_agg(coalesce(v)) OVER () FROM odd)",
+        "SELECT EXISTS (SELECT ARRAY(SELECT v FROM odd))",
+    ):
+        assert held.uses(gathers) == ({("compute", "odd.v")} if used else set())
+        assert not held.uses(gathers.replace("v)", "a)").replace(" v ", " a "))
+
+
+@pytest.mark.parametrize(
     "method", ["bernoulli", "system", "pg_catalog.bernoulli", "pg_catalog.system"]
 )
 def test_postgresql_s_own_samples_are_taken(reader: Any, method: str) -> None:

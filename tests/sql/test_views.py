@@ -233,6 +233,14 @@ def test_a_view_that_cannot_be_followed_is_refused(known: Catalog) -> None:
     assert {named(known, source.column) for source in flow} == {"held.hush", "users.secret"}
 
 
+def test_a_catalog_is_printed_without_the_texts_of_views(known: Catalog) -> None:
+    """Tools print it among a traceback's locals: it tells which database it is of, and no more."""
+    told = f"Catalog(database={known.database!r}, role={known.role!r}, search_path="
+    assert any(each.text for each in known.definitions.values())
+    assert repr(known).startswith(told)
+    assert "select" not in repr(known).lower()
+
+
 def test_the_search_path_of_the_caller_does_not_reach_definitions(base: Base) -> None:
     """A view keeps its meaning where the search path gives another to the names in it."""
     with base.conn.transaction(force_rollback=True):

@@ -219,8 +219,7 @@ class Rights:
 
     def type_of(self, column: Column) -> int:
         """Give the oid of a column's type; 0 for a whole row."""
-        columns = self.catalog.relations[column[0]].columns
-        return next((each.type for each in columns if each.attnum == column[1]), 0)
+        return self.catalog.type_of(column)
 
     def readable(self, oid: int, action: str) -> list[str]:
         """Give the names of a relation's columns on which these groups may do `action`."""

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 
 from tracewall.sql.catalog import FIRST_OTHER_TYPE, Overload
 from tracewall.sql.comparing import is_constant
-from tracewall.sql.flow import NOTHING, Flow, How, Write, merged, through
+from tracewall.sql.flow import NOTHING, Flow, How, Source, Write, merged, through
 from tracewall.sql.functions import (
     ADVISORY,
     FUNCTIONS,
     ORDERING_AGGREGATES,
     PATHS,
+    SINGLE,
     TELLING,
     UNFAILING,
 )
@@ -43,6 +44,17 @@ def computed(parts: list[Flow], log: Reading) -> Flow:
     flow = merged(parts, How.DERIVED)
     log.use("compute", NOTHING.union(*parts))
     return flow
+
+
+def gathered(flow: Flow, log: Reading) -> Flow:
+    """Give the flow of an array of values, recording those that make none of just any size."""
+    log.use("compute", frozenset(source for source in flow if not _is_single(source, log)))
+    return through(flow, How.TAKEN)
+
+
+def _is_single(source: Source, log: Reading) -> bool:
+    kind = log.catalog.type_of(source.column)
+    return kind in SINGLE or kind in log.catalog.texts
 
 
 def function_name(parts: list[Node]) -> str:
@@ -107,6 +119,8 @@ def result(
         return merged(arguments[:1], how) | merged(arguments[1:] + within, How.DERIVED)
     if name in TELLING:
         log.use("compute", merged(arguments, How.EXACT))
+    if name == "array_agg":
+        return gathered(merged(arguments, How.EXACT), log)
     # The other arguments choose what part it is: a path, an offset, a dimension.
     return merged(arguments[:1], how) | computed(arguments[1:] + within, log)
 

@@ -128,22 +128,23 @@ class Catalog:
     the schemas that exist on it, in order. ``functions`` and ``operators`` have users'
     own by name, which may take the place of PostgreSQL's; ``sets`` the functions that give rows;
     ``casts`` the types that a user's own cast leads to; ``row_security`` the tables that
-    have such; ``around`` tells of each view what is beneath it.
+    have such; ``around`` tells of each view what is beneath it. Its repr holds none of them:
+    tools print it with a traceback's locals, and a view's text may hold values.
     """
 
     database: str
     role: str
     search_path: tuple[str, ...]
-    relations: Mapping[int, Relation]
-    functions: Mapping[str, tuple[Overload, ...]] = field(default_factory=dict)
-    operators: Mapping[str, tuple[Overload, ...]] = field(default_factory=dict)
-    types: tuple[Type, ...] = ()
-    constraints: frozenset[str] = frozenset()
-    definitions: Mapping[int, Definition] = field(default_factory=dict)
-    casts: frozenset[str] = frozenset()
-    sets: frozenset[str] = frozenset()
-    row_security: Mapping[int, RowSecurity] = field(default_factory=dict)
-    around: Mapping[int, Beneath] = field(default_factory=dict)
+    relations: Mapping[int, Relation] = field(repr=False)
+    functions: Mapping[str, tuple[Overload, ...]] = field(default_factory=dict, repr=False)
+    operators: Mapping[str, tuple[Overload, ...]] = field(default_factory=dict, repr=False)
+    types: tuple[Type, ...] = field(default=(), repr=False)
+    constraints: frozenset[str] = field(default=frozenset(), repr=False)
+    definitions: Mapping[int, Definition] = field(default_factory=dict, repr=False)
+    casts: frozenset[str] = field(default=frozenset(), repr=False)
+    sets: frozenset[str] = field(default=frozenset(), repr=False)
+    row_security: Mapping[int, RowSecurity] = field(default_factory=dict, repr=False)
+    around: Mapping[int, Beneath] = field(default_factory=dict, repr=False)
     version: int = 0
     system: str = ""
     followed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -158,6 +159,11 @@ class Catalog:
             return self._names.get((SCHEMA, name))
         found = (self._names.get((place, name)) for place in self.search_path)
         return next((relation for relation in found if relation), None)
+
+    def type_of(self, column: tuple[int, int]) -> int:
+        """Give the oid of a column's type, by its relation's oid and its number; 0 for a row."""
+        columns = self.relations[column[0]].columns
+        return next((each.type for each in columns if each.attnum == column[1]), 0)
 
     def type_named(self, schema: str | None, name: str) -> Type | None:
         """Give the user's type that a name means, or None where it means none of a user's."""

@@ -15,7 +15,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracewall.sql import sqljson
-from tracewall.sql.calls import computed, function_name, is_granted, is_setting, result, string
+from tracewall.sql.calls import (
+    computed,
+    function_name,
+    gathered,
+    is_granted,
+    is_setting,
+    result,
+    string,
+)
 from tracewall.sql.columns import column_of, of_table, read_columns, row_of
 from tracewall.sql.comparing import Side, comparison, is_constant
 from tracewall.sql.flow import NOTHING, Flow, How, among, merged, through
@@ -290,7 +298,7 @@ def _subquery(body: Node, scope: Scope, log: Reading) -> Flow:
     if kind == "EXPR_SUBLINK":
         return flow
     if kind == "ARRAY_SUBLINK":
-        return through(flow, How.TAKEN)
+        return gathered(flow, log)
     if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
         parts = body.get("operName") or [{"String": {"sval": "="}}]
         names = operator_names({"kind": "AEXPR_OP", "name": parts})

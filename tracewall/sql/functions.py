@@ -127,6 +127,19 @@ TELLING = frozenset(
 )
 """Functions whose errors, or whose number of rows, tell of a value that they keep unchanged."""
 
+SINGLE = frozenset(
+    {
+        *(16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 142, 600, 601, 602, 603, 604, 628, 650, 700),
+        *(701, 718, 774, 790, 829, 869, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1560),
+        *(1562, 1700, 2950, 3220, 3614, 3615, 3802, 3904, 3906, 3908, 3910, 3912, 3926, 4072),
+        *(4451, 4532, 4533, 4534, 4535, 4536, 5069),
+    }
+)
+"""PostgreSQL's types (oids, pg_type.dat) that are no arrays: any values of them make one array.
+
+Arrays make one only where all have the same size, so that an error tells of sizes.
+"""
+
 SEQUENCES = frozenset({"nextval", "currval", "setval"})
 """Functions of sequences, whose first argument names one."""
 
