@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,13 @@ LEAKS, ORACLES = (tuple(attacks(folder)) for folder in ("leaks", "oracles"))
 
 
 def told_by(error: BaseException) -> Iterator[str]:
-    """Give all that an error tells: its words and its fields."""
+    """Give all that an error tells: its words, its fields, and the decision that it carries."""
     yield f"{type(error).__name__} {error} {error.args!r}"
     if isinstance(error, psycopg.Error):
         told = {name: getattr(error.diag, name) for name in FIELDS}
         yield f"{error.sqlstate} {told}"
+    if isinstance(error, errors.Forbidden):
+        yield repr(replace(error.decision, policy_hash=""))
 
 
 def told_beside(error: BaseException | None) -> Iterator[str]:

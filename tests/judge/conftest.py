@@ -26,6 +26,7 @@ from tracewall.policy.rights import Rights
 from tracewall.sql.catalog import Attribute, Catalog, Relation, read
 from tracewall.sql.statement import understand
 
+TEXT = 25
 TABLES = {
     "shop.people": "id name email token ssn salary notes doc",
     "shop.accounts": "id token ssn owner",
@@ -43,9 +44,9 @@ def make_catalog() -> Catalog:
     made = {}
     for oid, (name, columns) in enumerate(TABLES.items(), start=100):
         schema, table = name.split(".")
-        listed = tuple(map(Attribute, range(1, 20), columns.split()))
+        listed = tuple(Attribute(at, each, TEXT) for at, each in enumerate(columns.split(), 1))
         made[name] = Relation(oid, schema, table, columns=listed)
-    tail = Attribute(9, "tail", generated=True, uses=(4,))
+    tail = Attribute(9, "tail", TEXT, generated=True, uses=(4,))
     people = made["shop.people"]
     made["shop.people"] = msgspec.structs.replace(people, columns=(*people.columns, tail))
     for child, parent in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -613,6 +614,27 @@ def test_a_column_that_is_forbidden_and_one_that_is_not_there_sound_the_same(
             decision = judge(shape.format(name), few)
             told.add((decision.rule, decision.reason.replace(name, "NAME"), decision.hint))
         assert len(told) == 1, told
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)",
+        "INSERT INTO {} VALUES (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)",
+        "COPY (SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)) TO STDOUT",
+        "EXPLAIN SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)",
+        "DECLARE c CURSOR FOR SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)",
+        "SELECT 1 FROM {}, pg_locks x",
+    ],
+)
+def test_being_unreadable_tells_of_no_relation(judge: Any, words: Any, sql: str) -> None:
+    """A decision is the same in all that its caller sees, whether or not a relation is there."""
+    few = words.grant(tables="other.people")
+    there, nowhere = (
+        replace(judge(sql.format(name), few).for_caller(), text="", reason="")
+        for name in ("accounts", "nowhere")
+    )
+    assert repr(there) == repr(nowhere)
 
 
 def test_a_refusal_hints_at_what_is_allowed(judge: Any, words: Any) -> None:

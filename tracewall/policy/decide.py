@@ -25,6 +25,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
@@ -57,6 +58,9 @@ def _decided(understood: Understanding, rights: Rights) -> Decision:
         for access in understood.accesses:
             _check_access(access, understood, rights)
     except Refused as refused:
+        if isinstance(understood, Misunderstood):
+            # Summed up as it would be if what it names were not there: that is understood.
+            understood = replace(understood, summary=understood.verb)
         return _forbidden(understood, rights, refused.rule, refused.reason, refused.hint)
     return _misunderstood(understood, rights)
 

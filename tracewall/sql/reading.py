@@ -29,6 +29,7 @@ class Reading:
     ``query`` reads a nested query, ``hides`` tells which keys hide members of documents,
     ``opaque`` which columns of views that can't be followed may be read all the same,
     ``calls`` which functions and operators of users' own (``schema.name``) may be called.
+    ``verb`` is what the statement's summary begins with, empty until it is parsed.
     ``seen`` has the identity of each node of the tree that was read, ``titles`` the name of
     each subquery's first column by the identity of its node. ``foreign`` is true once a value
     of a type that is not PostgreSQL's own was made.
@@ -45,6 +46,7 @@ class Reading:
     channels: dict[tuple[str, str], None] = field(default_factory=dict)
     settings: list[tuple[str, str | None]] = field(default_factory=list)
     problem: str = ""
+    verb: str = ""
     foreign: bool = False
     queries: int = 0
     items: int = 0

@@ -68,6 +68,7 @@ class Misunderstood:
     ``accesses`` are the rights it was seen to need before it was given up. ``action`` is
     what a policy must grant for it to be sent all the same: ``ddl``, ``do``, ``call``,
     ``temp``, ``prepare``, ``maintain``, or ``anything`` for what is not even sorted.
+    ``verb`` is what its summary would begin with, were it understood.
     """
 
     reason: str
@@ -75,6 +76,7 @@ class Misunderstood:
     text: str = ""
     accesses: tuple[Access, ...] = ()
     action: str = "anything"
+    verb: str = ""
 
 
 Understanding: TypeAlias = Statement | Misunderstood
@@ -121,7 +123,8 @@ def understand(
     except Exception:
         # The tree has a shape that the reader does not expect, which is a fault of ours.
         reason, action = "tracewall failed to follow it; please report this as a fault", "anything"
-    return Misunderstood(reason, text=_text(sql), accesses=tuple(log.accesses), action=action)
+    needed = tuple(log.accesses)
+    return Misunderstood(reason, text=_text(sql), accesses=needed, action=action, verb=log.verb)
 
 
 def is_empty(sql: bytes) -> bool:
@@ -137,6 +140,7 @@ def inherited(column: Column, catalog: Catalog) -> frozenset[Column]:
 def _understand(sql: bytes, log: Reading, strict: bool, reaches: bool) -> Statement:
     text = grammar.Text(sql)
     tree = text.parse()
+    log.verb = _verb(next(iter(tree)))
     command = _command(tree, log)
     views.charge(log)
     if log.problem:
@@ -201,6 +205,10 @@ def _summary(kind: str, log: Reading) -> str:
     return " ".join([verb, *relations])[:SUMMARY_LENGTH]
 
 
+def _verb(kind: str) -> str:
+    return _VERBS_OF_NODES.get(kind, kind.removesuffix("Stmt").upper())
+
+
 def _text(sql: bytes) -> str:
     try:
         return grammar.without_literals(sql)
@@ -208,6 +216,7 @@ def _text(sql: bytes) -> str:
         return ""
 
 
+_VERBS_OF_NODES = {"DeclareCursorStmt": "DECLARE"}
 _VERBS = {"copy_to": "COPY", "copy_from": "COPY", "rollback_to": "ROLLBACK TO"}
 _STATEMENTS: Mapping[str, Callable[[Any, Scope, Reading], tuple[Named, ...]]] = {
     "SelectStmt": select,
