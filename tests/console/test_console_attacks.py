@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tracewall.console.asking import own_page
 from tracewall.console.gate import LARGEST_BODY
 from tracewall.console.place import Place
-from tracewall.console.style import STYLE, hashed
+from tracewall.console.style import STYLE
 from tracewall.console.visits import MOST_OF_ONE, Visits
 from tracewall.identity.principal import Principal
+from tracewall.recording.page import hashed
 from tracewall.testing import TokenIssuer
 
 EVIL = [

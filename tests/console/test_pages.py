@@ -106,11 +106,13 @@ def test_requests_are_found_and_turned_over(office: Any) -> None:
 def test_without_a_key_the_console_only_shows(office: Any) -> None:
     """Where the key is missing, or is none that counts, nobody is offered a decision."""
     id = office.ask()
-    for key in ("", Signer.make("other").secret()):
+    reasons = {"": "key_file or key_env", Signer.make("other").secret(): "keys under [approval]"}
+    for key, why in reasons.items():
         console = office.console(key=key)
         bob = office.visitor(console, "bob", "boss")
         page = bob.get(f"/requests/{id}")
         assert "no key to sign" in page.text and 'name="verdict"' not in page.text
+        assert why in page.text and why in bob.get("/requests").text
         form = {"csrf": page.field("csrf"), "verdict": "approve", "binding": "", "reason": ""}
         assert bob.post(f"/requests/{id}", form).status == 503
         assert console.house.desk.case(id).state == "pending"
@@ -314,6 +316,11 @@ def test_it_is_mounted_below_a_path(office: Any, visiting: Any) -> None:
     page = bob.get(f"/admin/console/requests/{id}")
     assert page.status == 200 and 'href="/requests' not in page.text
     assert f'action="/admin/console/requests/{id}"' in page.text
+    stray = bob.get("/admin/console/nowhere")
+    odd = bob.get("/admin/console/requests?show=all&show=own")
+    assert (stray.status, odd.status) == (404, 400)
+    for answer in (stray, odd):
+        assert 'href="/admin/console/"' in answer.text and 'href="/"' not in answer.text
 
 
 def test_a_proxy_may_take_the_path_off_or_not(office: Any) -> None:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from tracewall.approval.store import Store as RequestStore
 from tracewall.approval.store import StoreUnavailable
 from tracewall.challenge import challenge
-from tracewall.console.asking import Ask, Handler, Refused
+from tracewall.console.asking import DOCTOR, Ask, Handler, Refused, nobody, root_of
 from tracewall.console.gate import Gate, Message, Receive, Send, TooLarge
 from tracewall.console.house import House, furnished
 from tracewall.console.login import LoginPages
@@ -194,9 +194,9 @@ class Console:
                 body = await request.body() if posted else b""
                 asked = Ask.of(request, body)
             except TooLarge:
-                return self._words(_NOBODY, 413, "This request is too large.")
+                return self._words(_unknown(request), 413, "This request is too large.")
             except Refused as refused:
-                return self._words(_NOBODY, refused.status, str(refused))
+                return self._words(_unknown(request), refused.status, str(refused))
             handle = writing if posted else reading
             assert handle is not None, "the route has this method only where it has a handler"
             # What pages are made of blocks: files, stores, keys.
@@ -223,7 +223,8 @@ class Console:
         except Refused as refused:
             return self._words(ask, refused.status, str(refused))
         except AuditUnavailable:
-            return self._words(ask, 503, "The record can't be kept, so this was not done.")
+            words = f"The audit record can't be kept, so this was not done. {DOCTOR}"
+            return self._words(ask, 503, words)
         except StoreUnavailable:
             return self._words(
                 ask, 503, "The store of requests does not answer. Try again in a moment."
@@ -239,7 +240,7 @@ class Console:
         found = verified(visit.token, visit.verifier, house.clock())
         if isinstance(found, Rejection):
             if challenge(found, "").status == 503:
-                raise Refused(503, "Your token can't be checked at the moment.")
+                raise Refused(503, "Your token can't be checked now. Try again in a moment.")
             house.visits.end(number)
             return ask
         return replace(ask, visit=visit)
@@ -263,15 +264,17 @@ class Console:
 
     async def _no_page(self, request: Request, error: HTTPException) -> Response:
         status = error.status_code if error.status_code in _TITLES else 404
-        answer = self._words(_NOBODY, status, "There is no such page.")
+        answer = self._words(_unknown(request), status, "There is no such page.")
         answer.headers.update(error.headers or {})
         return answer
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         # What went wrong is for the server's own log, to which the error goes on.
         return self._words(
-            _NOBODY, 500, "Something went wrong here. The server's own log says what."
+            _unknown(request), 500, "Something went wrong here. The server's own log says what."
         )
 
 
-_NOBODY: Final = Ask("", "", {}, {}, {}, {})
+def _unknown(request: Request) -> Ask:
+    """Give a request as one of nobody: it could not be read, or its page can't be had."""
+    return nobody(root_of(request) or "")

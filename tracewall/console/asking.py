@@ -13,6 +13,9 @@ from starlette.responses import RedirectResponse, Response
 
 from tracewall.console.visits import Visit
 
+DOCTOR: Final = "On the server, `tracewall doctor` says why."
+"""What whoever is told that something is out of reach can do about it."""
+
 _MOST_FIELDS: Final = 32
 _ROOT: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _PAGE: Final = re.compile(
@@ -53,12 +56,12 @@ class Ask:
         Raises:
             Refused: it is not as browsers send them.
         """
-        root = str(request.scope.get("root_path", "")).rstrip("/")
-        if not _ROOT.fullmatch(root):
+        root = root_of(request)
+        if root is None:
             raise Refused(404, "There is no such page.")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/x-www-form-urlencoded":
-            raise Refused(415, "This is no form.")
+            raise Refused(415, "This was not sent by a form of the console.")
         site = request.headers.get("sec-fetch-site", "none")
         return cls(
             root,
@@ -87,6 +90,17 @@ class Ask:
         return RedirectResponse(f"{self.root}{path}", status_code=303)
 
 
+def root_of(request: Request) -> str | None:
+    """Give the path that the console is below, with no slash at its end; None: it is none."""
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    return root if _ROOT.fullmatch(root) else None
+
+
+def nobody(root: str) -> Ask:
+    """Give what is asked by nobody who is known, and holds nothing that was sent."""
+    return Ask(root, "", {}, {}, {}, {})
+
+
 Handler: TypeAlias = Callable[[Ask], Response]
 
 Page: TypeAlias = Callable[..., Response]
@@ -105,7 +119,9 @@ def _single(encoded: bytes) -> dict[str, str]:
             text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
         )
     except ValueError:
-        raise Refused(400, "This address, or this form, can't be read.") from None
+        raise Refused(
+            400, "The address, or the form, can't be read. Load the page again."
+        ) from None
     return _once(pairs)
 
 
@@ -114,6 +130,8 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in pairs:
         if name in found:
             # What reads the first and what reads the last would not agree.
-            raise Refused(400, "This address, or this form, says something twice.")
+            raise Refused(
+                400, "The address, or the form, says something twice. Load the page again."
+            )
         found[name] = value
     return found

@@ -161,14 +161,14 @@ class Flow:
         id_token, access = tokens.get("id_token"), tokens.get("access_token")
         if not isinstance(id_token, str):
             raise NotLoggedIn("The provider gave no ID token.")
-        who = _verified(id_token, self.own, now)
+        who = in_person(id_token, self.own, now)
         if not hmac.compare_digest(str(who.claims.get("nonce")).encode(), away.nonce.encode()):
             raise NotLoggedIn("The ID token was made for another login.")
         if self.login.token == "id":
             return who, id_token, self.own
         if not isinstance(access, str):
             raise NotLoggedIn("The provider gave no access token.")
-        person = _verified(access, self.wall, now)
+        person = in_person(access, self.wall, now)
         if person.issuer != who.issuer:
             raise NotLoggedIn("The access token is another issuer's.")
         return person, access, self.wall
@@ -250,10 +250,17 @@ class Flow:
         return known
 
 
-def _verified(token: str, verifier: Verifier, now: float) -> Principal:
+def in_person(
+    token: str, verifier: Verifier, now: float, whose: str = "The provider's"
+) -> Principal:
+    """Give who a token stands for, who must hold it themselves. Blocks.
+
+    Raises:
+        NotLoggedIn: it is refused, or names somebody who acts for another.
+    """
     found = verified(token, verifier, now)
     if isinstance(found, Rejection):
-        raise NotLoggedIn(f"The provider's token is refused: {found.message}")
+        raise NotLoggedIn(f"{whose} token is refused: {found.message}")
     if found.actors:
         raise NotLoggedIn("One logs in in person: this token names somebody who acts for you.")
     return found

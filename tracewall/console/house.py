@@ -41,6 +41,14 @@ SEARCHES = 2
 """How many searches of the record go on at once: each may read all of it."""
 
 _PASSWORD = "the password of the record's reader"
+_NO_KEY = (
+    "This console has no key to sign decisions with, so it only shows: "
+    "name one by key_file or key_env under [console] in the policy."
+)
+_STRANGE_KEY = (
+    "This console has no key to sign decisions with that counts, so it only shows: "
+    "put its public key among the keys under [approval] in the policy."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +105,11 @@ class House:
         return [PublicKey.parse(key) for key in self.policy.approval.keys]
 
     @property
-    def signs(self) -> bool:
-        """True where decisions can be made here."""
-        return self.signer is not None and self.signer.public in self.keys
+    def no_key(self) -> str:
+        """Why no decision can be signed here; empty: it can."""
+        if self.signer is None:
+            return _NO_KEY
+        return "" if self.signer.public in self.keys else _STRANGE_KEY
 
     def views(self, who: Principal) -> bool:
         """Tell whether somebody may see recorded sessions."""

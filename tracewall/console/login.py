@@ -7,16 +7,15 @@ import hmac
 import re
 import secrets
 import threading
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
-from tracewall.console.asking import Ask, Page, Refused, own_page
-from tracewall.console.flow import LASTS, Away, Flow, NotLoggedIn
+from tracewall.console.asking import Ask, Page, Refused, nobody, own_page
+from tracewall.console.flow import LASTS, Away, Flow, NotLoggedIn, in_person
 from tracewall.console.house import House
-from tracewall.console.visits import verified
 from tracewall.events import Incident
-from tracewall.identity.principal import Principal, Rejection
+from tracewall.identity.principal import Principal
 from tracewall.identity.tokens import Verifier
 from tracewall.locks import Lock
 
@@ -29,7 +28,7 @@ _ARRIVING: Final = 8
 
 
 class LoginPages:
-    """The pages that anybody may open."""
+    """The pages that let somebody in, which anybody may open, and the one that lets them out."""
 
     def __init__(self, house: House, page: Page) -> None:
         self._house = house
@@ -46,7 +45,7 @@ class LoginPages:
         number = given if _RANDOM.fullmatch(given) else secrets.token_urlsafe(32)
         wanted = ask.query.get("next") or ask.form.get("next") or ""
         answer = self._page(
-            Ask(ask.root, ask.path, {}, {}, {}, {}),
+            nobody(ask.root),
             "login",
             status,
             title="Log in",
@@ -67,15 +66,13 @@ class LoginPages:
         if not mark or not _same(mark, ask.form.get("csrf", "")):
             raise Refused(403, "This form was made for another browser. Load the page again.")
         if not house.policy.console.tokens:
-            raise Refused(403, "Tokens are not taken here.")
+            raise Refused(403, "This console takes no tokens: log in with a provider.")
         token = ask.form.get("token", "").strip()
-        found = verified(token, house.verifier, house.clock())
-        if isinstance(found, Rejection):
-            return self.form(ask, f"Your token is refused. {found.message}", 403)
-        if found.actors:
-            words = "One logs in in person: this token names somebody who acts for you."
-            return self.form(ask, words, 403)
-        return self._welcome(ask, found, token, house.verifier, ask.form.get("next", ""))
+        try:
+            who = in_person(token, house.verifier, house.clock(), "Your")
+        except NotLoggedIn as error:
+            return self.form(ask, str(error), 403)
+        return self._welcome(ask, who, token, house.verifier, ask.form.get("next", ""))
 
     def leave(self, ask: Ask) -> Response:
         """Send a browser to a provider."""
@@ -105,9 +102,11 @@ class LoginPages:
         found = _AWAY.fullmatch(ask.cookies.get(house.place.cookie("away"), ""))
         flow = self._flow_of(*found.groups()) if found else None
         if found is None or flow is None or not 0 <= now - int(found[2]) <= LASTS:
-            return self.form(ask, "This login took too long, or began elsewhere.", 403)
+            return self.form(
+                ask, "This login took too long, or began in another browser. Log in again.", 403
+            )
         if not self._arriving.acquire(blocking=False):
-            return self.form(ask, "Too many log in at once. Try again.", 503)
+            return self.form(ask, "Too many people log in at once. Try again in a moment.", 503)
         try:
             who, token, verifier = flow.arrived(ask.query, self._away(found[1]), now)
         except NotLoggedIn as error:
@@ -115,7 +114,7 @@ class LoginPages:
         finally:
             self._arriving.release()
         if not self._first(found[1], now):
-            return self.form(ask, "This login was used already.", 403)
+            return self.form(ask, "This login was used already. Log in again.", 403)
         wanted = base64.urlsafe_b64decode(found[3]).decode()
         return self._welcome(ask, who, token, verifier, wanted)
 
@@ -187,5 +186,5 @@ class LoginPages:
         )
 
 
-def _same(one: Any, other: Any) -> bool:
-    return hmac.compare_digest(str(one).encode(), str(other).encode("utf-8", "replace"))
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode("utf-8", "replace"))

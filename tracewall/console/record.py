@@ -14,7 +14,7 @@ from tracewall.audit.people import People, Person
 from tracewall.audit.reads import filters_told
 from tracewall.audit.search import Asked, found
 from tracewall.audit.verify import records
-from tracewall.console.asking import Ask, Page, Refused
+from tracewall.console.asking import DOCTOR, Ask, Page, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
 from tracewall.errors import PolicyError
@@ -32,6 +32,15 @@ _TEXTS: Final = ("who", "table", "rule", "decision", "status", "kind", "session"
 _DECISIONS: Final = ("allowed", "forbidden", "asks")
 _STATUSES: Final = "ok error cancelled refused withheld abandoned unknown open".split()
 _LOOK_EVERY: Final = 1_024
+_NOT_READ: Final = (
+    "The record is in PostgreSQL, and the policy does not say how it is read here: "
+    "record_conninfo is missing under [console]."
+)
+_TOO_LONG: Final = (
+    f"A search may take {LONGEST:.0f} seconds. Ask for a shorter time, or use "
+    "`tracewall audit search` on the server."
+)
+_ONLY_NEWEST: Final = f"Only the newest {MOST} are shown. Ask for a shorter time."
 
 
 class RecordPages:
@@ -46,7 +55,7 @@ class RecordPages:
         if not self._house.audits(ask.own_visit.who):
             raise Refused(404, "There is no such page.")
         if self._house.policy.audit.conninfo and self._house.stored() is None:
-            raise Refused(404, "The record is in PostgreSQL: [console] record_conninfo reads it.")
+            raise Refused(404, _NOT_READ)
         asked = {name: ask.query.get(name, "") for name in (*_TEXTS, "since", "until")}
         if not ask.query:
             asked["since"] = moment(self._house.clock() - _DAY)[:16].replace(" ", "T")
@@ -69,30 +78,29 @@ class RecordPages:
         try:
             since, until = _seconds(asked["since"]), _seconds(asked["until"])
         except ValueError:
-            return [], "Times are written as 2026-01-31T12:00."
+            return [], "Times are written in UTC, as in 2026-01-31T12:00."
         texts, people = {name: asked[name] for name in _TEXTS}, self._people()
         told = filters_told({**texts, "since": since, "until": until}, people)
         read = Incident(kind="audit_read", detail=f"search by the console{told}")
         self._house.on_record(ask.own_visit, read)
         if not self._house.searching.acquire(blocking=False):
-            raise Refused(503, "Others are searching. Try again.")
+            raise Refused(503, "Others are searching. Try again in a moment.")
         try:
             newest = self._newest(
                 found(self._records(), Asked(**texts, since=since, until=until), people)
             )
         except (OSError, PolicyError):
-            raise Refused(503, "The record can't be read.") from None
+            raise Refused(503, f"The record can't be read. {DOCTOR}") from None
         finally:
             self._house.searching.release()
-        words = f"Only the newest {MOST} are shown: ask for less." if len(newest) > MOST else ""
-        return newest[:MOST], words
+        return newest[:MOST], _ONLY_NEWEST if len(newest) > MOST else ""
 
     def _people(self) -> dict[str, Person]:
         stored = self._house.stored()
         try:
             return stored.people() if stored else People(self._house.audit).all()
         except (OSError, PolicyError):
-            raise Refused(503, "The names can't be read.") from None
+            raise Refused(503, f"The names of people can't be read. {DOCTOR}") from None
 
     def _records(self) -> Iterator[dict[str, Any]]:
         stored, folder = self._house.stored(), self._house.audit
@@ -101,7 +109,7 @@ class RecordPages:
         ends = time.monotonic() + LONGEST
         for number, record in enumerate(stored.records() if stored else records(folder)):
             if number % _LOOK_EVERY == 0 and time.monotonic() > ends:
-                raise Refused(503, "This search takes too long: tracewall audit search.")
+                raise Refused(503, _TOO_LONG)
             yield record
 
     def _newest(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

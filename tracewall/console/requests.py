@@ -78,7 +78,7 @@ class RequestPages:
             tabs=_TABS,
             states=_STATES,
             nothing=_NOTHING[show],
-            signs=self._house.signs,
+            no_key=self._house.no_key,
             items=[self._item(case) for case in items],
             leaf=leaf(f"{ask.root}/requests", asked, ask.page, more=more),
             more=len(cases) >= MOST,
@@ -115,7 +115,7 @@ class RequestPages:
             facts=[(name, told[name]) for name in _FIRST],
             more=[(name, told[name]) for name in _THEN],
             verdicts=list(self._verdicts(case)),
-            signs=house.signs,
+            no_key=house.no_key,
             choices=[(kind, _WORDS[kind]) for kind in choices],
             why_not=self._why_not(case, visit),
             binding=request.binding,
@@ -127,9 +127,9 @@ class RequestPages:
         wanted, reason = ask.form.get("verdict", ""), ask.form.get("reason", "").strip()
         kind = next((kind for kind in _WORDS if kind == wanted), None)
         if kind is None:
-            raise Refused(400, "Nothing was decided: this is no decision.")
-        if house.signer is None or not house.signs:
-            raise Refused(503, "This console has no key to sign decisions with.")
+            raise Refused(400, "Nothing was decided: the form names no decision that there is.")
+        if house.signer is None or house.no_key:
+            raise Refused(503, house.no_key)
         if len(reason) > LONGEST_REASON:
             raise Refused(400, f"A reason has at most {LONGEST_REASON} characters.")
         if ask.form.get("binding") != case.request.binding:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Final
+
+from tracewall.recording.page import hashed
 
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b2330; --soft: #566173; --line: #d9dfe8;
@@ -121,13 +121,9 @@ iframe { display: block; width: 100%; height: 75vh; border: 1px solid var(--line
 """
 
 
-def hashed(text: str) -> str:
-    """Give the hash of a style or script, as a content security policy names it."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-def security_policy(more: str = "") -> str:
+def security_policy() -> str:
     """Give the content security policy of a page: this style, forms to here, nothing else."""
-    usual = f"default-src 'none'; style-src {hashed(STYLE)}; form-action 'self'"
-    return f"{usual}; base-uri 'none'; frame-ancestors 'none'{more}"
+    return (
+        f"default-src 'none'; style-src {hashed(STYLE)}; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )

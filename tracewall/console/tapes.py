@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
-from tracewall.console.asking import Ask, Page, Refused
+from tracewall.console.asking import DOCTOR, Ask, Page, Refused
 from tracewall.console.house import House
 from tracewall.console.pages import leaf, moment, part
 from tracewall.console.style import security_policy as usual_policy
@@ -35,7 +35,10 @@ STATEMENTS: Final = 1_000
 ROWS: Final = 200
 """How many rows of a statement."""
 
-_TOO_LARGE: Final = "This recording is too large to be shown here: tracewall sessions export."
+_TOO_LARGE: Final = (
+    "This recording is too large to be shown here. On the server, `tracewall sessions export` "
+    "makes a page of it."
+)
 _ON_A_PAGE: Final = 25
 # No origin: whatever ran there could reach neither cookies nor the console's pages.
 _REPLAY = f"{security_policy()}; frame-ancestors 'self'; sandbox allow-scripts"
@@ -128,7 +131,7 @@ class TapePages:
         try:
             return [*self._house.tapes.entries()][::-1]
         except OSError:
-            raise Refused(503, "The recordings are out of reach.") from None
+            raise Refused(503, f"The recordings can't be read. {DOCTOR}") from None
 
     def _entry(self, ask: Ask) -> Entry:
         """Give the recording that is asked for, out of those that are there: no path is made."""

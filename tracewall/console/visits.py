@@ -25,7 +25,6 @@ MOST = 1_000
 MOST_OF_ONE = 8
 """How many of them may be one person's."""
 
-
 _BYTES = 32
 _MARK = re.compile(rf"[0-9a-f]{{{4 * _BYTES}}}")
 

@@ -52,13 +52,15 @@ def page(summary: Summary, statements: Iterable[Spoken], most: int) -> Iterator[
 def security_policy() -> str:
     """Give the content security policy of a session's page: its style, its script, nothing else."""
     return (
-        f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; "
+        f"default-src 'none'; style-src {hashed(STYLE)}; script-src {hashed(SCRIPT)}; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+def hashed(text: str) -> str:
+    """Give the hash of a style or script, as a content security policy names it."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _safe(text: object, *, lines: bool = False) -> str:
