@@ -625,11 +625,31 @@ def test_a_column_that_is_forbidden_and_one_that_is_not_there_sound_the_same(
         "EXPLAIN SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)",
         "DECLARE c CURSOR FOR SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)",
         "SELECT 1 FROM {}, pg_locks x",
+        *(
+            f"WITH q AS ({each}) UPDATE other.people SET id = 1"
+            for each in (
+                "DELETE FROM {} RETURNING id",
+                "DELETE FROM {} RETURNING *",
+                "DELETE FROM {} x RETURNING x.id",
+                "DELETE FROM {} x RETURNING x.*",
+                "DELETE FROM {} x RETURNING x",
+                "DELETE FROM {} RETURNING old.id",
+                "DELETE FROM {} WHERE token = 'a'",
+                "DELETE FROM {} WHERE nothing = 'a'",
+                "UPDATE {} SET token = 'a'",
+                "UPDATE {} SET token = ssn",
+                "INSERT INTO {} (id) VALUES (1) RETURNING id",
+                "INSERT INTO {} (id) VALUES (1) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO {} (id) VALUES (1) ON CONFLICT ON CONSTRAINT k DO NOTHING",
+                "INSERT INTO {} (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET token = 'a'",
+                "MERGE INTO {} x USING other.people p ON x.id = p.id WHEN MATCHED THEN DELETE",
+            )
+        ),
     ],
 )
-def test_being_unreadable_tells_of_no_relation(judge: Any, words: Any, sql: str) -> None:
+def test_a_relation_that_is_not_there_is_refused_alike(judge: Any, words: Any, sql: str) -> None:
     """A decision is the same in all that its caller sees, whether or not a relation is there."""
-    few = words.grant(tables="other.people")
+    few = words.grant(tables="other.people", actions="all")
     there, nowhere = (
         replace(judge(sql.format(name), few).for_caller(), text="", reason="")
         for name in ("accounts", "nowhere")
