@@ -110,6 +110,8 @@ def test_a_word_that_is_no_command_is_told_with_the_one_that_was_meant(run: Any)
     assert (result.exit_code, "did you mean check?" in result.stderr) == (2, True)
     result = run("sessions", "lits")
     assert (result.exit_code, "did you mean list?" in result.stderr) == (2, True)
+    result = run("verify")
+    assert "did you mean audit verify or sessions verify?" in result.stderr
     result = run("sessions", "qqq")
     assert (result.exit_code, "`tracewall sessions --help`" in result.stderr) == (2, True)
 

@@ -92,6 +92,9 @@ def test_what_is_wrong_is_told(office: Any, tmp_path: Path) -> None:
         result = run(*arguments, "--port", "0")
         assert result.exit_code == 2 and "error:" in result.output
         assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert ("can't be used: this is no private key" in result.output) is (
+            "--key-file" in arguments
+        )
 
 
 @pytest.fixture

@@ -237,7 +237,7 @@ def _signer(text: str) -> Signer:
     try:
         return Signer.parse(text)
     except BadKey as error:
-        raise Missing(f"the key to sign with is {error}") from None
+        raise Missing(f"the key to sign with can't be used: {error}") from None
 
 
 def _matters(case: Case) -> bool:

@@ -111,10 +111,13 @@ def verify(
 def keygen(name: str, out: Path | None, as_json: bool) -> None:
     """Make a key that signs checkpoints, or approvers' decisions.
 
-    NAME stands in each signature, as in audit.example.org. The private key is for the
-    variable or file that the policy's signing_key_env or signing_key_file names, and of
-    decisions for TRACEWALL_APPROVAL_KEY. The public key goes to standard error, for
-    `verify --key`, and of decisions for [approval] keys.
+    NAME stands in each signature, as in audit.example.org. The public key is printed to
+    standard error.
+
+    For checkpoints, put the private key where the policy's signing_key_env or
+    signing_key_file says, and give the public key to `verify --key`. For decisions, put the
+    private key into TRACEWALL_APPROVAL_KEY, and the public key among the policy's keys under
+    [approval].
     """
     try:
         signer = Signer.make(name)

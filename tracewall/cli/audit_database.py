@@ -97,7 +97,7 @@ of_schema = click.option(
     is_eager=True,
     expose_value=False,
     callback=_keep_schema,
-    help="The schema of a log in PostgreSQL, whose URI (postgresql://...) may be PATH.",
+    help="The schema, where PATH is the URI of a log in PostgreSQL (postgresql://...).",
 )
 
 

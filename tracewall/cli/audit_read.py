@@ -159,7 +159,7 @@ def tail(path: Path, count: int, follow: bool, as_json: bool) -> None:
 @click.option("--issuer", default="", help="The token's `iss`; left out: any issuer's.")
 @JSON
 def erase(path: Path, subject: str, issuer: str, as_json: bool) -> None:
-    """Forget whose records a person's are, and what was committed to in them.
+    """Make a person's records nobody's: forget which pseudonym is theirs.
 
     PATH is the log's directory, or the URI of its database by its owner's login. For a log
     with `erasable = true`. The records stay, and the chain with them; the person's pseudonym

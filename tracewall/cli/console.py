@@ -31,22 +31,34 @@ _AT_ONCE = 64
 @CONFIG
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), default=8731, show_default=True, help="0: any."
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8731,
+    show_default=True,
+    help="The port to listen on; 0: any that is free.",
 )
 @click.option("--tls-cert", type=FILE, help="The certificate (PEM) to serve https with.")
-@click.option("--tls-key", type=FILE, help="Its private key.")
+@click.option("--tls-key", type=FILE, help="The private key (PEM) of the certificate.")
 @click.option(
     "--behind-proxy",
     is_flag=True,
-    help="A proxy that ends TLS is before it, and browsers find it where the policy says.",
+    help="A proxy before it ends TLS; browsers find it at the url under [console] in the policy.",
 )
 @click.option(
     "--key-file",
     type=FILE,
     help=f"The key to sign with; else that of the policy, or in {KEY_VARIABLE}.",
 )
-@click.option("--recordings", default="", help="The directory or the URL of recorded sessions.")
-@click.option("--identity", type=FILE, help="The file with what opens encrypted recordings.")
+@click.option(
+    "--recordings",
+    default="",
+    help="The directory or the URL of recorded sessions, in place of the policy's.",
+)
+@click.option(
+    "--identity",
+    type=FILE,
+    help="The file with the age identity (or SSH key) that opens encrypted recordings.",
+)
 @json_option("Print one JSON object on where it is.")
 def console(
     policy: Path,

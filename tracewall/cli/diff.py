@@ -44,11 +44,23 @@ _COLOURS = {True: "bold red", False: "green"}
 @click.option(
     "--as", "parties", multiple=True, help="A principal, as NAME=GROUP,GROUP; may be repeated."
 )
-@click.option("--statements", multiple=True, type=FILE, help="An SQL file of statements ($1).")
-@click.option("--tests", multiple=True, type=FILE, help="A file of policy tests.")
-@click.option("--sessions", multiple=True, type=_PATH, help="A directory of recordings.")
-@click.option("--identity", "key", type=FILE, help="The age identity that opens recordings.")
-@click.option("--audit", multiple=True, type=_PATH, help="An audit log.")
+@click.option(
+    "--statements",
+    multiple=True,
+    type=FILE,
+    help="An SQL file of statements, with $1 for values; may be repeated.",
+)
+@click.option("--tests", multiple=True, type=FILE, help="A file of policy tests; may be repeated.")
+@click.option(
+    "--sessions", multiple=True, type=_PATH, help="A directory of recordings; may be repeated."
+)
+@click.option(
+    "--identity",
+    "key",
+    type=FILE,
+    help="The file with the age identity (or SSH key) that opens encrypted recordings.",
+)
+@click.option("--audit", multiple=True, type=_PATH, help="An audit log; may be repeated.")
 @json_option("Print one JSON object per difference.")
 def diff(
     policies: tuple[Path, ...],

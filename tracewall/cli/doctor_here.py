@@ -154,7 +154,9 @@ def _of_console(policy: Policy) -> Iterator[Finding]:
         message = f"{error.message} ({error.path})"
         yield Finding("console.key", "error", message, error.help or "put it there")
     except BadKey as error:
-        yield Finding("console.key", "error", f"{what} is {error}", "tracewall audit keygen NAME")
+        yield Finding(
+            "console.key", "error", f"{what} can't be used: {error}", "tracewall audit keygen NAME"
+        )
     else:
         if signer and str(signer.public) not in policy.approval.keys:
             message = f"{what} in the console is none of those that count"

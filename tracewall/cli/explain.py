@@ -43,9 +43,9 @@ def explain(
 ) -> None:
     """Say what a policy says of the statement SQL, and why.
 
-    The database is asked for its catalog only; the statement is not sent, not even to be
-    planned, unless it is not forbidden and --estimate says so. (Planning calls functions that
-    stand in indexes, whoever wrote them: log in as the wall's role for it.) Bare names are
+    The database is asked for its catalog only: the statement is never run. With --estimate
+    the server plans it, unless it is forbidden. (Planning calls functions that stand in
+    indexes, whoever wrote them: log in as the wall's role for it.) Bare names are
     looked up on the search path of --dsn's role. The exit code is 0 where the statement is
     allowed, 1 where it is not.
     """

@@ -29,8 +29,19 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is meant, or say which may be."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            meant = " or ".join(self._meant(ctx, args[0]))
             lists = f"`{ctx.command_path} --help` lists the commands"
-            help = f"did you mean {near[0]}?" if near else lists
+            help = f"did you mean {meant}?" if meant else lists
             raise Missing(f"there is no command {args[0]}", help)
         return super().resolve_command(ctx, args)
+
+    def _meant(self, ctx: click.Context, word: str) -> list[str]:
+        """Give the commands of this very name below others, or else the one of the nearest name."""
+        names = self.list_commands(ctx)
+        below = ((name, self.get_command(ctx, name)) for name in names)
+        found = [
+            f"{name} {word}"
+            for name, each in below
+            if isinstance(each, click.Group) and each.get_command(ctx, word)
+        ]
+        return found or get_close_matches(word, names, 1)

@@ -17,7 +17,6 @@ Option: TypeAlias = Callable[[Any], Any]
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 """The type of an option that takes a file which is there."""
 
-
 _GIVEN = "tracewall.policy"
 
 
@@ -93,5 +92,9 @@ def _moment(context: click.Context, option: click.Parameter, text: str | None) -
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-SINCE = click.option("--since", callback=_moment, help="From when on (ISO 8601; UTC if not said).")
-UNTIL = click.option("--until", callback=_moment, help="Until before when.")
+SINCE = click.option(
+    "--since",
+    callback=_moment,
+    help="From this time on (ISO 8601, as 2026-01-31T12:00; UTC if not said).",
+)
+UNTIL = click.option("--until", callback=_moment, help="Before this time, written likewise.")

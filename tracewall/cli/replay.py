@@ -34,7 +34,11 @@ _SLOWEST, _FASTEST = 0.01, 10_000.0
 @click.argument("id")
 @KEY
 @click.option(
-    "--speed", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="How fast."
+    "--speed",
+    type=click.FloatRange(min=0.01),
+    default=1.0,
+    show_default=True,
+    help="How many times as fast as it went.",
 )
 @click.option(
     "--idle", type=click.FloatRange(min=0), default=5.0, show_default=True,

@@ -49,10 +49,10 @@ def report(
     suggest: bool,
     as_json: bool,
 ) -> None:
-    """Tell what would have been refused or masked.
+    """Tell what would have been refused or masked, or would have needed approval.
 
-    Audit LOGS tell it, and what would have needed approval. Statements are grouped by the
-    rule, by who sent them, or by the tables they touch. The exit code is 1 where anything
+    It is read from LOGS, which are audit logs. Statements are grouped by the rule, by who
+    sent them, or by the tables they touch. The exit code is 1 where anything
     would have been refused or asked, so that a rollout can wait for 0.
     """
     found, total = watched(_between(logs, since, until), by)

@@ -46,7 +46,8 @@ def test(
             elif not (quiet and result.passed):
                 _tell(result, str(file))
     if not told:
-        raise Missing("there is no test", f"files of tests are called NAME{SUFFIX}")
+        help = f"files of tests are called NAME{SUFFIX}; -k leaves only tests of that name"
+        raise Missing("no test was found", help)
     if report is not None:
         _write(report, junit(told))
     failed = sum(not result.passed for _, result in told)

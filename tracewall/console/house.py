@@ -205,7 +205,7 @@ def _signer(policy: Policy, key: str | None) -> Signer | None:
     try:
         return Signer.parse(found.strip())
     except BadKey as ex:
-        raise PolicyError(f"{what} is {ex}", path=policy.path) from None
+        raise PolicyError(f"{what} can't be used: {ex}", path=policy.path) from None
 
 
 def _among(groups: Iterable[str], globs: Iterable[Glob]) -> bool:
