@@ -16,7 +16,7 @@ from tracewall.cli.approvals import KEY_VARIABLE
 from tracewall.cli.options import CONFIG, FILE, json_option
 from tracewall.cli.reading import complaint, read
 from tracewall.cli.screen import Missing, either, safe
-from tracewall.cli.tapes import keys, store
+from tracewall.cli.tapes import KEY, keys, store
 from tracewall.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -54,11 +54,7 @@ _AT_ONCE = 64
     default="",
     help="The directory or the URL of recorded sessions, in place of the policy's.",
 )
-@click.option(
-    "--identity",
-    type=FILE,
-    help="The file with the age identity (or SSH key) that opens encrypted recordings.",
-)
+@KEY
 @json_option("Print one JSON object on where it is.")
 def console(
     policy: Path,
@@ -69,7 +65,7 @@ def console(
     behind_proxy: bool,
     key_file: Path | None,
     recordings: str,
-    identity: Path | None,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     """Serve the web console.
@@ -84,7 +80,7 @@ def console(
         raise Missing("tokens and decisions would go over plain http", help)
     with _listening(host, port) as listener:
         url = "" if tls or behind_proxy else _here(host, listener)
-        made = _made(policy, url, key_file, recordings, keys(identity))
+        made = _made(policy, url, key_file, recordings, keys(key))
         with made:
             place = made.house.place
             if (tls or behind_proxy) and not place.secure:

@@ -18,7 +18,7 @@ from tracewall.cli.options import FILE, json_option, policy_option
 from tracewall.cli.reading import matching
 from tracewall.cli.reading import read as read_policy
 from tracewall.cli.screen import Missing, answer, console, safe, several
-from tracewall.cli.tapes import every, keys, reading, store
+from tracewall.cli.tapes import KEY, every, keys, reading, store
 from tracewall.policy.model import Policy
 from tracewall.recording.course import Course
 from tracewall.sql.catalog import Catalog, read
@@ -54,12 +54,7 @@ _COLOURS = {True: "bold red", False: "green"}
 @click.option(
     "--sessions", multiple=True, type=_PATH, help="A directory of recordings; may be repeated."
 )
-@click.option(
-    "--identity",
-    "key",
-    type=FILE,
-    help="The file with the age identity (or SSH key) that opens encrypted recordings.",
-)
+@KEY
 @click.option("--audit", multiple=True, type=_PATH, help="An audit log; may be repeated.")
 @json_option("Print one JSON object per difference.")
 def diff(

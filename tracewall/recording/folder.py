@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from tracewall.filelocks import AVAILABLE, hold, hold_alone, is_held
-from tracewall.recording.store import HOLD, SUFFIXES, Entry
+from tracewall.recording.store import HOLD, SUFFIXES, Entry, id_of
 
 NEW: Final = ".new"
 """How a file ends that is being made."""
@@ -161,7 +161,7 @@ class Folder:
             os.close(fd)
 
     def _entry(self, path: Path, state: os.stat_result) -> Entry:
-        id = path.name.partition(".jsonl")[0]
+        id = id_of(path.name)
         held = os.path.lexists(path.parent / f"{id}{HOLD}")
         rule, size, changed = path.parent.name, state.st_size, state.st_mtime
         return Entry(id, rule, path.name, size, changed, held, _is_open(path))
@@ -211,7 +211,7 @@ class Folder:
 
     def _beside(self, entry: Entry, suffix: str) -> Path:
         path = self._path(entry)
-        return path.with_name(f"{path.name.partition('.jsonl')[0]}{suffix}")
+        return path.with_name(f"{id_of(path.name)}{suffix}")
 
     def _path(self, entry: Entry) -> Path:
         home = self.directory / entry.rule

@@ -11,12 +11,12 @@ from typing import IO, Any, Final
 from tracewall.recording.lines import LONGEST, parsed
 from tracewall.recording.sealing import SealingUnavailable, Unopened, opened
 from tracewall.recording.store import Entry
-from tracewall.recording.tape import FIRST, FORMAT
+from tracewall.recording.tape import FIRST, FORMAT, GZIP
 
 _CHUNK: Final = 1 << 16
 
 
-class Unreadable(Exception):
+class _Misshapen(Exception):
     """What is there is nothing that a recorder has written."""
 
 
@@ -68,7 +68,7 @@ class Reading:
                 yield line
         except (zlib.error, EOFError):
             proof.fault, proof.line = "the file is damaged", proof.lines + 1
-        except (Unopened, SealingUnavailable, Unreadable) as error:
+        except (Unopened, SealingUnavailable, _Misshapen) as error:
             proof.fault, proof.line = str(error), proof.lines + 1
 
     def _checked(self, raw: bytes) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ class Reading:
             begun.append(first)
             size += len(first)
             if size > LONGEST:
-                raise Unreadable("a line has no end")
+                raise _Misshapen("a line has no end")
             if newline:
                 yield b"".join(begun)
                 *whole, left = rest.split(b"\n")
@@ -115,11 +115,11 @@ class Reading:
         self.proof.torn = size
 
     def _unpacked(self) -> Iterator[bytes]:
-        unpacker = zlib.decompressobj(31)
+        unpacker = zlib.decompressobj(GZIP)
         for data in self._packed():
             while data:
                 if unpacker.eof:
-                    raise Unreadable("there is more after the end")
+                    raise _Misshapen("there is more after the end")
                 yield unpacker.decompress(data, _CHUNK * 16)
                 data = unpacker.unconsumed_tail or unpacker.unused_data
         yield unpacker.flush()

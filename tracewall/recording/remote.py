@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import IO, Any, Final, NamedTuple
 
-from tracewall.recording.store import HOLD, SUFFIXES, Entry, Store
+from tracewall.recording.store import HOLD, SUFFIXES, Entry, Store, id_of
 
 _PART: Final = ".part"
 _TRIAL: Final = b"tracewall doctor was here"
@@ -70,7 +70,7 @@ class Remote:
             rule, _, file = path[len(self._root) + 1 :].partition("/")
             if not (_NAME.fullmatch(rule) and _NAME.fullmatch(file) and file.endswith(SUFFIXES)):
                 continue
-            id = file.partition(".jsonl")[0]
+            id = id_of(file)
             held = f"{self._root}/{rule}/{id}{HOLD}" in found
             size = int(found[path].get("size") or 0)
             yield Entry(id, rule, file, size, self._changed(path, found[path]), held)

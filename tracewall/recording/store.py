@@ -12,6 +12,11 @@ HOLD: Final = ".hold"
 """How the file beside a recording ends that keeps it from being pruned."""
 
 
+def id_of(file: str) -> str:
+    """Give the id of the recording that a file is called by."""
+    return file.partition(".jsonl")[0]
+
+
 class Entry(NamedTuple):
     """A recording in a store.
 

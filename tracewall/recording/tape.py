@@ -27,8 +27,8 @@ FORMAT: Final = 1
 FIRST: Final = "0" * 64
 """What the first line has in place of the hash of the one before."""
 
-
-_GZIP: Final = 31
+GZIP: Final = 31
+"""What zlib calls the largest window, with gzip's head and tail (``wbits``)."""
 
 
 class Sink(Protocol):
@@ -70,7 +70,7 @@ class Tape:
         self._lock = RLock()
         self._process = os.getpid()
         self._began = time.monotonic()
-        self._packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+        self._packer = zlib.compressobj(6, zlib.DEFLATED, GZIP)
         self.write("began", {"format": FORMAT, **header})
 
     def write(
