@@ -625,6 +625,9 @@ def test_a_column_that_is_forbidden_and_one_that_is_not_there_sound_the_same(
         "EXPLAIN SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)",
         "DECLARE c CURSOR FOR SELECT * FROM {} x (a, b, c, d, e, f, g, h, i)",
         "SELECT 1 FROM {}, pg_locks x",
+        "WITH q AS (SELECT * FROM {} x (a, b, c, d, e)) UPDATE other.people SET id = 1",
+        "INSERT INTO other.people (nope) SELECT * FROM {} x (a, b, c, d, e)",
+        "SELECT nope FROM other.people WHERE EXISTS (SELECT FROM {} x (a, b, c, d, e))",
         *(
             f"WITH q AS ({each}) UPDATE other.people SET id = 1"
             for each in (

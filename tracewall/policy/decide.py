@@ -55,8 +55,8 @@ def _decided(understood: Understanding, rights: Rights) -> Decision:
     try:
         if isinstance(understood, Statement):
             return _allowed(understood, rights)
-        for access in understood.accesses:
-            _check_access(access, understood, rights)
+        for at in range(len(understood.accesses)):
+            _check_access(at, understood, rights)
     except Refused as refused:
         if isinstance(understood, Misunderstood):
             # Summed up as it would be if what it names were not there: that is understood.
@@ -105,7 +105,7 @@ _ROWS_OF_OTHERS = frozenset({"fetch", "move"})
 
 
 def _allowed(statement: Statement, rights: Rights) -> Decision:
-    grants = [_check_access(access, statement, rights) for access in statement.accesses]
+    grants = [_check_access(at, statement, rights) for at in range(len(statement.accesses))]
     grants += [_check_channel(action, name, rights) for action, name in statement.channels]
     for use in statement.uses:
         check_use(use, rights)
@@ -164,7 +164,8 @@ def _relations(statement: Understanding, rights: Rights) -> tuple[tuple[str, tup
     return tuple([(name, tuple(actions)) for name, actions in touched.items()])
 
 
-def _check_access(access: Access, statement: Understanding, rights: Rights) -> Grant | None:
+def _check_access(at: int, statement: Understanding, rights: Rights) -> Grant | None:
+    access = statement.accesses[at]
     action, relation, attnum, _, via = access
     grant = rights.permitted(action, relation, attnum)
     if grant is not None:
@@ -177,14 +178,14 @@ def _check_access(access: Access, statement: Understanding, rights: Rights) -> G
         # The grant on the view is one on what it shows.
         return None
     if isinstance(verdict, Denial) and verdict.reason:
-        raise Refused(f"denials.{verdict.name}", verdict.reason, _hint(statement, rights))
+        raise Refused(f"denials.{verdict.name}", verdict.reason, _hint(at, statement, rights))
     # One wording for what is denied, what nothing grants and what is not there.
     if access.spelled == "*":
         what = "a column that * stands for"
     else:
         what = f'{"column" if access.attnum else "relation"} "{access.spelled}"'
     reason = f"{what} does not exist or is not granted to you for {access.action}"
-    raise Refused("default", reason, _hint(statement, rights))
+    raise Refused("default", reason, _hint(at, statement, rights))
 
 
 def _check_rows(access: Access, grant: Grant, rights: Rights) -> None:
@@ -207,11 +208,13 @@ def _check_channel(action: str, name: str, rights: Rights) -> Grant:
     raise Refused("default", f'channel "{name}" is not granted to you for {action}')
 
 
-def _hint(statement: Understanding, rights: Rights) -> str:
+def _hint(at: int, statement: Understanding, rights: Rights) -> str:
     # Each relation with each action, whether or not a column of it was found: a hint that
-    # followed what was found would tell which columns there are.
-    relations = dict.fromkeys(a.relation for a in statement.accesses if a.relation and not a.via)
-    actions = dict.fromkeys(access.action for access in statement.accesses)
+    # followed what was found would tell which columns there are. And none that comes after
+    # what is refused: what was found there would tell whether that was known.
+    needed = statement.accesses[: at + 1]
+    relations = dict.fromkeys(a.relation for a in needed if a.relation and not a.via)
+    actions = dict.fromkeys(access.action for access in needed)
     told = []
     for oid, action in product(relations, actions):
         columns = rights.readable(oid, action)

@@ -19,14 +19,6 @@ def read_columns(columns: Sequence[Named], spelled: str, log: Reading) -> None:
             log.need("select", *column.base, spelled or column.name)
 
 
-def reads_phantom(item: Item | None, log: Reading) -> bool:
-    """Tell whether a relation is unknown, recording the right to read it as if it were there."""
-    if item is None or not item.phantom:
-        return False
-    log.need("select", 0, 0, item.spelled)
-    return True
-
-
 def refuse_stars(cells: list[Node]) -> None:
     """Refuse stars in a list of values, where each would become several of them."""
     for cell in cells:
@@ -59,7 +51,7 @@ def _bare(name: str, scope: Scope, log: Reading) -> Flow:
     item = scope.with_system_columns() if name in SYSTEM_COLUMNS else None
     if item is not None:
         return _system_column(item, name, log)
-    if not reads_phantom(scope.phantom(), log):
+    if scope.phantom() is None:
         log.need("select", 0, UNKNOWN, name)
     return NOTHING
 
@@ -80,7 +72,7 @@ def of_table(item: Item, name: str, log: Reading) -> Flow:
     found = item.named(name)
     if not found and name in SYSTEM_COLUMNS and item.relation:
         return _system_column(item, name, log)
-    if not found and not reads_phantom(item, log):
+    if not found and not item.phantom:
         # What is no column could be a function over the row, f(t) written t.f.
         log.need("select", 0, UNKNOWN, name)
     return _read(found, log)
@@ -103,7 +95,6 @@ def _system_column(item: Item, name: str, log: Reading) -> Flow:
 
 def _whole_row(item: Item, log: Reading) -> Flow:
     read_columns(item.columns, "*", log)
-    reads_phantom(item, log)
     if item.scalar:
         return item.columns[0].flow
     # The server tells of a table's whole row as of its column 0.

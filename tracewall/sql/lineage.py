@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from tracewall.sql.calls import string
-from tracewall.sql.columns import qualifier, read_columns, reads_phantom, refuse_stars, row_of
+from tracewall.sql.columns import qualifier, read_columns, refuse_stars, row_of
 from tracewall.sql.expressions import compared, condition, flow_of, window
 from tracewall.sql.flow import NOTHING, Flow, How, among, through
 from tracewall.sql.grammar import Node
@@ -69,7 +69,6 @@ def targets_of(targets: list[Node] | None, scope: Scope, log: Reading) -> tuple[
         if star is not None:
             log.see(next(iter(target["val"].values())))
             read_columns(star, "*", log)
-            reads_phantom(scope.phantom(), log)
             columns += (Named(column.name, column.flow) for column in star)
         else:
             flow = flow_of(target["val"], scope, log)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracewall.sql.columns import read_columns, reads_phantom, refuse_stars
+from tracewall.sql.columns import read_columns, refuse_stars
 from tracewall.sql.comparing import is_constant
 from tracewall.sql.expressions import compared, condition, flow_of, flows
 from tracewall.sql.flow import NOTHING, UNKNOWN, Flow, How, Write, merged, through
@@ -44,7 +44,8 @@ def place_of(entry: Node, target: Item, action: str, log: Reading) -> Named:
     """Give the target's column that a ResTarget names, refusing what it has not."""
     found = next((column for column in target.columns if column.name == entry["name"]), None)
     if found is None:
-        log.need(action, 0, *((0, target.spelled) if target.phantom else (UNKNOWN, entry["name"])))
+        if not target.phantom:
+            log.need(action, 0, UNKNOWN, entry["name"])
         return Named(entry["name"], NOTHING)
     return found
 
@@ -79,7 +80,6 @@ def _on_conflict(
     if "conname" in infer:
         # The server asks for the right to look at the constraint's columns.
         read_columns(target.columns, "*", log)
-        reads_phantom(target, log)
     for entry in infer.get("indexElems", []):
         element = entry["IndexElem"]
         named = {"ColumnRef": {"fields": [{"String": {"sval": element.get("name", "")}}]}}

@@ -42,9 +42,9 @@ class Item(msgspec.Struct, frozen=True):
     """A FROM item: the columns that bare names and ``*`` see, and its tables by name.
 
     ``phantom`` is true for a relation that is unknown: it answers to every name, so that
-    what does not exist is refused where and how a forbidden relation is, with its hint.
-    ``scalar`` is true for a function's one column, which its name means too. ``index`` has
-    the columns by name, where it was worth making.
+    what does not exist is refused where and how a forbidden relation is. ``scalar`` is
+    true for a function's one column, which its name means too. ``index`` has the columns
+    by name, where it was worth making.
     """
 
     columns: tuple[Named, ...]
@@ -129,9 +129,8 @@ class Scope(msgspec.Struct, frozen=True):
         level: Scope | None = self
         while level is not None:
             for item in level.items:
-                for table in item.tables.values():
-                    if table.phantom:
-                        return table
+                if any(table.phantom for table in item.tables.values()):
+                    return item
             level = level.outer
         return None
 

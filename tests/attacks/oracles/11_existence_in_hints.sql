@@ -10,3 +10,7 @@ WITH q AS (MERGE INTO lab.vault v USING lab.drafts d ON v.id = d.id WHEN MATCHED
 WITH q AS (MERGE INTO lab.voult v USING lab.drafts d ON v.id = d.id WHEN MATCHED THEN DELETE) INSERT INTO lab.drafts (id) VALUES (1);
 WITH q AS (DELETE FROM lab.vault v RETURNING v) INSERT INTO lab.drafts (id) VALUES (1);
 WITH q AS (DELETE FROM lab.voult v RETURNING v) INSERT INTO lab.drafts (id) VALUES (1);
+WITH q AS (SELECT * FROM lab.vault x (a, b, c)) UPDATE lab.drafts SET title = 'a';
+WITH q AS (SELECT * FROM lab.voult x (a, b, c)) UPDATE lab.drafts SET title = 'a';
+WITH q AS (SELECT c FROM lab.vault x (a, b, c)) INSERT INTO lab.drafts (nope) VALUES (1);
+WITH q AS (SELECT c FROM lab.voult x (a, b, c)) INSERT INTO lab.drafts (nope) VALUES (1);
