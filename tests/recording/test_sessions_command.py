@@ -157,7 +157,7 @@ def test_an_encrypted_session_needs_its_identity(recorded: Any, run: Any) -> Non
         conn.execute("SELECT agent FROM traces.runs LIMIT 1").fetchall()
     home, key = made.folder / "recordings", made.folder / "key.txt"
     key.write_text(str(identity))
-    assert "no key opens it" in run("list", home)[1]
+    assert "it is encrypted, and no identity is given" in run("list", home)[1]
     id = made.entries()[0].id
     assert run("show", home, id)[0] == 1
     code, told = run("show", home, id, "--identity", key)

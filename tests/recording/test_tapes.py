@@ -128,7 +128,10 @@ def test_a_sealed_recording_opens_with_its_key_alone() -> None:
     assert proof.ok
     lines, proof = read(data, identities(str(pyrage.x25519.Identity.generate())))
     assert not lines
-    assert proof.fault == "no key opens it"
+    assert proof.fault == "no identity given opens it"
+    reading = Reading(io.BytesIO(data), True, ())
+    assert list(reading) == []
+    assert reading.proof.fault == "it is encrypted, and no identity is given"
 
 
 def test_a_changed_frame_of_a_sealed_recording_is_found() -> None:

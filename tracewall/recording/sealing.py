@@ -112,7 +112,8 @@ def opened(stream: IO[bytes], keys: Sequence[Any]) -> Iterator[bytes]:
     try:
         cipher, count = _cipher(age.decrypt(_frame(stream), list(keys))), 0
     except age.DecryptError:
-        raise Unopened("no key opens it") from None
+        why = "no identity given opens it" if keys else "it is encrypted, and no identity is given"
+        raise Unopened(why) from None
     while frame := _frame(stream):
         try:
             yield cipher.decrypt(_nonce(count), frame, None)
