@@ -443,6 +443,21 @@ def test_depth_is_that_of_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(understand(flat.encode(), catalog), Statement)
 
 
+def test_a_reason_says_what_to_send_instead(reader: Any) -> None:
+    """Where another spelling would be understood, the reason of a refusal names it."""
+    for sql, instead in (
+        ("COPY users TO STDOUT (FORMAT parquet)", "text, csv and binary"),
+        ("COPY users TO STDOUT (ENCODING 'LATIN1')", "leave ENCODING out"),
+        ("COPY users TO STDOUT (BOGUS 'x')", "force_quote"),
+        ("EXPLAIN (BOGUS) SELECT 1", "costs"),
+        ("TRUNCATE users CASCADE", "leave CASCADE out"),
+        ("SET CONSTRAINTS a DEFERRED", "SET CONSTRAINTS ALL"),
+        (f"SELECT '{'x' * 70_000}'", "as parameters"),
+    ):
+        found = reader.anyhow(sql)
+        assert isinstance(found, Misunderstood) and instead in found.reason
+
+
 def test_a_reason_holds_nothing_of_the_statement(reader: Any) -> None:
     """Why a statement is refused is told without its literals."""
     for sql in (

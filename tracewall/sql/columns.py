@@ -25,7 +25,7 @@ def refuse_stars(cells: list[Node]) -> None:
         fields = cell.get("ColumnRef", {}).get("fields", [])
         steps = cell.get("A_Indirection", {}).get("indirection", [])
         if any("A_Star" in part for part in (*fields, *steps)):
-            raise Unknowable("a star stands where one value is expected")
+            raise Unknowable("a star stands where one value is expected; name the column")
 
 
 def column_of(body: Node, scope: Scope, log: Reading) -> Flow:

@@ -67,12 +67,14 @@ def _set(body: Node, log: Reading) -> Command:
     if kind in ("VAR_SET_DEFAULT", "VAR_RESET"):
         log.settings.append(setting(name, None, called))
         return Command("set" if kind == "VAR_SET_DEFAULT" else "reset")
-    raise Unknowable("this form of SET or RESET is not understood")
+    raise Unknowable("this form of SET or RESET is not understood; name one parameter")
 
 
 def _set_constraints(body: Node, log: Reading) -> Command:
     if body.get("constraints"):
-        raise Unknowable("SET CONSTRAINTS is understood for ALL constraints only")
+        raise Unknowable(
+            "SET CONSTRAINTS is understood for all constraints only; write SET CONSTRAINTS ALL"
+        )
     return Command("set")
 
 
@@ -105,7 +107,9 @@ def _lock(body: Node, log: Reading) -> Command:
 
 def _truncate(body: Node, log: Reading) -> Command:
     if body.get("behavior") == "DROP_CASCADE":
-        raise Unknowable("TRUNCATE CASCADE reaches relations that it does not name")
+        raise Unknowable(
+            "TRUNCATE CASCADE reaches tables that it does not name; name them and leave CASCADE out"
+        )
     _each(body, "truncate", log)
     return Command("truncate")
 
@@ -148,13 +152,16 @@ _EXPLAIN_OPTIONS = frozenset(
 
 def _explain(body: Node, log: Reading) -> Command:
     if not _EXPLAINED & body["query"].keys():
-        raise Unknowable("EXPLAIN of what is no query is not understood")
+        raise Unknowable("EXPLAIN is followed for SELECT, INSERT, UPDATE, DELETE and MERGE only")
     options = {}
     for entry in body.get("options", []):
         option = entry["DefElem"]
         options[option["defname"].lower()] = _word(option.get("arg"))
     if not options.keys() <= _EXPLAIN_OPTIONS or len(options) < len(body.get("options", [])):
-        raise Unknowable("EXPLAIN has an option that is not understood")
+        raise Unknowable(
+            "EXPLAIN has an option twice, or one that is not understood; leave out what is none of "
+            + ", ".join(sorted(_EXPLAIN_OPTIONS - {"analyze"}))
+        )
     if options.get("analyze", "off") not in _OFF:
         raise Unknowable("EXPLAIN ANALYZE runs its statement; leave ANALYZE out")
     log.query(body["query"], Scope(), log)

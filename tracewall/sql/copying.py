@@ -40,7 +40,10 @@ class CopyFormat:
 def copy(body: Node, scope: Scope, log: Reading) -> tuple[str, tuple[Named, ...], CopyFormat]:
     """Read a COPY; give its kind, what it gives out, and how values are spelled."""
     if body.get("is_program") or "filename" in body:
-        raise Unknowable("COPY to or from a file or program of the server is not followed")
+        raise Unknowable(
+            "COPY to or from a file or program of the server is not followed; COPY TO STDOUT and "
+            "FROM STDIN go through the cursor"
+        )
     spelling = _format(body.get("options", []))
     if body.get("is_from"):
         _copy_from(body, scope, log)
@@ -119,6 +122,10 @@ def _columns(body: Node, item: Item, action: str, log: Reading) -> tuple[Named, 
 _TEXTS = frozenset({"delimiter", "null", "quote", "escape", "default"})
 _COLUMNS = frozenset({"force_quote", "force_not_null", "force_null"})
 _HARMLESS = frozenset({"on_error", "reject_limit", "log_verbosity"})
+_NO_OPTION = (
+    "COPY has an option, or the value of one, that is not understood; leave out what is none of "
+    + ", ".join(sorted(_TEXTS | _COLUMNS | _HARMLESS | {"format", "header", "encoding"}))
+)
 _TRUE = frozenset({"true", "on", "1"})
 _FALSE = frozenset({"false", "off", "0"})
 
@@ -129,13 +136,13 @@ def _format(options: list[Node]) -> CopyFormat:
         option = entry["DefElem"]
         name = option["defname"].lower()
         if name in said:
-            raise Unknowable("COPY has an option twice")
+            raise Unknowable("COPY has an option twice; give it once")
         said[name] = _option(name, option.get("arg"))
     style = said.pop("format", "text")
     if style not in ("text", "csv", "binary"):
-        raise Unknowable("COPY has a format that is not known")
+        raise Unknowable("COPY takes the formats text, csv and binary")
     if str(said.pop("encoding", "utf8")).lower().replace("-", "") not in ("utf8", "unicode"):
-        raise Unknowable("COPY has another encoding than UTF8")
+        raise Unknowable("COPY has another encoding than UTF8; leave ENCODING out")
     for name in _HARMLESS:
         said.pop(name, None)
     base = CopyFormat(style)
@@ -153,7 +160,7 @@ def _option(name: str, value: Node | None) -> Any:
     if name == "format":
         return (text or "").lower()
     if name not in _TEXTS | _HARMLESS | {"encoding"} or text is None:
-        raise Unknowable("COPY has an option that is not understood")
+        raise Unknowable(_NO_OPTION)
     return text
 
 
@@ -164,7 +171,7 @@ def _header(text: str | None) -> str:
         return "true"
     if word in _FALSE or word == "match":
         return "match" if word == "match" else "false"
-    raise Unknowable("COPY has a header that is not understood")
+    raise Unknowable("COPY takes true, false or match for its header")
 
 
 def _text(value: Node | None) -> str | None:
@@ -173,7 +180,7 @@ def _text(value: Node | None) -> str | None:
     ((kind, body),) = value.items()
     keys = {"String": ("sval", ""), "Integer": ("ival", 0), "Boolean": ("boolval", False)}
     if kind not in keys:
-        raise Unknowable("COPY has an option that is not understood")
+        raise Unknowable(_NO_OPTION)
     key, default = keys[kind]
     return str(body.get(key, default)).lower() if kind == "Boolean" else str(body.get(key, default))
 

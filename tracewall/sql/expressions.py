@@ -284,7 +284,7 @@ def _stepped(flow: Flow, steps: list[Node], scope: Scope, log: Reading) -> Flow:
         elif "String" in step:
             whole = False
         else:
-            raise Unknowable("a star stands where one value is expected")
+            raise Unknowable("a star stands where one value is expected; name the column")
     return flow if whole else through(flow, How.DERIVED)
 
 

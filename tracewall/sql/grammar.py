@@ -233,7 +233,7 @@ _BOUNDS: dict[str, Callable[[list[bytes], Node], tuple[int, int]]] = {
 def _check_bytes(text: Text) -> None:
     sql = text.sql
     if len(sql) > MAX_BYTES:
-        raise Unparsable(f"it is longer than {MAX_BYTES} bytes")
+        raise Unparsable(f"it is longer than {MAX_BYTES} bytes; pass long values as parameters")
     if b"\0" in sql:
         raise Unparsable("it holds a NUL")
     try:
@@ -243,7 +243,7 @@ def _check_bytes(text: Text) -> None:
     if b"&" in sql and _UNICODE_ESCAPE.search(sql):
         raise Unparsable("it uses U& escapes; write the characters themselves")
     if sql.count(b"/*") > MAX_COMMENTS:
-        raise Unparsable("it has too many comments")
+        raise Unparsable(f"it has more than {MAX_COMMENTS} comments; leave some out")
     if sql.count(b"(") + sql.count(b"[") > MAX_DEPTH:
         _check_depth(sql)
     if len(sql) > MAX_RUN:
@@ -279,7 +279,10 @@ def _check_runs(text: Text) -> None:
             # A chain of set operations goes on over the commas of its lists.
             unions += first in _UNITING and upper[start:stop] in _UNITED
             if total > MAX_RUN or unions > MAX_UNIONS:
-                raise Unparsable("it has too long a chain of words or operators")
+                raise Unparsable(
+                    "it has too long a chain of words or operators; pass a list as one parameter, "
+                    "or send it in parts"
+                )
 
 
 def _check_depth(sql: bytes) -> None:
@@ -316,7 +319,7 @@ def _tree(sql: bytes) -> Node:
     result = lib.pg_query_parse(sql)
     try:
         if result.error:
-            raise Unparsable("PostgreSQL's grammar does not read it")
+            raise Unparsable("PostgreSQL's grammar does not read it; look for an error of syntax")
         if _COUNTS_ON_THE_STACK:
             _check_nesting(result.parse_tree)
         tree: Node = _decode(result.parse_tree)

@@ -127,7 +127,7 @@ def _order_by_output(
     for node in nodes or []:
         by = node["SortBy"]
         if by.get("useOp"):
-            raise Unknowable("ORDER BY USING is not understood")
+            raise Unknowable("ORDER BY USING is not understood; write ASC or DESC")
         log.use("sort", _output_or_flow(by["node"], columns, columns, scope, log))
 
 

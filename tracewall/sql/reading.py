@@ -75,10 +75,10 @@ class Reading:
         """Count a query; Unknowable is raised where there are too many."""
         self.queries += 1
         if self.queries > MOST_QUERIES:
-            raise Unknowable(f"it has more than {MOST_QUERIES} queries in it")
+            raise Unknowable(f"it has more than {MOST_QUERIES} queries in it; send it in parts")
 
     def enter_item(self) -> None:
         """Count a FROM item; Unknowable is raised where there are too many."""
         self.items += 1
         if self.items > MOST_ITEMS:
-            raise Unknowable(f"it has more than {MOST_ITEMS} FROM items")
+            raise Unknowable(f"it has more than {MOST_ITEMS} FROM items; send it in parts")

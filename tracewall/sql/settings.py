@@ -85,7 +85,7 @@ def setting(
     if values is None:
         return known, None
     if not all(is_constant(value) for value in values):
-        raise Unknowable(f"{called} is set to what is no literal")
+        raise Unknowable(f"{called} is set to what is no literal; write its value out")
     texts = [literal(value) for value in values]
     value = None if None in texts else ", ".join(text or "" for text in texts)
     pattern = SETTABLE.get(known, _ANY)

@@ -152,7 +152,9 @@ def _understand(sql: bytes, log: Reading, strict: bool, reaches: bool) -> Statem
         names = held.relations | held.functions
         opinion = "silent" if deep else second_opinion(*query, names)
         if opinion == "contradicts":
-            raise Unknowable("two parsers read it differently, so neither is believed")
+            raise Unknowable(
+                "two parsers read it differently, so neither is believed; spell it more plainly"
+            )
         if strict and opinion == "silent":
             raise Unknowable("the second parser can't read it, which the policy wants (strict)")
     return Statement(
