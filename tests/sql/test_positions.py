@@ -118,6 +118,28 @@ def test_a_system_column_of_what_is_written_is_read(reader: Any, sql: str) -> No
     assert "select users" in reader.rights(sql)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE users SET name = 'n' RETURNING xmin",
+        "DELETE FROM users RETURNING ctid",
+        "INSERT INTO users (id) VALUES (1) RETURNING xmin",
+        "INSERT INTO users (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = 'n' WHERE xmin = '1'",
+    ],
+)
+def test_a_bare_system_column_is_of_what_is_changed(reader: Any, sql: str) -> None:
+    """``excluded``, ``old`` and ``new`` have no columns that a bare name means."""
+    rights = reader.rights(sql)
+    assert "select users" in rights
+    assert not any(right.endswith(" ?") for right in rights)
+
+
+def test_a_bare_system_column_of_two_tables_is_of_none(reader: Any) -> None:
+    """Beside another table a bare system column is ambiguous, in RETURNING too."""
+    sql = "UPDATE users SET name = 'n' FROM decoy RETURNING xmin"
+    assert "select ?" in reader.rights(sql)
+
+
 def test_a_star_of_a_row_is_no_value(reader: Any) -> None:
     """``(t).*`` in a list of values is refused as ``t.*`` is: it would be several."""
     for star in ("(u).*", "u.*"):

@@ -161,10 +161,12 @@ class FileAnchor:
         told = (note + "\n").encode()
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            before = os.fstat(fd).st_size
-            if os.write(fd, told) != len(told):
-                # What is torn would spoil the next one, too.
-                os.ftruncate(fd, before)
+            written = os.write(fd, told)
+            if written != len(told):
+                # What is torn would spoil the next one, too; another's after it stays.
+                end = os.lseek(fd, 0, os.SEEK_CUR)
+                if os.fstat(fd).st_size == end:
+                    os.ftruncate(fd, end - written)
                 raise OSError(errno.ENOSPC, "the note did not fit")
             os.fsync(fd)
         finally:
@@ -176,7 +178,8 @@ class HttpAnchor:
 
     Args:
         url: where to; no proxy of the environment and no redirect is followed.
-        timeout: how long (seconds) it may take in all, once the name is resolved.
+        timeout: how long (seconds) it may take in all, once the name is resolved. Where several
+            addresses of it have to be tried, each may take that long, and then nothing is sent.
     """
 
     def __init__(self, url: str, timeout: float = _PATIENCE) -> None:
@@ -195,17 +198,24 @@ class HttpAnchor:
         try:
             target = (url.path or "/") + (f"?{url.query}" if url.query else "")
             headers = {"Content-Type": "text/plain; charset=utf-8"}
+            connection.connect()
+            # Whoever was to hang up while it connected found nothing to hang up.
+            _refuse_late(late)
             connection.request("POST", target, note.encode(), headers)
             answer = connection.getresponse()
             answer.read(1024)
         finally:
             watch.cancel()
             connection.close()
-        if late.is_set():
-            # An answer that is cut off may look like a whole one.
-            raise TimeoutError("the anchor did not answer in time")
+        # An answer that is cut off may look like a whole one.
+        _refuse_late(late)
         if not 200 <= answer.status < 300:
             raise OSError(f"the anchor answered {answer.status}")
+
+
+def _refuse_late(late: threading.Event) -> None:
+    if late.is_set():
+        raise TimeoutError("the anchor did not answer in time")
 
 
 def _hang_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:

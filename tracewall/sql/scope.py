@@ -138,7 +138,9 @@ class Scope(msgspec.Struct, frozen=True):
         """Give the relation that a bare system column is one of, from the innermost level out."""
         level: Scope | None = self
         while level is not None:
-            tables = [table for item in level.items for table in item.tables.values()]
+            # What is seen by its table's name only (excluded, old, new) has no bare columns.
+            seen = [item for item in level.items if item.columns or item.relation is not None]
+            tables = [table for item in seen for table in item.tables.values()]
             found = [table for table in tables if table.relation is not None]
             if found:
                 return found[0] if len(found) == 1 else None

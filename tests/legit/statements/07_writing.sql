@@ -21,6 +21,8 @@ UPDATE orders SET state = CASE state WHEN 'new' THEN 'paid'::state ELSE state EN
 UPDATE jobs SET state = 'done', payload = payload || '{"ok": true}' WHERE id = (SELECT id FROM jobs WHERE state = 'ready' ORDER BY run_at FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING id, payload;
 UPDATE products SET stock = old_stock.s FROM (SELECT id, stock + 1 AS s FROM products WHERE id < 4) old_stock WHERE products.id = old_stock.id RETURNING products.id, products.stock;
 UPDATE products SET stock = 0 WHERE id = 5 RETURNING old.stock, new.stock;
+UPDATE products SET stock = 0 WHERE id = 5 RETURNING xmin IS NOT NULL, ctid IS NOT NULL;
+INSERT INTO counters VALUES ('upserted', 1) ON CONFLICT (name) DO UPDATE SET hits = counters.hits + 1 RETURNING xmax = 0 AS inserted;
 UPDATE products SET stock = 0 WHERE id = 5 RETURNING WITH (OLD AS before, NEW AS after) before.stock - after.stock AS sold;
 DELETE FROM reviews WHERE stars = 1;
 DELETE FROM reviews WHERE id = 3 RETURNING id, stars, body;
