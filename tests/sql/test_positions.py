@@ -124,7 +124,8 @@ def test_a_system_column_of_what_is_written_is_read(reader: Any, sql: str) -> No
         "UPDATE users SET name = 'n' RETURNING xmin",
         "DELETE FROM users RETURNING ctid",
         "INSERT INTO users (id) VALUES (1) RETURNING xmin",
-        "INSERT INTO users (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = 'n' WHERE xmin = '1'",
+        "INSERT INTO users (id) VALUES (1)"
+        " ON CONFLICT (id) DO UPDATE SET name = 'n' WHERE xmin = '1'",
     ],
 )
 def test_a_bare_system_column_is_of_what_is_changed(reader: Any, sql: str) -> None:
