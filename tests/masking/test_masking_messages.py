@@ -239,3 +239,12 @@ def test_messages_that_are_nested_too_deep_are_not_given_out(part: bool) -> None
         assert work(value)[1] <= 1
         with pytest.raises(MaskFailed):
             work([[value]])
+
+
+def test_calls_nested_too_deeply_fail_as_all_that_is_nested_too_deeply() -> None:
+    """A call in a call in a call: a mask that gives up says so, and nothing of the value."""
+    call: dict[str, Any] = {"arguments": CANARY}
+    for _ in range(20 * MAX_DEPTH):
+        call = {"function": call}
+    with pytest.raises(MaskFailed):
+        shown({"role": "assistant", "tool_calls": [call]}, "arguments")

@@ -22,12 +22,12 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from tracewall.masking import automaton, confirm, folding, joints, spelling
+from tracewall.masking import automaton, confirm, folding, joints, keys, spelling
 from tracewall.masking.anchored import anchored
 from tracewall.masking.automaton import DetectorsUnavailable
 from tracewall.masking.config import DETECTORS, PLACES, Engine, Pattern
 from tracewall.masking.judging import SHAPES, edge, judged, merged, specific, strength, table
-from tracewall.masking.patterns import PatternInvalid, check_names, tables
+from tracewall.masking.patterns import PatternInvalid, check, tables
 from tracewall.masking.shape import Found, Next
 
 __all__ = [
@@ -37,7 +37,9 @@ __all__ = [
 Mark: TypeAlias = Callable[[str], str]
 """Takes what was found, gives what stands in its place."""
 
-_BROKEN = frozenset("jwt aws gcp azure github slack stripe anthropic openai token".split())
+_BROKEN = keys.SHAPES.keys() - {"pem"}
+"""The detectors of keys that are followed where a line or a quote breaks them off."""
+
 _RUN = r"[^\s@,;/]*"
 _ROUNDS = 8
 OVERSIZED = "oversized"
@@ -86,7 +88,7 @@ class Detectors:
         marks: Mapping[str, Mark] = MappingProxyType({}),
         places: int = PLACES,
     ) -> None:
-        check_names(patterns)
+        check(patterns)
         if engine == "re2":
             automaton.check_installed()
         alternation, own = (

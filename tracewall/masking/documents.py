@@ -24,7 +24,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from tracewall.masking.config import DETECTORS
-from tracewall.masking.methods import MAX_DEPTH, MaskFailed
+from tracewall.masking.methods import MAX_DEPTH, MaskFailed, rebuilt
 
 MaskText: TypeAlias = Callable[[str], tuple[str, int]]
 Hides: TypeAlias = Callable[[str, object], bool]
@@ -156,9 +156,7 @@ class _Masking:
             made, count = self.inner(inner.value, depth)
             if count or inner.ambiguous:
                 count = max(count, 1)
-                # Escapes may stand for what can't be encoded: then they stay escapes.
-                plain = value.isascii() or "\\u" in value
-                value = json.dumps(made, ensure_ascii=plain, separators=(",", ":"))
+                value = dumped(made, value)
         text, more = self.text(value)
         return text, count + more
 
@@ -233,11 +231,7 @@ def _digits(number: Any) -> tuple[str, ...]:
 
 
 def _like(value: Any, made: list[tuple[Any, int]]) -> tuple[Any, int]:
-    items = [item for item, _ in made]
-    count = sum(masks for _, masks in made)
-    if type(value) in (list, tuple):
-        return type(value)(items), count
-    return value._make(items), count
+    return rebuilt(value, [item for item, _ in made]), sum(masks for _, masks in made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,3 +259,12 @@ def loaded(text: str) -> Loaded | None:
         return Loaded(json.loads(text, object_pairs_hook=members), bool(twice))
     except (ValueError, RecursionError):
         return None
+
+
+def dumped(value: Any, like: str) -> str:
+    """Write a document as JSON, with escapes where the text `like` that it was read from has any.
+
+    They may stand for what can't be encoded: half a surrogate pair.
+    """
+    escaped = like.isascii() or "\\u" in like
+    return json.dumps(value, ensure_ascii=escaped, separators=(",", ":"))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
+from tracewall.masking import keys
 from tracewall.masking.detectors import Detectors, Find
 
-KEYS = frozenset("jwt aws gcp azure github slack stripe anthropic openai token pem".split())
+KEYS = frozenset(keys.SHAPES)
 """The detectors of keys with a form of their own."""
 
 Spans: TypeAlias = list[tuple[int, int, str]]

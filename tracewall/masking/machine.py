@@ -14,13 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tracewall.masking.regular import Chars, Choice, Edge, Node, Range, Repeat, Sequence
+from tracewall.masking.regular import WORD, Chars, Choice, Edge, Node, Range, Repeat, Sequence
 
 MOST_STATES = 2000
 MOST_STEPS = 16
 
 _BEGIN, _WORD, _LINE, _OTHER = range(4)
-_WORDS: tuple[Range, ...] = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 _LINES: tuple[Range, ...] = ((10, 10),)
 Row: TypeAlias = list[Any]
 """The rows that follow for each class, what follows at the end, whether one came in by a match."""
@@ -53,7 +52,7 @@ class Machine:
     def __init__(self, trees: Iterable[Node]) -> None:
         tree = Choice(tuple(trees))
         edges = {0}
-        for first, last in (*_all_ranges(tree), *_WORDS, *_LINES):
+        for first, last in (*_all_ranges(tree), *WORD, *_LINES):
             edges |= {first, last + 1}
         self._bounds = sorted(edges)
         if len(self._bounds) > 250:
@@ -139,7 +138,7 @@ class Machine:
 
 
 def _kind(code: int) -> int:
-    if any(first <= code <= last for first, last in _WORDS):
+    if any(first <= code <= last for first, last in WORD):
         return _WORD
     return _LINE if code == 10 else _OTHER
 

@@ -21,14 +21,13 @@ part has a ``type``. Each of `CLASSES` is hidden by itself:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from tracewall.masking.documents import loaded
+from tracewall.masking.documents import dumped, loaded
 from tracewall.masking.methods import MAX_DEPTH, MaskFailed
 
 CLASSES: tuple[str, ...] = (
@@ -120,8 +119,7 @@ class MessageMask:
         made, count = self._any(inner.value, kind, depth + 1)
         if not count and not inner.ambiguous:
             return value, 0
-        plain = value.isascii() or "\\u" in value
-        return json.dumps(made, ensure_ascii=plain, separators=(",", ":")), max(count, 1)
+        return dumped(made, value), max(count, 1)
 
     def _shown(self, value: Any, kind: str) -> tuple[Any, int]:
         return (self.leaf(value), 1) if kind in self.hidden else (value, 0)
@@ -132,7 +130,7 @@ class MessageMask:
         if isinstance(role, str) and part not in self.hidden:
             return self._members(value, self._said(role), depth)
         if isinstance(type_, str):
-            found = _PARTS.get(type_, "other")
+            found = part or "other"
             if found in ("text", "other"):
                 found = self._within(kind, found)
             return self._part(value, found, depth)
@@ -153,13 +151,15 @@ class MessageMask:
         return around if around in self.hidden else found
 
     def _part(self, value: dict[str, Any], kind: str, depth: int) -> tuple[Any, int]:
+        if depth >= MAX_DEPTH:
+            raise MaskFailed
         made, count = {}, 0
         for key, item in value.items():
             if _is_built(key, item):
                 made[key] = item
                 continue
             if kind == "arguments" and key == "function" and isinstance(item, dict):
-                made[key], more = self._part(item, kind, depth)
+                made[key], more = self._part(item, kind, depth + 1)
             else:
                 made[key], more = self._whole(item, kind)
             count += more

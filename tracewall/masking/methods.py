@@ -187,7 +187,7 @@ def _walker(table: Mapping[type, Leaf], rest: Leaf, *, bounds: bool) -> Callable
         if kind is dict:
             return {name: walk(item, below) for name, item in value.items()}
         if isinstance(value, tuple):
-            return _rebuilt(value, [walk(item, below) for item in value])
+            return rebuilt(value, [walk(item, below) for item in value])
         if _psycopg_class(kind, "Range"):
             return _bounds(value, lambda bound: walk(bound, below)) if bounds else None
         if _psycopg_class(kind, "Multirange"):
@@ -197,11 +197,10 @@ def _walker(table: Mapping[type, Leaf], rest: Leaf, *, bounds: bool) -> Callable
     return walk
 
 
-def _rebuilt(value: tuple[Any, ...], items: list[object]) -> object:
-    if type(value) is tuple:
-        return tuple(items)
-    # A named tuple; any other subclass has no _make and fails.
-    return type(value)._make(items)  # type: ignore[attr-defined]  # see above
+def rebuilt(value: Any, items: list[Any]) -> Any:
+    """Give items as the list, tuple or named tuple that `value` is; any other type fails."""
+    kind = type(value)
+    return kind(items) if kind in (list, tuple) else kind._make(items)
 
 
 def _psycopg_class(kind: type, name: str) -> bool:

@@ -15,14 +15,13 @@ The paths are a part of SQL/JSON's (PostgreSQL, chapter 9.16.2), in its lax mode
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from tracewall.masking.documents import loaded
-from tracewall.masking.methods import MAX_DEPTH, MaskFailed
+from tracewall.masking.documents import dumped, loaded
+from tracewall.masking.methods import MAX_DEPTH, MaskFailed, rebuilt
 
 Kind: TypeAlias = Literal["member", "members", "deep", "element", "elements"]
 Places: TypeAlias = frozenset[tuple[int, int]]
@@ -79,7 +78,7 @@ def _step(found: re.Match[str]) -> Step:
         return Step("elements")
     if found["members"]:
         if found["deep"] == "..":
-            raise PathInvalid("'..' is followed by a name", found.start())
+            raise PathInvalid("a name has to follow '..'", found.start())
         return Step("members")
     name = found["name"] or re.sub(r"\\(.)", r"\1", found["quoted"])
     return Step("deep" if found["deep"] == ".." else "member", name)
@@ -136,8 +135,7 @@ class PathMask:
             self._any(item, self._element(places, at, loose=loose), depth + 1, loose=loose)
             for at, item in enumerate(value)
         ]
-        items = [item for item, _ in made]
-        return items if type(value) is list else _rebuilt(value, items), _sum(made)
+        return rebuilt(value, [item for item, _ in made]), _sum(made)
 
     def _text(self, value: str, places: Places, depth: int, *, loose: bool) -> tuple[Any, int]:
         inner = loaded(value)
@@ -147,8 +145,7 @@ class PathMask:
         made, count = self._any(inner.value, places, depth + 1, loose=loose)
         if not count and not inner.ambiguous:
             return value, 0
-        plain = value.isascii() or "\\u" in value
-        return json.dumps(made, ensure_ascii=plain, separators=(",", ":")), max(count, 1)
+        return dumped(made, value), max(count, 1)
 
     def _member(self, places: Places, key: object) -> Places:
         onward = set[tuple[int, int]]()
@@ -180,7 +177,3 @@ def path_mask(paths: Iterable[str], leaf: Callable[[object], object]) -> PathMas
 
 def _sum(made: Iterable[tuple[Any, int]]) -> int:
     return sum(count for _, count in made)
-
-
-def _rebuilt(value: Any, items: list[Any]) -> Any:
-    return tuple(items) if type(value) is tuple else value._make(items)

@@ -27,18 +27,23 @@ class PatternInvalid(ValueError):
         super().__init__(f"pattern {name!r}: {message}")
 
 
-def check_names(patterns: tuple[Pattern, ...]) -> None:
-    """Raise `PatternInvalid` for a name that could be no marker, or is taken."""
+def check(patterns: tuple[Pattern, ...]) -> None:
+    """Raise `PatternInvalid` for a name that can't stand in a mark or is taken, or for no text."""
     names = [pattern.name for pattern in patterns]
     for pattern in patterns:
         if not _NAME.fullmatch(pattern.name):
-            raise PatternInvalid(pattern.name, "a name is lower-case letters, digits, - and _")
+            raise PatternInvalid(
+                pattern.name,
+                "a name is up to 31 lower-case letters, digits, - and _, a letter first",
+            )
         if names.count(pattern.name) > 1 or pattern.name in DETECTORS:
-            raise PatternInvalid(pattern.name, "the name is taken")
+            raise PatternInvalid(pattern.name, "the name is another detector's already")
         try:
             pattern.regex.encode()
         except UnicodeEncodeError as error:
-            raise PatternInvalid(pattern.name, "no valid text", error.start) from None
+            raise PatternInvalid(
+                pattern.name, "half a surrogate pair is no text", error.start
+            ) from None
 
 
 def in_marker(data: bytes, start: int, end: int) -> bool:

@@ -18,9 +18,12 @@ _LAST = sys.maxunicode
 _MOST_REPEATS = 1000
 _HEX = set("0123456789abcdefABCDEF")
 _MOST_DEPTH = 100
+WORD: tuple[Range, ...] = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
+"""The characters of words."""
+
 _PERL: dict[str, tuple[Range, ...]] = {
     "d": ((0x30, 0x39),),
-    "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)),
+    "w": WORD,
     "s": ((0x09, 0x0A), (0x0C, 0x0D), (0x20, 0x20)),
 }
 _POSIX: dict[str, tuple[Range, ...]] = {
@@ -31,7 +34,7 @@ _POSIX: dict[str, tuple[Range, ...]] = {
     "upper": ((0x41, 0x5A),),
     "punct": ((0x21, 0x2F), (0x3A, 0x40), (0x5B, 0x60), (0x7B, 0x7E)),
     "space": ((0x09, 0x0D), (0x20, 0x20)),
-    "word": _PERL["w"],
+    "word": WORD,
     "xdigit": ((0x30, 0x39), (0x41, 0x46), (0x61, 0x66)),
 }
 _CONTROL = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "a": 7}
@@ -221,9 +224,11 @@ class _Reader:
         self.take("?")  # unwilling or not: the longest is taken anyway
         least, most = counts
         if max(least, most or 0) > _MOST_REPEATS or (most is not None and most < least):
-            raise self.wrong("a bad number of repetitions", start)
+            raise self.wrong(
+                f"a bad number of repetitions: {_MOST_REPEATS} at most, the lesser first", start
+            )
         if self.peek() and self.peek() in "*+?":
-            raise self.wrong("a repetition of a repetition", self.at)
+            raise self.wrong("a repetition of a repetition: put the inner one into (?:…)", self.at)
         return Repeat(part, least, most)
 
     def counts(self) -> tuple[int, int | None] | None:
@@ -240,7 +245,7 @@ class _Reader:
     def escape(self, flags: frozenset[str], start: int) -> Node:
         mark = self.peek()
         edges = {"b": "word", "B": "no_word", "A": "text_start", "z": "text_end"}
-        if mark in edges and mark:
+        if mark in edges:
             self.at += 1
             return Edge(edges[mark])
         return Chars(_cased(self.escaped(start), flags))
@@ -249,12 +254,12 @@ class _Reader:
         """Read what follows a backslash, inside a class or outside."""
         mark = self.peek()
         self.at += 1
-        if mark.lower() in _PERL and mark:
+        if mark.lower() in _PERL:
             ranges = _PERL[mark.lower()]
             return inverted(ranges) if mark.isupper() else ranges
         if mark == "x":
             return (self.hexadecimal(start),)
-        if mark in _CONTROL and mark:
+        if mark in _CONTROL:
             return ((_CONTROL[mark],) * 2,)
         if not mark or mark.isalnum() or not mark.isascii():
             raise self.wrong("an unknown or unsupported escape", start)
