@@ -1,12 +1,16 @@
 import json
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from tracewall import PolicyError, Wall
-from tracewall.policy.load import load
+from tracewall.policy.exposed import exposed
+from tracewall.policy.format import POLICY
+from tracewall.policy.load import load, loads
+from tracewall.policy.sections import Section
 
 SHIPPED = resources.files("tracewall.demo").joinpath("policy.toml").read_text("utf-8")
 
@@ -244,6 +248,7 @@ tables = ["s.*"]
         ('tables = ["s.t"]\napprovers = ["a"]\nbreak_glass = ["a", "b"]', "own group reviews"),
         ('tables = ["s.t"]\napprovers = ["a"]\ngroups = ["guests"]', "asks for nothing"),
         ('actions = ["delete"]\napprovers = ["a"]', "asks for nothing"),
+        ('tables = ["s.t"]\napprovers = ["a"]\ngroups = ["guest*"]', "asks for nothing"),
         ('tables = ["s.t"]\napprovers = ["a"]\ngroups = ["xy"]', ""),
         ('tables = ["s.t"]\napprovers = ["a"]\nbreak_glass = ["b"]\ngroups = ["sta*"]', ""),
         ('actions = ["select"]\napprovers = ["a"]\nmode = "shape"', ""),
@@ -309,6 +314,28 @@ def test_files_that_everybody_may_change_or_read_are_told(run, tmp_path):
     assert len(found) == 5
     tmp_path.chmod(0o1777)
     assert len(json.loads(run("check", path, "--json").stdout)["weaknesses"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (section, key)
+        for section, written in POLICY.keys.items()
+        if isinstance(written.kind, Section)
+        for key in written.kind.keys
+        if key.endswith("_file") and key != "anchor_file"
+    ],
+)
+def test_each_file_of_a_secret_that_everybody_may_read_is_told(tmp_path, section, key):
+    """Whichever section names it; what is appended to an anchor's file is no secret."""
+    secret, path = tmp_path / "secret", tmp_path / "policy.toml"
+    policy = loads("version = 1", str(path))
+    named = replace(getattr(policy, section), **{key: "secret"})
+    secret.touch(mode=0o604)
+    (found,) = exposed(replace(policy, **{section: named}))
+    assert found.how.startswith("everybody may read ") and found.how.endswith(": secret")
+    secret.chmod(0o600)
+    assert not exposed(replace(policy, **{section: named}))
 
 
 @pytest.mark.parametrize(

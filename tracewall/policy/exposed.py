@@ -94,9 +94,11 @@ def _secret(policy: Policy) -> list[tuple[str, str, int]]:
         (policy.audit.signing_key_file, "the signing key", 0),
         *((key.file, f"the key {key.id}", key.line) for key in policy.keys),
         (policy.audit.password_file, "the password of the record", 0),
+        (policy.audit.anchor_password_file, "the password of the anchor", 0),
         (policy.approval.password_file, "the password of the requests", 0),
         (policy.approval.webhook_secret_file, "the secret of the webhook", 0),
         (policy.console.key_file, "the key that signs decisions", 0),
+        (policy.console.record_password_file, "the password of the record's reader", 0),
         *(
             (way.client_secret_file, "the client's secret", way.line)
             for way in policy.console.logins

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import permutations, product
+from collections.abc import Iterator
+from itertools import permutations
 from typing import NamedTuple
 
-from tracewall.policy.glob import Glob
+from tracewall.policy.extent import meet
 from tracewall.policy.model import (
+    DATA_CHANGES,
     FREE_ACTIONS,
     TABLE_ACTIONS,
     Approval,
@@ -18,8 +19,6 @@ from tracewall.policy.model import (
     Policy,
     Scan,
 )
-
-_WRITES = frozenset({"insert", "update", "delete", "truncate"})
 
 
 class Weakness(NamedTuple):
@@ -107,7 +106,7 @@ def _weakly_asking(rule: Approval, policy: Policy) -> Iterator[str]:
     actions = rule.actions or frozenset(TABLE_ACTIONS)
     if not _reachable(rule, actions, policy):
         yield "asks for nothing: no grant lets these groups do what it is about"
-    if rule.mode == "shape" and actions & _WRITES and not rule.reveal:
+    if rule.mode == "shape" and actions & DATA_CHANGES and not rule.reveal:
         yield "lets changes be repeated with other values than people saw (mode = 'shape')"
     approvers = {glob.text for glob in rule.approvers}
     if rule.break_glass and approvers <= {glob.text for glob in rule.break_glass}:
@@ -126,7 +125,7 @@ def _weakly_asking(rule: Approval, policy: Policy) -> Iterator[str]:
 
 def _reachable(rule: Approval, actions: frozenset[str], policy: Policy) -> bool:
     return any(
-        actions.intersection(grant.actions) and _may_meet(rule.groups, grant.groups)
+        actions.intersection(grant.actions) and meet(rule.groups, grant.groups)
         for grant in policy.grants
     )
 
@@ -139,13 +138,3 @@ def _counts_over(other: Approval, rule: Approval) -> bool:
     everyone = "*" in groups or groups >= {glob.text for glob in rule.groups}
     everything = not tables or (bool(rule.tables) and tables >= {g.text for g in rule.tables})
     return bool(counts and everyone and everything and not (other.columns or other.protected))
-
-
-def _may_meet(some: Iterable[Glob], others: Iterable[Glob]) -> bool:
-    """Tell whether a group may be of both; where both have stars that is not known."""
-    return any(
-        one.matches(other.text)
-        or other.matches(one.text)
-        or ("*" in one.text and "*" in other.text)
-        for one, other in product(some, others)
-    )
