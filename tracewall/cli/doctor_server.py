@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from tracewall.cli.findings import Finding, Severity
 from tracewall.cli.live import Server
+from tracewall.policy.covering import covers
 from tracewall.policy.model import Policy
-from tracewall.policy.rows import covers
 from tracewall.sql.catalog import Catalog
 from tracewall.sql.quoting import quoted
 

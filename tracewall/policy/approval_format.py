@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import get_args
+from collections.abc import Iterator
+from typing import Any, TypeAlias, get_args
 
 from tracewall.policy.approvals import Approval, Approving, Mode, Reason
 from tracewall.policy.checks import conninfo, webhook
+from tracewall.policy.covering import liftable
 from tracewall.policy.enforcement import SHADOW
 from tracewall.policy.hours import WorkingHours, zone
 from tracewall.policy.kinds import (
+    MOST_ROWS,
+    RULE_NAME,
     Choice,
     DottedName,
     Duration,
@@ -19,14 +23,20 @@ from tracewall.policy.kinds import (
     Text,
     Whole,
 )
-from tracewall.policy.mask_format import LIFTED
-from tracewall.policy.model import FREE_ACTIONS, TABLE_ACTIONS
-from tracewall.policy.reading import Complaint
+from tracewall.policy.locate import Place
+from tracewall.policy.mask_format import LIFTED, complain_of_lifted
+from tracewall.policy.model import FREE_ACTIONS, TABLE_ACTIONS, Policy
+from tracewall.policy.reading import Complaint, Reading, listed
 from tracewall.policy.sections import Key, Many, OneOrMany, Section
-from tracewall.policy.trust import RULE_NAME
 from tracewall.signing import BadKey, PublicKey
 
-_MANY_ROWS = 2**63 - 1
+Raw: TypeAlias = dict[str, Any]
+
+_CONDITIONS = (
+    *("actions", "tables", "columns", "protected", "no_where", "rows", "bytes", "runs", "hours"),
+    "reveal",
+)
+_UNCONDITIONAL = frozenset({"update", "delete", "truncate"})
 _MANY_PEOPLE = 100
 _YEAR = 366 * 86_400
 _GROUPS = Many(GroupName())
@@ -66,10 +76,10 @@ APPROVAL = Section(
         ),
         "protected": Key(Flag(), "A column is touched that a mask or scan is on."),
         "no_where": Key(Flag(), "Rows are updated, deleted or truncated without a condition."),
-        "rows": Key(Whole(_MANY_ROWS, least=1), "More rows come back or are changed."),
+        "rows": Key(Whole(MOST_ROWS, least=1), "More rows come back or are changed."),
         "bytes": Key(Size(), "More bytes come back; goes with per."),
         "runs": Key(
-            Whole(_MANY_ROWS, least=1),
+            Whole(MOST_ROWS, least=1),
             "More different statements, or one with different parameters; goes with per.",
         ),
         "per": Key(Duration(_YEAR), "Rows, bytes and runs are counted over so long, per person."),
@@ -129,3 +139,50 @@ APPROVING = Section(
         ("store", "conninfo"),
     ),
 )
+
+
+def complain_of_approvals(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
+    """Give `reading` what is contradictory in the rules that ask."""
+    _complain_of_webhook(policy, root, reading)
+    if "approvals" not in root.inside:
+        return
+    places = list(root.inside["approvals"].inside.values())
+    if not policy.approval.keys:
+        help = "write keys = [...] under [approval]; tracewall audit keygen NAME makes a pair"
+        reading.wrong(places[0], "nobody could decide: no key of approvers is known", help)
+    known = liftable(policy)
+    for rule, written, place in zip(policy.approvals, raw["approvals"], places, strict=True):
+        for key, message, help in _wrong(rule, written):
+            reading.wrong(place.inside[key] if key else place, message, help)
+        complain_of_lifted("reveal", written, place, known, reading)
+
+
+def _complain_of_webhook(policy: Policy, root: Place, reading: Reading) -> None:
+    where = policy.approval
+    if where.webhook and not (where.webhook_secret_env or where.webhook_secret_file):
+        at = root.inside["approval"].inside["webhook"]
+        help = "write webhook_secret_env or webhook_secret_file"
+        reading.wrong(at, "nobody could tell that this webhook is yours", help)
+
+
+def _wrong(rule: Approval, written: Raw) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with one rule: the key it is about, the message and the help."""
+    if not written.keys() & set(_CONDITIONS):
+        yield "", "this asks for every statement", f"write one of {listed(_CONDITIONS)}"
+    if "per" in written and not rule.counts:
+        yield "per", "nothing is counted over this time", "write rows, bytes or runs, too"
+    if "runs" in written and not rule.per:
+        yield "runs", "runs are counted over a time", 'write per = "1h", or the like'
+    if "bytes" in written and not rule.per:
+        yield "bytes", "bytes are counted over a time", 'write per = "1h", or the like'
+    if "timezone" in written and not rule.hours:
+        yield "timezone", "there are no hours that this is about", "write hours, or leave it out"
+    if rule.no_where and rule.actions and rule.actions.isdisjoint(_UNCONDITIONAL):
+        yield "no_where", "no action here has a condition to lack", f"add {listed(_UNCONDITIONAL)}"
+    if not (rule.people and rule.expires and rule.valid):
+        key = "expires" if not rule.expires else "valid"
+        yield key, "in no time nobody can decide", "write a length of time above 0"
+    free = rule.actions.intersection(FREE_ACTIONS)
+    if free and (written.keys() & {"tables", "columns", "protected", "rows", "bytes", "runs"}):
+        help = "write a rule of its own for it"
+        yield "actions", f"what {listed(sorted(free))} reaches is not known", help

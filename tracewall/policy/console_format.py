@@ -6,12 +6,11 @@ from typing import Any, TypeAlias, get_args
 
 from tracewall.policy.checks import conninfo, console_host, console_url
 from tracewall.policy.console import Console, Login, LoginToken
-from tracewall.policy.kinds import END, Choice, Duration, Flag, GroupName, Text
+from tracewall.policy.kinds import END, RULE_NAME, Choice, Duration, Flag, GroupName, Text
 from tracewall.policy.locate import Place
 from tracewall.policy.model import Policy
 from tracewall.policy.reading import Reading, did_you_mean
 from tracewall.policy.sections import Key, Many, Section
-from tracewall.policy.trust import RULE_NAME
 
 Raw: TypeAlias = dict[str, Any]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-from tracewall.masking.config import DETECTORS
+from tracewall.masking.config import DETECTORS, Method
 from tracewall.masking.patterns import PatternInvalid, tables
-from tracewall.policy.askings import complain_of_approvals, liftable
+from tracewall.policy.approval_format import complain_of_approvals
 from tracewall.policy.checks import key_set
 from tracewall.policy.console_format import complain_of_console
+from tracewall.policy.covering import liftable
 from tracewall.policy.enforcement import complain_of_enforcement
 from tracewall.policy.locate import Place
+from tracewall.policy.mask_format import complain_of_lifted
 from tracewall.policy.model import CHANNEL_ACTIONS, TABLE_ACTIONS, Denial, Grant, Policy, Scan
 from tracewall.policy.reading import Reading, did_you_mean, listed
 from tracewall.policy.rows import FILTERED_ACTIONS
@@ -156,11 +158,7 @@ def _complain_of_actors(policy: Policy, root: Place, reading: Reading) -> None:
 def _complain_of_lifts(policy: Policy, raw: Raw, root: Place, reading: Reading) -> None:
     known = liftable(policy)
     for index, (_, place) in enumerate(_entries(policy, root, "grants")):
-        for at, name in enumerate(raw["grants"][index].get("lifts", ())):
-            if name not in known:
-                help = did_you_mean(name, known, "lifts holds names of masks and scans")
-                message = f"no mask and no scan is called '{name}'"
-                reading.wrong(place.inside["lifts"].inside[at], message, help)
+        complain_of_lifted("lifts", raw["grants"][index], place, known, reading)
 
 
 def _complain_of_grants(policy: Policy, root: Place, reading: Reading) -> None:
@@ -209,7 +207,8 @@ def _complain_of_rule(rule: Grant | Denial, raw: Raw, place: Place, reading: Rea
             reading.wrong(place.inside[objects], "no action here is done to them", help)
     for key in ("columns", "lifts"):
         if key in raw and "tables" not in raw:
-            reading.wrong(place.inside[key], f"'{key}' is about tables, and none are named")
+            help = f"write tables = {_EXAMPLES['tables']}"
+            reading.wrong(place.inside[key], f"'{key}' is about tables, and none are named", help)
     if not rule.actions:
         reading.wrong(place, "this takes nothing", "name actions, tables or channels")
 
@@ -233,10 +232,14 @@ def _complain_of_masks(policy: Policy, root: Place, reading: Reading) -> None:
         if method.key and method.key not in keys:
             help = did_you_mean(method.key, keys, "write [[keys]] with this id")
             reading.wrong(place.inside["key"], f"no key has the id '{method.key}'", help)
-        if method.name == "partial" and method.keep_first == method.keep_last == 0:
-            help = 'write keep_first or keep_last, or method = "redact"'
-            reading.wrong(place.inside["method"], "'partial' that keeps nothing", help)
+        _complain_of_method(method, place, reading)
     _complain_of_twins(said, "another mask covers '{0.text}' too", reading)
+
+
+def _complain_of_method(method: Method, place: Place, reading: Reading) -> None:
+    if method.name == "partial" and method.keep_first == method.keep_last == 0:
+        help = 'write keep_first or keep_last, or method = "redact"'
+        reading.wrong(place.inside["method"], "'partial' that keeps nothing", help)
 
 
 def _complain_of_scans(policy: Policy, root: Place, reading: Reading) -> None:
@@ -271,10 +274,7 @@ def _complain_of_replacements(scan: Scan, place: Place, reading: Reading) -> Non
             if name not in known:
                 help = did_you_mean(name, known, "name detectors of this scan")
                 reading.wrong(where, f"this scan has no detector '{name}'", help)
-        method = made.method
-        if method.name == "partial" and method.keep_first == method.keep_last == 0:
-            help = 'write keep_first or keep_last, or method = "redact"'
-            reading.wrong(at.inside["method"], "'partial' that keeps nothing", help)
+        _complain_of_method(made.method, at, reading)
     _complain_of_twins(said, "the finds of '{}' are masked already", reading)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tracewall.masking.messages import CLASSES
 from tracewall.policy.glob import Glob
-from tracewall.policy.model import Grant, Mask, Scan
+from tracewall.policy.model import Grant, Mask, Policy, Scan
 from tracewall.sql.catalog import Relation
 from tracewall.sql.system import OWN
 
@@ -36,6 +36,12 @@ def classes(mask: Mask) -> tuple[str, ...]:
     return mask.classes or (CLASSES if mask.preset else ())
 
 
+def liftable(policy: Policy) -> set[str]:
+    """Give the names of all masks and scans, and of the classes of presets."""
+    known = {mask.name for mask in policy.masks} | {scan.name for scan in policy.scans}
+    return known | {f"{mask.name}.{each}" for mask in policy.masks for each in classes(mask)}
+
+
 def lifts(grant: Grant, rule: Mask | Scan) -> bool:
     """Tell whether a grant lifts a rule, or a part of it."""
     names = (lift.partition(".")[0] for lift in grant.lifts)
@@ -50,9 +56,9 @@ def lessened(mask: Mask, lifted: frozenset[str]) -> Mask | None:
     return replace(mask, classes=left) if left else None
 
 
-def covers(columns: Iterable[Glob], name: str) -> bool:
+def covers(globs: Iterable[Glob], name: str) -> bool:
     """Tell whether one of the patterns matches a name, as what gives something has to."""
-    return any(glob.matches(name) for glob in columns)
+    return any(glob.matches(name) for glob in globs)
 
 
 def reaches(globs: Iterable[Glob], *names: str) -> bool:
@@ -65,9 +71,9 @@ def spells(globs: Iterable[Glob], name: str) -> bool:
     return any(glob.text == name for glob in globs)
 
 
-def covers_all(columns: Iterable[Glob]) -> bool:
+def covers_all(globs: Iterable[Glob]) -> bool:
     """Tell whether one of the patterns is about every name."""
-    return any(not glob.text.strip("*") for glob in columns)
+    return any(not glob.text.strip("*") for glob in globs)
 
 
 def with_sources(relation: Relation, attnum: int) -> list[str]:

@@ -25,6 +25,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -239,6 +240,7 @@ def _check_setting(name: str, value: str | None, rights: Rights) -> None:
         raise Refused(
             "default",
             f"{name} decides in which order rows are read, which would tell of protected columns",
+            "leave it as it is",
         )
     # The policy's limit is a parameter of the session: the caller may only tighten it.
     limit = rights.policy.limits.statement_timeout * 1_000
@@ -255,15 +257,31 @@ def _check_setting(name: str, value: str | None, rights: Rights) -> None:
 
 
 def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
-    # Few of them, that are nearly always the same objects: no set that has to hash them.
-    masks: list[Mask] = []
-    scans: list[Scan] = []
     ordered = sorted(flow) if len(flow) > 1 else tuple(flow)
     lineage = tuple([(rights.spelled(column), _TOLD[how]) for column, how in ordered])
     sources = frozenset([column for column, _ in ordered])
     if rights.clear(flow):
         return OutputColumn(name, sources, None, (), lineage)
-    row = any(not attnum for _, attnum in sources)
+    masks, scans = _protecting(ordered, flow, rights)
+    if not masks:
+        return OutputColumn(name, sources, None, tuple(scans), lineage)
+    mask = masks[0]
+    if len(masks) == 1 and (mask.inside or not scans):
+        return OutputColumn(name, sources, mask, tuple(scans), lineage)
+    # The value may come from either: only what hides both will do.
+    rules: tuple[Mask | Scan, ...] = (*masks, *scans)
+    mask = _constant("+".join(dict.fromkeys(rule.name for rule in rules)))
+    return OutputColumn(name, sources, mask, (), lineage)
+
+
+def _protecting(
+    ordered: Sequence[Source], flow: Flow, rights: Rights
+) -> tuple[list[Mask], list[Scan]]:
+    """Give the masks and scans that are laid on a value of these sources; raises `Refused`."""
+    # Few of them, that are nearly always the same objects: no set that has to hash them.
+    masks: list[Mask] = []
+    scans: list[Scan] = []
+    row = any(not source.column[1] for source in ordered)
     for source in ordered:
         protection = rights.shown(source.column)
         if protection.masks and row:
@@ -279,15 +297,7 @@ def _output(name: str, flow: Flow, rights: Rights) -> OutputColumn:
             for scan in protection.scans:
                 _check_scanned(source, scan, rights)
             scans += [scan for scan in protection.scans if scan not in scans]
-    if not masks:
-        return OutputColumn(name, sources, None, tuple(scans), lineage)
-    mask = masks[0]
-    if len(masks) == 1 and (mask.inside or not scans):
-        return OutputColumn(name, sources, mask, tuple(scans), lineage)
-    # The value may come from either: only what hides both will do.
-    rules: tuple[Mask | Scan, ...] = (*masks, *scans)
-    mask = _constant("+".join(dict.fromkeys(rule.name for rule in rules)))
-    return OutputColumn(name, sources, mask, (), lineage)
+    return masks, scans
 
 
 _TOLD = tuple(how.name.lower() for how in How)

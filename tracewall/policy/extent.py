@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tracewall.policy.covering import covers, reaches
 from tracewall.policy.glob import Glob
 from tracewall.policy.model import Denial, Grant
-from tracewall.policy.rows import covers
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.flow import Column
 from tracewall.sql.system import OWN
@@ -57,7 +57,11 @@ class Extents:
     def tables(self, rule: Rule) -> tuple[Relation, ...]:
         """Give the relations that a rule is about, of a grant without PostgreSQL's own."""
         if id(rule) not in self._tables:
-            self._tables[id(rule)] = tuple(self._reached(rule))
+            self._tables[id(rule)] = tuple(
+                relation
+                for relation in self.catalog.relations.values()
+                if relation.schema not in OWN and _is_about(rule, relation)
+            )
         return self._tables[id(rule)]
 
     def columns(self, rule: Rule) -> frozenset[Column]:
@@ -67,20 +71,16 @@ class Extents:
                 (relation.oid, column.attnum)
                 for relation in self.tables(rule)
                 for column in relation.columns
-                if (
-                    covers(rule.columns, column.name)
-                    if isinstance(rule, Grant)
-                    else any(glob.reaches(column.name) for glob in rule.columns)
-                )
+                if _is_about_column(rule, column.name)
             )
         return self._columns[id(rule)]
 
-    def _reached(self, rule: Rule) -> Iterator[Relation]:
-        for relation in self.catalog.relations.values():
-            if relation.schema in OWN:
-                continue
-            if isinstance(rule, Grant):
-                if covers(rule.tables, relation.qualified):
-                    yield relation
-            elif any(glob.reaches(relation.schema, relation.name) for glob in rule.tables):
-                yield relation
+
+def _is_about(rule: Rule, relation: Relation) -> bool:
+    if isinstance(rule, Grant):
+        return covers(rule.tables, relation.qualified)
+    return reaches(rule.tables, relation.schema, relation.name)
+
+
+def _is_about_column(rule: Rule, name: str) -> bool:
+    return (covers if isinstance(rule, Grant) else reaches)(rule.columns, name)

@@ -11,7 +11,11 @@ from tracewall.policy.approval_format import APPROVAL, APPROVING
 from tracewall.policy.checks import anchor, conninfo
 from tracewall.policy.console_format import CONSOLE
 from tracewall.policy.enforcement import ENFORCEMENT, SHADOW
+from tracewall.policy.issuer_format import ACTOR, IDENTITY, ISSUER
 from tracewall.policy.kinds import (
+    CENTURY,
+    MOST_ROWS,
+    RULE_NAME,
     Choice,
     DottedName,
     Duration,
@@ -38,17 +42,20 @@ from tracewall.policy.model import (
     Policy,
     Trust,
 )
-from tracewall.policy.recordings import RECORDING, RECORDING_RULE
+from tracewall.policy.recording_format import RECORDING, RECORDING_RULE
 from tracewall.policy.sections import Key, Many, Section
-from tracewall.policy.trust import ACTOR, IDENTITY, ISSUER, RULE_NAME
-
-_CENTURY = 3_155_760_000
-_MANY_ROWS = 2**63 - 1
 
 _GROUPS = Many(GroupName())
-_CHANNELS = Many(GroupName("channel"))
-_TABLES = Many(DottedName("table", "schema.table"))
-_COLUMNS = Many(DottedName("column", "column"))
+_OBJECTS = {
+    "tables": Key(
+        Many(DottedName("table", "schema.table")),
+        "On which tables, as schema.table; * stands for anything but a dot.",
+    ),
+    "channels": Key(
+        Many(GroupName("channel")), "On which channels (listen, notify); * stands for any text."
+    ),
+    "columns": Key(Many(DottedName("column", "column")), "On which of the tables' columns."),
+}
 DATABASE = Section(
     Database,
     "Where tracewall logs in.",
@@ -110,7 +117,7 @@ AUDIT = Section(
             Text("a path"), "The file that holds the key that signs checkpoints."
         ),
         "checkpoint_records": Key(
-            Whole(_MANY_ROWS, least=1), "A checkpoint is signed after so many records."
+            Whole(MOST_ROWS, least=1), "A checkpoint is signed after so many records."
         ),
         "checkpoint_interval": Key(
             Duration(), "A checkpoint is signed after so long, where there are new records."
@@ -132,11 +139,11 @@ AUDIT = Section(
             Text("a name"), "The schema that `tracewall audit migration --anchor` has made."
         ),
         "rotate_size": Key(Size(), "A file ends when it is so large; 0: never."),
-        "rotate_interval": Key(Duration(_CENTURY), "A file ends when it is so old; 0: never."),
+        "rotate_interval": Key(Duration(CENTURY), "A file ends when it is so old; 0: never."),
         "pack": Key(Flag(), "Whether files that have ended are packed."),
         "compression": Key(Choice(("gzip", "zstd")), "What they are packed by; zstd is smaller."),
         "keep_for": Key(
-            Duration(_CENTURY), "A file is deleted so long after its last record; 0: never."
+            Duration(CENTURY), "A file is deleted so long after its last record; 0: never."
         ),
         "keep_size": Key(
             Size(), "The oldest files are deleted while there are more bytes; 0: never."
@@ -152,7 +159,7 @@ LIMITS = Section(
     Limits,
     "What one statement may return, and how long it may take.",
     {
-        "rows": Key(Whole(_MANY_ROWS), "The most rows; 0: no limit."),
+        "rows": Key(Whole(MOST_ROWS), "The most rows; 0: no limit."),
         "bytes": Key(Size(), "The most bytes, as the server sends the values; 0: no limit."),
         "statement_timeout": Key(Duration(), "The longest time; 0: the server's own setting."),
         "masked_value": Key(
@@ -169,11 +176,7 @@ GRANT = Section(
         "name": Key(RULE_NAME, "What decisions call this rule."),
         "groups": Key(_GROUPS, "Whom it lets; * stands for any text.", required=True),
         "actions": Key(Many(Choice(ACTIONS), frozenset), "What it lets them do.", required=True),
-        "tables": Key(
-            _TABLES, "On which tables, as schema.table; * stands for anything but a dot."
-        ),
-        "channels": Key(_CHANNELS, "On which channels (listen, notify); * stands for any text."),
-        "columns": Key(_COLUMNS, "On which of the tables' columns."),
+        **_OBJECTS,
         "lifts": Key(
             Many(LIFTED, frozenset),
             "The names of masks and scans that it takes off; mask.class for a class of a preset.",
@@ -209,11 +212,7 @@ DENIAL = Section(
             Many(Choice(ACTIONS), frozenset),
             "What it takes from them; left out: all that can be done to what it names.",
         ),
-        "tables": Key(
-            _TABLES, "On which tables, as schema.table; * stands for anything but a dot."
-        ),
-        "channels": Key(_CHANNELS, "On which channels (listen, notify); * stands for any text."),
-        "columns": Key(_COLUMNS, "On which of the tables' columns."),
+        **_OBJECTS,
         "reason": Key(Text(), "Why, in words that the caller is shown."),
         "shadow": SHADOW,
     },

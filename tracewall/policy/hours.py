@@ -15,7 +15,6 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = "|".join(_DAYS)
 _TIME = r"([01][0-9]|2[0-3]):([0-5][0-9])"
 _PATTERN = rf"^({_DAY})(-({_DAY}))? {_TIME}-({_TIME}|24:00)$(?!\n)"
-_DAY_MINUTES = 24 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +55,15 @@ class WorkingHours:
 
     def read(self, raw: object, place: Place, reading: Reading) -> Hours:
         """Return the span."""
-        found = re.search(_PATTERN, raw) if isinstance(raw, str) else None
         if not isinstance(raw, str):
             reading.mistyped(place, "hours of days", raw, self.help)
-        elif found is None:
+        elif found := re.search(_PATTERN, raw):
+            return self._span(found, place, reading)
+        else:
             reading.wrong(place, "these are no hours of days", self.help)
-        if found is None:
-            return Hours((), 0, 0)
+        return Hours((), 0, 0)
+
+    def _span(self, found: re.Match[str], place: Place, reading: Reading) -> Hours:
         first, last = _DAYS.index(found[1]), _DAYS.index(found[3] or found[1])
         days = tuple((first + at) % 7 for at in range((last - first) % 7 + 1))
         start, end = (_minutes(part) for part in (f"{found[4]}:{found[5]}", found[6]))
@@ -77,4 +78,4 @@ class WorkingHours:
 
 def _minutes(text: str) -> int:
     hour, minute = text.split(":")
-    return min(int(hour) * 60 + int(minute), _DAY_MINUTES)
+    return int(hour) * 60 + int(minute)

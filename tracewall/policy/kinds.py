@@ -28,6 +28,10 @@ PLAIN = rf"^[^{_CONTROL}]*{END}"
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 1000, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _MOST_BYTES = 10**15
+MOST_ROWS = 2**63 - 1
+"""How many rows there may be at most: a bigint."""
+CENTURY = 3_155_760_000
+"""The longest time, in seconds, that something may be kept."""
 # PostgreSQL takes a timeout as milliseconds in a signed 32-bit integer.
 _LONGEST_TIME = 2_147_483
 _LONGEST_NAME = 63
@@ -80,6 +84,9 @@ class Text:
 
 ANYTHING = ""
 """The pattern of a text that may also hold line breaks and control characters."""
+
+RULE_NAME = Text("a name of letters, digits, '_' and '-'", rf"^[A-Za-z0-9_-]{{1,63}}{END}")
+"""What a rule of a policy may be called."""
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,9 @@ def _not_toml(text: str, lines: Lines, path: str, error: ValueError) -> PolicyEr
     """Turn what tomllib complains of into a PolicyError with its position."""
     if isinstance(error, UnicodeEncodeError):
         line, column = lines.at(error.start)
-        return PolicyError("this is no character", path=path, line=line, column=column)
+        return PolicyError(
+            "half of a surrogate pair is no character", path=path, line=line, column=column
+        )
     message = str(error)
     if found := _WHERE.search(message):
         at_end = found[1] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, get_args
 
 from tracewall.masking.config import (
@@ -17,7 +18,18 @@ from tracewall.masking.config import (
 from tracewall.masking.messages import CLASSES
 from tracewall.policy.checks import allowable, json_path, own_regex
 from tracewall.policy.enforcement import SHADOW
-from tracewall.policy.kinds import ANYTHING, END, Choice, DottedName, Flag, Positive, Text, Whole
+from tracewall.policy.kinds import (
+    ANYTHING,
+    END,
+    RULE_NAME,
+    Choice,
+    DottedName,
+    Flag,
+    Positive,
+    Text,
+    Whole,
+)
+from tracewall.policy.locate import Place
 from tracewall.policy.model import (
     Detect,
     Durability,
@@ -30,8 +42,8 @@ from tracewall.policy.model import (
     Slices,
     WriteBack,
 )
-from tracewall.policy.sections import Key, Many, Section
-from tracewall.policy.trust import RULE_NAME
+from tracewall.policy.reading import Reading, did_you_mean
+from tracewall.policy.sections import Key, Many, Raw, Section
 
 LIFTED = Text(
     "the name of a mask or scan, or mask.class", rf"^[A-Za-z0-9_-]{{1,63}}(\.[a-z]+)?{END}"
@@ -44,7 +56,11 @@ LONG_TEXT = 2**31 - 1
 _MARKER_NAME = Text(
     "a name of lower-case letters, digits, '_' and '-'", rf"^[a-z][a-z0-9_-]{{0,30}}{END}"
 )
-_FULL_COLUMNS = Many(DottedName("column", "schema.table.column"))
+_COLUMNS = Key(
+    Many(DottedName("column", "schema.table.column")),
+    "Which columns, as schema.table.column; * stands for anything but a dot.",
+    required=True,
+)
 _PREDICATES = Key(
     Choice(get_args(Predicates)),
     "How a statement may compare the column: not at all (none), by = and IN with a parameter, "
@@ -71,6 +87,18 @@ _MASK_OPTIONS = {
 }
 
 
+def complain_of_lifted(
+    key: str, rule: Raw, place: Place, known: Collection[str], reading: Reading
+) -> None:
+    """Give `reading` the names, under a key of a rule, that are none of the `known` ones."""
+    names = rule.get(key, ())
+    for at, name in enumerate(names if isinstance(names, list) else ()):
+        if name not in known:
+            help = did_you_mean(name, known, f"{key} holds names of masks and scans")
+            message = f"no mask and no scan is called '{name}'"
+            reading.wrong(place.inside[key].inside[at], message, help)
+
+
 def _mask(*, method: MethodName, key: str = "", **values: Any) -> Mask:
     """Make a mask of keys that stand side by side in the file."""
     options = {name: values.pop(name) for name in _MASK_OPTIONS.get(method, {}) if name in values}
@@ -93,11 +121,7 @@ MASK = Section(
     {
         "name": Key(RULE_NAME, "What grants and decisions call this mask.", required=True),
         "shadow": SHADOW,
-        "columns": Key(
-            _FULL_COLUMNS,
-            "Which columns, as schema.table.column; * stands for anything but a dot.",
-            required=True,
-        ),
+        "columns": _COLUMNS,
         "method": Key(Choice(get_args(MethodName)), "How a value is masked.", required=True),
         "paths": Key(
             Many(Text("a JSON path", check=json_path)),
@@ -180,11 +204,7 @@ SCAN = Section(
     {
         "name": Key(RULE_NAME, "What grants and decisions call this scan.", required=True),
         "shadow": SHADOW,
-        "columns": Key(
-            _FULL_COLUMNS,
-            "Which columns, as schema.table.column; * stands for anything but a dot.",
-            required=True,
-        ),
+        "columns": _COLUMNS,
         "detectors": Key(
             Many(Choice(("*", *DETECTORS)), empty=True), "The built-in detectors; *: all of them."
         ),

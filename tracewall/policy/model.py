@@ -21,13 +21,13 @@ from tracewall.policy.glob import Glob as Glob
 from tracewall.policy.issuers import DEFAULTS, Identity
 from tracewall.policy.issuers import Actor as Actor
 from tracewall.policy.issuers import Issuer as Issuer
-from tracewall.policy.places import Audit as Audit
-from tracewall.policy.places import Database as Database
-from tracewall.policy.places import Durability as Durability
-from tracewall.policy.places import Enforcement as Enforcement
-from tracewall.policy.places import EnforcementMode as EnforcementMode
-from tracewall.policy.places import Limits as Limits
-from tracewall.policy.places import Recording as Recording
+from tracewall.policy.settings import Audit as Audit
+from tracewall.policy.settings import Database as Database
+from tracewall.policy.settings import Durability as Durability
+from tracewall.policy.settings import Enforcement as Enforcement
+from tracewall.policy.settings import EnforcementMode as EnforcementMode
+from tracewall.policy.settings import Limits as Limits
+from tracewall.policy.settings import Recording as Recording
 from tracewall.sql.rowfilter import Condition
 
 TableAction: TypeAlias = Literal[

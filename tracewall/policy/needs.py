@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tracewall.policy.covering import column_name, covers, covers_all, reaches, with_sources
 from tracewall.policy.extent import Extents, covered
 from tracewall.policy.model import FREE_ACTIONS, Denial, Grant, Policy
 from tracewall.policy.privileges import Privilege, Thing
-from tracewall.policy.rows import covers as matched
 from tracewall.sql.catalog import Attribute, Catalog, Relation
+from tracewall.sql.quoting import verbatim
 from tracewall.sql.statement import Statement, understand
 
 _MAINTAIN_SINCE = 170_000
@@ -27,6 +28,7 @@ _RIGHTS = {
     "truncate": "TRUNCATE",
 }  # fmt: skip
 _BY_COLUMN = ("select", "insert", "update")
+_UNFORESEEN = tuple(action for action in FREE_ACTIONS if action not in ("temp", "prepare"))
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,14 @@ class _Needed:
                     yield from self._done(grant, action, relation)
         for rule in self.policy.functions:
             for routine in self.around.routines:
-                name = f"{routine.schema}.{routine.name}"
-                if any(glob.matches(name) for glob in rule.functions):
+                if covers(rule.functions, f"{routine.schema}.{routine.name}"):
                     yield _usage(routine.schema)
                     yield Privilege(routine, "EXECUTE")
 
     def unforeseen(self) -> Iterator[str]:
         """Yield a sentence for each grant that can't be followed."""
         for grant in self.policy.grants:
-            free = [each for each in FREE_ACTIONS if each in grant.actions and each != "temp"]
-            if free := [each for each in free if each != "prepare"]:
+            if free := [each for each in _UNFORESEEN if each in grant.actions]:
                 yield f"grants.{grant.name}: what {', '.join(free)} needs can't be foreseen"
 
     def unlocked(self) -> Iterator[str]:
@@ -127,14 +127,13 @@ class _Needed:
         columns = [
             column
             for column in relation.columns
-            if matched(grant.columns, column.name)
+            if covers(grant.columns, column.name)
             and not self._denied(grant, action, relation, column)
         ]
         if not columns:
             return
         yield _usage(relation.schema)
-        whole = any(not glob.text.strip("*") for glob in grant.columns)
-        if whole and len(columns) == len(relation.columns):
+        if covers_all(grant.columns) and len(columns) == len(relation.columns):
             yield Privilege(_thing(relation), _RIGHTS[action])
         else:
             for column in columns:
@@ -167,7 +166,7 @@ class _Needed:
                     yield from self._one(relation, access.action, access.attnum)
 
     def _one(self, relation: Relation, action: str, attnum: int) -> Iterator[Privilege]:
-        name = next((c.name for c in relation.columns if c.attnum == attnum), "")
+        name = column_name(relation, attnum)
         if name or action not in _BY_COLUMN:
             yield _usage(relation.schema)
             yield Privilege(_thing(relation), _RIGHTS[action], name)
@@ -187,17 +186,18 @@ class _Needed:
                 yield from self._read(oid, seen | {oid})
 
     def _denied(self, grant: Grant, action: str, relation: Relation, column: Attribute) -> bool:
-        names = [column.name, *(c.name for c in relation.columns if c.attnum in column.uses)]
+        names = with_sources(relation, column.attnum)
         return any(
-            any(glob.reaches(name) for glob in denial.columns for name in names)
+            reaches(denial.columns, name)
             for denial in self._standing(grant, action, relation)
+            for name in names
         )
 
     def _taken(self, grant: Grant, action: str, relation: Relation) -> bool:
         # Deleting a row deletes the denied column's value.
         whole = action in ("delete", "truncate")
         return any(
-            whole or any(not glob.text.strip("*") for glob in denial.columns)
+            whole or covers_all(denial.columns)
             for denial in self._standing(grant, action, relation)
         )
 
@@ -205,7 +205,7 @@ class _Needed:
         for denial in self.policy.denials:
             if action in denial.actions and covered(grant.groups, denial.groups):
                 kin = self.catalog.family[relation.oid]
-                if any(glob.reaches(k.schema, k.name) for glob in denial.tables for k in kin):
+                if any(reaches(denial.tables, k.schema, k.name) for k in kin):
                     yield denial
 
 
@@ -219,16 +219,12 @@ def _usage(schema: str) -> Privilege:
 
 def _writes(view: Relation, action: str, columns: list[Attribute]) -> Iterator[bytes]:
     """Yield statements that do one thing through a view; they are read, and never sent."""
-    name = ".".join(map(_plain, (view.schema, view.name)))
+    name = verbatim(view.schema, view.name)
     if action in ("delete", "truncate"):
         yield f"DELETE FROM {name}".encode()  # noqa: S608  # only read
     for column in columns:
-        spelt = _plain(column.name)
+        spelt = verbatim(column.name)
         if action == "insert":
             yield f"INSERT INTO {name} ({spelt}) VALUES (NULL)".encode()  # noqa: S608  # only read
         else:
             yield f"UPDATE {name} SET {spelt} = NULL".encode()  # noqa: S608  # only read
-
-
-def _plain(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

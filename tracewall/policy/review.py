@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from tracewall.policy.covering import covers_all
 from tracewall.policy.extent import Extents, covered, meet
 from tracewall.policy.fitting import ColumnType
-from tracewall.policy.model import DATA_CHANGES, Denial, Glob, Grant, Mask, Policy, Scan
+from tracewall.policy.model import DATA_CHANGES, Denial, Grant, Mask, Policy, Scan
 from tracewall.policy.reviewed import Remark, Reviewed
 from tracewall.policy.rights import Rights
 from tracewall.policy.rows import held, is_filtered
 from tracewall.policy.uncovered import alike, misfits, opaque, telling
-from tracewall.sql.catalog import Catalog, Relation
+from tracewall.sql.catalog import Catalog
 from tracewall.sql.flow import Column
 
 
@@ -156,20 +157,19 @@ def _broad(seen: Reviewed) -> Iterator[Remark]:
     for grant in seen.policy.grants:
         for glob in grant.tables:
             if not glob.text.partition(".")[0].strip("*"):
-                yield _too_broad(grant, glob, "every schema, those of the future too")
-        everybody = any(not glob.text.strip("*") for glob in grant.groups)
-        if everybody and (grant.lifts or not DATA_CHANGES.isdisjoint(grant.actions)):
+                yield Remark(
+                    "broad", "warning",
+                    f"grants.{grant.name}: '{glob.text}' reaches every schema, those of the future"
+                    " too",
+                    "name the schemas", glob.line, glob.column,
+                )  # fmt: skip
+        if covers_all(grant.groups) and (grant.lifts or not DATA_CHANGES.isdisjoint(grant.actions)):
             what = "lifts masks" if grant.lifts else "lets rows be changed"
             yield Remark(
                 "broad", "warning",
                 f"grants.{grant.name} {what} for everybody who has a token",
                 "name the groups", grant.line,
             )  # fmt: skip
-
-
-def _too_broad(grant: Grant, glob: Glob, what: str) -> Remark:
-    message = f"grants.{grant.name}: '{glob.text}' reaches {what}"
-    return Remark("broad", "warning", message, "name the schemas", glob.line, glob.column)
 
 
 def _recordings(seen: Reviewed) -> Iterator[Remark]:
@@ -203,7 +203,8 @@ def _unheld(seen: Reviewed) -> Iterator[Remark]:
         if not is_filtered(seen.policy, relation) or held(seen.policy, seen.catalog, relation):
             continue
         found = seen.catalog.row_security.get(relation.oid)
-        line = next(g.line for g in seen.policy.grants if g.rows and _about(g, relation, seen))
+        filtering = (grant for grant in seen.policy.grants if grant.rows)
+        line = next(g.line for g in filtering if relation in seen.extents.tables(g))
         if found is not None and found.exempt:
             why = f"for the role {seen.catalog.role}, which is exempt from row-level security"
             help = "log in as the role that the wall uses; it may be no superuser, nor BYPASSRLS"
@@ -211,10 +212,6 @@ def _unheld(seen: Reviewed) -> Iterator[Remark]:
             why, help = "as the policy says", "run what `tracewall rls` prints"
         message = f"the server does not hold the row filters of {relation.qualified} {why}"
         yield Remark("rows", "error", message, f"{help}; until then it is refused", line)
-
-
-def _about(grant: Grant, relation: Relation, seen: Reviewed) -> bool:
-    return relation in seen.extents.tables(grant)
 
 
 def _meeting(seen: Reviewed) -> Iterator[Remark]:

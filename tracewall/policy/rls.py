@@ -17,7 +17,7 @@ from tracewall.policy.rows import (
     others_name,
 )
 from tracewall.sql.catalog import Catalog, Relation
-from tracewall.sql.quoting import comment, done, literal, quoted
+from tracewall.sql.quoting import comment, done, literal, quoted, verbatim
 from tracewall.sql.rowfilter import PRINCIPAL
 
 _NOTE = """\
@@ -160,4 +160,4 @@ def _spelled(table: Relation) -> str:
 
 def _named(table: Relation) -> str:
     """Give a table's name as the text that the server's regclass reads."""
-    return ".".join('"' + each.replace('"', '""') + '"' for each in (table.schema, table.name))
+    return verbatim(table.schema, table.name)

@@ -15,10 +15,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from tracewall.policy.model import Glob, Grant, Policy
+from tracewall.policy.covering import covers
+from tracewall.policy.model import Grant, Policy
 from tracewall.sql.catalog import Catalog, Relation
 from tracewall.sql.rowfilter import Condition
 from tracewall.sql.system import OWN
@@ -58,11 +59,6 @@ def claims_of(policy: Policy) -> tuple[str, ...]:
     """Give the names of the claims that row filters need, besides iss and sub."""
     named = (name for grant in policy.grants if grant.rows for name in grant.rows.claims)
     return tuple(dict.fromkeys(name for name in named if name not in ("iss", "sub")))
-
-
-def covers(globs: Iterable[Glob], name: str) -> bool:
-    """Tell whether one of some patterns matches a name."""
-    return any(glob.matches(name) for glob in globs)
 
 
 def is_about(grant: Grant, relation: Relation) -> bool:

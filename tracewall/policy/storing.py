@@ -37,6 +37,7 @@ def check_write(write: Write, rights: Rights) -> None:
                     named(rule),
                     f"a value of {rights.spelled(source.column)} may not be written into "
                     f"{rights.spelled(write.target)}, which is less protected",
+                    "write literals or parameters",
                 )
             of_other_type = rights.type_of(source.column) != rights.type_of(write.target)
             if not _keeps(rule, source.how, of_other_type):
@@ -100,7 +101,7 @@ def _beneath(column: Column, rights: Rights) -> Iterator[Column]:
     relation = rights.catalog.relations[column[0]]
     if relation.kind != "p":
         return
-    name = next((each.name for each in relation.columns if each.attnum == column[1]), "")
+    name = column_name(relation, column[1])
     for kin in rights.catalog.family[relation.oid]:
         found = kin.column(name)
         if found is not None and _is_beneath(kin, relation, rights):

@@ -10,6 +10,7 @@ from tracewall.policy.model import Glob, Grant, Mask
 from tracewall.policy.reviewed import Remark, Reviewed
 from tracewall.sql.catalog import Relation
 from tracewall.sql.flow import Column
+from tracewall.sql.quoting import verbatim
 from tracewall.sql.statement import Statement, understand
 
 _TEXT = 25
@@ -117,9 +118,7 @@ def opaque(seen: Reviewed) -> Iterator[Remark]:
 
 
 def _followed(view: Relation, seen: Reviewed) -> bool:
-    name = ".".join('"' + each.replace('"', '""') + '"' for each in (view.schema, view.name))
-    # Nothing is sent: it is only read.
-    sql = f"SELECT * FROM {name}".encode()  # noqa: S608  # only read
+    sql = f"SELECT * FROM {verbatim(view.schema, view.name)}".encode()  # noqa: S608  # only read
     told = understand(sql, seen.catalog)
     return isinstance(told, Statement)
 

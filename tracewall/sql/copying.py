@@ -11,6 +11,7 @@ from tracewall.sql.columns import read_columns
 from tracewall.sql.expressions import condition
 from tracewall.sql.flow import NOTHING, UNKNOWN, Write
 from tracewall.sql.grammar import Node, Text, Unparsable
+from tracewall.sql.quoting import verbatim
 from tracewall.sql.reading import Reading
 from tracewall.sql.relations import base_relation
 from tracewall.sql.scope import Item, Named, Scope, Unknowable, under
@@ -72,12 +73,8 @@ def copied_query(sql: bytes, catalog: Catalog) -> str:
     columns = [string(each) for each in body.get("attlist", [])] or [
         column.name for column in relation.columns if not column.generated
     ]
-    table = f"{_quoted(relation.schema)}.{_quoted(relation.name)}"
-    return " ".join(("SELECT", ", ".join(map(_quoted, columns)), "FROM", table))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    table = verbatim(relation.schema, relation.name)
+    return " ".join(("SELECT", ", ".join(map(verbatim, columns)), "FROM", table))
 
 
 def _copy_table(body: Node, log: Reading) -> tuple[Named, ...]:

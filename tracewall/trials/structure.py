@@ -16,8 +16,8 @@ from typing import Any, get_args
 
 from tracewall.policy.meaning import meaning
 from tracewall.policy.model import FREE_ACTIONS, TABLE_ACTIONS, Durability, Grant, Policy
-from tracewall.policy.places import Audit, Enforcement, Limits
 from tracewall.policy.rights import Rights
+from tracewall.policy.settings import Audit, Enforcement, Limits
 from tracewall.sql.catalog import Relation
 from tracewall.trials.differences import Difference, Side, masking, spelled
 from tracewall.trials.format import Party

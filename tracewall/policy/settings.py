@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Durability: TypeAlias = Literal["buffered", "written", "synced"]
-
-
 EnforcementMode: TypeAlias = Literal["enforce", "observe"]
 
 

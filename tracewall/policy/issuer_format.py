@@ -7,7 +7,7 @@ from typing import get_args
 from tracewall.policy.checks import dotted_claim, key_set
 from tracewall.policy.issuers import Actor, Identity, Introspection, Issuer, Provider, Tokens
 from tracewall.policy.kinds import (
-    END,
+    RULE_NAME,
     Choice,
     Duration,
     Flag,
@@ -20,9 +20,6 @@ from tracewall.policy.sections import Key, Many, OneOrMany, Section
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
 """The signature algorithms that tokens are verified by (RFC 7518, 8037, 9864)."""
-
-RULE_NAME = Text("a name of letters, digits, '_' and '-'", rf"^[A-Za-z0-9_-]{{1,63}}{END}")
-"""What a rule of a policy may be called."""
 
 _SHARED = "with this algorithm whoever can check a token can also make one"
 _NO_ALGORITHMS = dict.fromkeys(("HS256", "HS384", "HS512"), _SHARED) | {

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import get_args
 
 from tracewall.policy.checks import recipient, store_url
-from tracewall.policy.kinds import Choice, DottedName, Duration, Flag, GroupName, Size, Text, Whole
+from tracewall.policy.kinds import (
+    CENTURY,
+    MOST_ROWS,
+    RULE_NAME,
+    Choice,
+    DottedName,
+    Duration,
+    Flag,
+    GroupName,
+    Size,
+    Text,
+    Whole,
+)
 from tracewall.policy.model import TABLE_ACTIONS, OnFailure, Recording, RecordingRule
 from tracewall.policy.sections import Key, Many, Section
-from tracewall.policy.trust import RULE_NAME
-
-_CENTURY = 3_155_760_000
-_MANY_ROWS = 2**63 - 1
 
 RECORDING = Section(
     Recording,
@@ -48,16 +56,16 @@ RECORDING_RULE = Section(
             Many(Choice(TABLE_ACTIONS), frozenset),
             "Only statements that do one of these to such a table; left out: all.",
         ),
-        "rows": Key(Whole(_MANY_ROWS), "The most rows of a statement that are recorded."),
+        "rows": Key(Whole(MOST_ROWS), "The most rows of a statement that are recorded."),
         "bytes": Key(Size(), "The most bytes of a statement's rows that are recorded."),
         "rotate_size": Key(
             Size(), "A session goes on in another recording after so many bytes; 0: never."
         ),
         "rotate_interval": Key(
-            Duration(_CENTURY), "A session goes on in another recording after so long; 0: never."
+            Duration(CENTURY), "A session goes on in another recording after so long; 0: never."
         ),
         "keep_for": Key(
-            Duration(_CENTURY), "A recording is pruned so long after its last line; 0: never."
+            Duration(CENTURY), "A recording is pruned so long after its last line; 0: never."
         ),
         "on_failure": Key(
             Choice(get_args(OnFailure)),
