@@ -111,7 +111,7 @@ def _told(stage: Stage, bare: Seen, seen: list[Seen], verdict: Verdict) -> Scene
 
 def _row(seen: Seen) -> tuple[Cell, ...]:
     values = seen.unmasked.total()
-    through = seen.text.seen.total() + seen.text.strays.total()
+    through = seen.text.total
     return (
         Cell(seen.who),
         Cell(f"{seen.text.characters:,}"),

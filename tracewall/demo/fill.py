@@ -48,12 +48,12 @@ def fill(admin_conninfo: str, traces: Iterable[Trace]) -> Filled:
     """
     with psycopg.connect(admin_conninfo) as conn:
         layout = _Layout(*_last_ids(conn))
-        tally = _Tally()
+        filled = Filled(0, 0, 0, 0, (), 0)
         for batch in _batches(layout, traces):
             _send(conn, batch)
-            tally.add(batch)
+            filled = _with(filled, batch)
         _settle(conn, layout)
-    return tally.filled()
+    return filled
 
 
 @dataclass(slots=True)
@@ -67,34 +67,16 @@ class _Batch:
     planted: list[Planted] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What was sent so far."""
-
-    runs: int = 0
-    steps: int = 0
-    messages: int = 0
-    tool_calls: int = 0
-    planted: list[Planted] = field(default_factory=list)
-    planted_count: int = 0
-
-    def add(self, batch: _Batch) -> None:
-        self.runs += len(batch.runs)
-        self.steps += len(batch.steps)
-        self.messages += len(batch.messages)
-        self.tool_calls += len(batch.tool_calls)
-        self.planted += batch.planted[: KEPT - len(self.planted)]
-        self.planted_count += len(batch.planted)
-
-    def filled(self) -> Filled:
-        return Filled(
-            self.runs,
-            self.steps,
-            self.messages,
-            self.tool_calls,
-            tuple(self.planted),
-            self.planted_count,
-        )
+def _with(filled: Filled, batch: _Batch) -> Filled:
+    """Add what a batch has put into the store."""
+    return Filled(
+        filled.runs + len(batch.runs),
+        filled.steps + len(batch.steps),
+        filled.messages + len(batch.messages),
+        filled.tool_calls + len(batch.tool_calls),
+        (*filled.planted, *batch.planted[: KEPT - len(filled.planted)]),
+        filled.planted_count + len(batch.planted),
+    )
 
 
 @dataclass(slots=True)

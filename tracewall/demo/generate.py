@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from itertools import islice
 from random import Random
 from types import MappingProxyType
 from typing import TypeAlias
@@ -13,7 +14,7 @@ from tracewall.demo.fill import Filled, fill
 from tracewall.demo.people import client_address, make_callers
 from tracewall.demo.phrases import CLOSERS, OPENERS, SCENARIOS, WORDS, Scenario, Tool
 from tracewall.demo.secrets import Secret
-from tracewall.demo.trace import Caller, Step, Trace, check_share, plant
+from tracewall.demo.trace import Caller, Step, Trace, check_share, plant, starts
 
 _MODELS = MappingProxyType(
     {
@@ -21,7 +22,6 @@ _MODELS = MappingProxyType(
         "anthropic": ("claude-sonnet-4-0", "claude-3-5-haiku-latest"),
     }
 )
-_BEGIN = datetime(2025, 1, 6, tzinfo=UTC)
 _TURNS = (1, 1, 2, 2, 3, 3, 4)
 
 _Slots: TypeAlias = dict[str, str]
@@ -50,9 +50,7 @@ def made_up_traces(runs: int, *, seed: int = 1, secrets: float = 0.02) -> Iterat
 
 def _traces(runs: int, rng: Random, secrets: float) -> Iterator[Trace]:
     callers = make_callers(rng, tuple(_MODELS))
-    started = _BEGIN
-    for _ in range(runs):
-        started += timedelta(milliseconds=rng.randrange(1000, 90_000))
+    for started in islice(starts(rng), runs):
         yield _Author(rng, secrets).trace(callers, started)
 
 

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, LiteralString, TypeAlias
@@ -118,16 +118,18 @@ def stored(conn: psycopg.Connection[Any]) -> dict[_Place, str]:
 
 
 def unmasked(
-    conn: psycopg.Connection[Any], secret: Mapping[_Place, str], columns: Iterable[str]
+    conn: psycopg.Connection[Any], secret: Mapping[_Place, str], columns: Collection[str]
 ) -> tuple[int, Counter[str]]:
     """Count the values of `columns` that were compared, and by column those not masked."""
-    read, same = 0, Counter[str]()
+    compared, same = 0, Counter[str]()
     for key, column, value in _read(conn, WHOLE):
         original = secret.get(("traces.runs", key, column))
-        if column in columns and original is not None:
-            read += 1
-            same.update([column] if value is not None and original in str(value) else [])
-    return read, same
+        if column not in columns or original is None:
+            continue
+        compared += 1
+        if value is not None and original in str(value):
+            same[column] += 1
+    return compared, same
 
 
 def free_text(conn: psycopg.Connection[Any], table: str) -> Iterator[tuple[_Place, str]]:

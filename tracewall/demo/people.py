@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tracewall.demo.secrets import make_secret
+from tracewall.demo.secrets import DOCUMENTATION_NETS, make_secret
 from tracewall.demo.trace import Caller
 
 TENANTS: tuple[str, ...] = (
@@ -36,5 +36,4 @@ def make_callers(rng: Random, providers: tuple[str, ...]) -> dict[str, list[Call
 
 def client_address(rng: Random) -> str:
     """Draw the address a request came from, out of the ranges kept for documentation."""
-    net = rng.choice(("192.0.2", "198.51.100", "203.0.113"))
-    return f"{net}.{rng.randrange(1, 255)}"
+    return f"{rng.choice(DOCUMENTATION_NETS)}.{rng.randrange(1, 255)}"

@@ -59,9 +59,8 @@ def _short(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut(name: str, value: object) -> object:
-    return (
-        f"{value[:12]}…" if name.rpartition(".")[2] in _LONG and isinstance(value, str) else value
-    )
+    is_hash = name.rpartition(".")[2] in _LONG
+    return f"{value[:12]}…" if is_hash and isinstance(value, str) else value
 
 
 def tampered(stage: Stage) -> tuple[Scene, Proofs]:
@@ -97,7 +96,7 @@ def _forged(stage: Stage, change: Callable[[list[bytes]], list[bytes]]) -> Fault
     """Change a copy of the log and give what verification says, None if it says nothing."""
     with tempfile.TemporaryDirectory(dir=stage.home) as name:
         copy = Path(shutil.copytree(stage.record, Path(name) / "audit"))
-        file = next(iter(sorted(copy.iterdir())))
+        file = min(copy.iterdir())
         file.write_bytes(b"".join(change(file.read_bytes().splitlines(keepends=True))))
         found = verify(copy, head=_head(stage))
     return _first_fault(found)
@@ -136,7 +135,7 @@ def spanned(stage: Stage) -> Scene:
     if stage.spans is None:
         note = "The OpenTelemetry SDK is not installed, so nobody collects spans here."
         return Scene("The span", told, (Note(note),))
-    span = stage.spans.first(tracewall__decision="allowed")
+    span = stage.spans.first("tracewall.decision", "allowed")
     if span is None:
         return Scene("The span", told, (Note("There was none.", "bare"),))
     attributes = {

@@ -13,7 +13,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -25,12 +25,11 @@ import msgspec
 from tracewall.demo.fill import Filled, fill
 from tracewall.demo.people import client_address, make_callers
 from tracewall.demo.secrets import Secret
-from tracewall.demo.trace import Caller, Kind, Step, Trace, check_share, plant
+from tracewall.demo.trace import Caller, Kind, Step, Trace, check_share, plant, starts
 
 LONGEST_LINE = 16 * 1024 * 1024
 """How many bytes a line of a trace file may have, so that a small gzip cannot fill memory."""
 
-_BEGIN = datetime(2025, 1, 6, tzinfo=UTC)
 _GZIP_MAGIC = b"\x1f\x8b"
 _REPLACEMENT = "\ufffd"
 # The first two are the solvers of the grade-school-math data set.
@@ -97,9 +96,7 @@ def read_traces(
 def _traces(path: Path, rng: Random, limit: int | None, secrets: float) -> Iterator[Trace]:
     callers = make_callers(rng, ("openai",))["openai"]
     planter = _Planter(rng, secrets)
-    started = _BEGIN
-    for line in islice(_lines(path), limit):
-        started += timedelta(milliseconds=rng.randrange(1000, 90_000))
+    for line, started in zip(islice(_lines(path), limit), starts(rng), strict=False):
         yield _trace(line, planter, rng.choice(callers), started)
 
 

@@ -21,6 +21,9 @@ _LOWER = "abcdefghijklmnopqrstuvwxyz"
 _UPPER = _LOWER.upper()
 _ALNUM = _DIGITS + _UPPER + _LOWER
 _TOKEN = _ALNUM + "_-"
+DOCUMENTATION_NETS = ("192.0.2", "198.51.100", "203.0.113")
+"""The beginnings of the IPv4 addresses that are kept for documentation (RFC 5737)."""
+
 _FIRST = ("ada", "alan", "barbara", "donald", "edsger", "frances", "grace", "hedy", "katherine")
 _LAST = ("almeida", "brandt", "costa", "dubois", "eriksen", "fischer", "garcia", "kowalski")
 
@@ -124,7 +127,7 @@ def _iban(rng: Random) -> str:
 def _ip(rng: Random) -> str:
     if rng.random() < 0.25:
         return "2001:db8:" + ":".join(f"{rng.randrange(4096, 65536):x}" for _ in range(6))
-    net = rng.choice(("192.0.2", "198.51.100", "203.0.113"))
+    net = rng.choice(DOCUMENTATION_NETS)
     # Three digits each, so that no address is the beginning of another one.
     return f"{net}.{rng.randrange(100, 255)}"
 

@@ -153,7 +153,8 @@ def _outlive(home: Path) -> None:
     while (pid := _process(home)) is not None and _lives(pid):
         if time.monotonic() > deadline:
             raise ServerUnavailable(
-                f"{home / 'postmaster.pid'} names process {pid}, which lives but does not answer"
+                f"{home / 'postmaster.pid'} names process {pid}, which lives but does not answer: "
+                "end it, or, if it is no PostgreSQL, delete that file"
             )
         time.sleep(0.05)
 
@@ -161,10 +162,9 @@ def _outlive(home: Path) -> None:
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        # Of another user's process it is forbidden to ask.
+        return isinstance(error, PermissionError)
     return True
 
 
@@ -208,14 +208,17 @@ def _obstacle(home: Path) -> str | None:
     if len(os.fsencode(home / _SOCKET)) > _SOCKET_PATH_BYTES:
         return f"the path {home} is too long for a Unix socket: choose a shorter one"
     if not home.parent.is_dir():
-        return f"the directory {home.parent} does not exist"
+        return f"the directory {home.parent} does not exist: make it first"
     if home.exists() and not home.is_dir():
-        return f"{home} is not a directory"
+        return f"{home} is not a directory: choose another path"
     if home.is_dir() and any(home.iterdir()) and not (home / "PG_VERSION").exists():
         return f"{home} holds other things: choose an empty directory"
     closed = _closed_parent(home)
     if closed is not None:
-        return f"the server runs as a system user that cannot enter {closed}"
+        return (
+            f"the server runs as a system user that cannot enter {closed}: "
+            f"choose another place, or let others pass (chmod o+x)"
+        )
     return None
 
 
@@ -254,7 +257,9 @@ def _stop(server: EmbeddedServer) -> None:
         os.kill(server.pid, number)
         if _gone(server.directory, seconds=30.0):
             return
-    raise ServerUnavailable(f"the server in {server.directory} (process {server.pid}) lives on")
+    raise ServerUnavailable(
+        f"the server in {server.directory} (process {server.pid}) lives on after 60 seconds: end it"
+    )
 
 
 def _process(home: Path) -> int | None:

@@ -31,11 +31,9 @@ class Spans:
         provider.add_span_processor(SimpleSpanProcessor(kept))
         return cls(provider, kept)
 
-    def first(self, **attributes: str) -> ReadableSpan | None:
-        """Give the first span that has these attributes; ``__`` stands for a dot."""
-        wanted = {name.replace("__", "."): value for name, value in attributes.items()}
+    def first(self, attribute: str, value: str) -> ReadableSpan | None:
+        """Give the first span in which an attribute has this value."""
         for span in self._kept.get_finished_spans():
-            told = span.attributes or {}
-            if all(told.get(name) == value for name, value in wanted.items()):
+            if (span.attributes or {}).get(attribute) == value:
                 return span
         return None

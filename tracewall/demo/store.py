@@ -62,7 +62,7 @@ def _is_plain(conn: psycopg.Connection, role: str) -> bool:
     """Tell whether there is such a role; one with powers of its own is refused."""
     found = conn.execute(_ROLE_POWERS, [role]).fetchone()
     if found is not None and found[0]:
-        raise ValueError("that role has powers of its own: it is not a trace store's")
+        raise ValueError(f'the role "{role}" has powers of its own: it is not a trace store\'s')
     return found is not None
 
 

@@ -34,6 +34,7 @@ _MEND: LiteralString = (
     "UPDATE traces.runs SET status = 'error' WHERE run_id = %s"
     " RETURNING status, user_email, api_key"
 )
+_OVERREACH: LiteralString = "UPDATE traces.runs SET user_email = 'x'"
 _ATTEMPTS: tuple[LiteralString, ...] = (
     "SELECT upper(api_key) FROM traces.runs",
     "SELECT run_id FROM traces.runs WHERE api_key LIKE 'sk-a%'",
@@ -197,8 +198,8 @@ def _mended(stage: Stage, cast: Cast) -> Scene:
                 tuple(map(Cell, ("status", "user_email", "api_key"))),
                 ((Cell(row[0]), Cell(row[1]), Cell(row[2], "masked")),),
             ),
-            Asked("omar", "UPDATE traces.runs SET user_email = 'x'"),
-            _refused(stage, cast.omar, "UPDATE traces.runs SET user_email = 'x'"),
+            Asked("omar", _OVERREACH),
+            _refused(stage, cast.omar, _OVERREACH),
         ),
     )
 

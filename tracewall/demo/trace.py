@@ -7,9 +7,9 @@ from a text then holds the secret too, and each place is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Literal, TypeAlias
 from uuid import UUID
@@ -80,6 +80,14 @@ class Trace:
     attributes: dict[str, object] = field(default_factory=dict)
     prompt_secrets: tuple[Secret, ...] = ()
     answer_secrets: tuple[Secret, ...] = ()
+
+
+def starts(rng: Random) -> Iterator[datetime]:
+    """Give when one run after another starts, seconds apart, without end."""
+    started = datetime(2025, 1, 6, tzinfo=UTC)
+    while True:
+        started += timedelta(milliseconds=rng.randrange(1000, 90_000))
+        yield started
 
 
 def check_share(secrets: float) -> None:

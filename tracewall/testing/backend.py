@@ -141,8 +141,10 @@ class FakeBackend:
     def reset(self) -> None:
         """Forget the answers, and what arrived."""
         with self._lock:
-            for kept in (self._answers, self.received, self.statements, self.everything):
-                kept.clear()
+            self._answers.clear()
+            self.statements.clear()
+            self.received.clear()
+            self.everything.clear()
             self.unanswered.clear()
             self.faults.clear()
 
@@ -170,7 +172,8 @@ class FakeBackend:
         if kind is None and self.faults:
             raise self.faults[0]
         if kind is None and self.unanswered:
-            raise AssertionError(f"no answer was scripted for: {'; '.join(self.unanswered)}")
+            statements = "; ".join(self.unanswered)
+            raise AssertionError(f"no answer was scripted, by on(...), for: {statements}")
 
     # --- what conversations ask -----------------------------------------------------
 

@@ -57,8 +57,9 @@ class Bench:
 
         Args:
             policy: the policy, in TOML.
-            backend: the fake to log in to,
-            conninfo: or a real server, as the service's role; without both, the policy's.
+            backend: the fake to log in to.
+            conninfo: a real server to log in to, as the service's role; without either, the
+                policy's own.
             password: gives the database password.
             clock: gives the time to wall and issuers, in seconds since the epoch.
             **options: more of `Wall.load`'s.

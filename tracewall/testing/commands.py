@@ -123,6 +123,7 @@ class SessionState:
         return f"FETCH {len(rows)}", Table(table.fields, rows)
 
     def _cursors_closed(self, sql: str) -> tuple[str, Table | None] | None:
+        """Close a cursor, or tell whether it is there: psycopg asks before it closes one."""
         if found := _CLOSE.fullmatch(sql):
             self._cursors.pop(_bare(found[1]), None)
             return "CLOSE CURSOR", None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import starmap
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from tracewall.testing import wire
@@ -75,9 +76,11 @@ class _Portal:
 class _Failed(Exception):
     """The answer is an error: what the client sent up to its Sync is skipped."""
 
-    def __init__(self, sqlstate: str, message: str) -> None:
+    def __init__(
+        self, sqlstate: str, message: str, fields: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(message)
-        self.fields = {"S": "ERROR", "V": "ERROR", "C": sqlstate, "M": message}
+        self.fields = {"S": "ERROR", "V": "ERROR", "C": sqlstate, "M": message, **fields}
 
 
 class Conversation:
@@ -172,7 +175,7 @@ class Conversation:
         except (TypeError, ValueError, KeyError) as error:
             # The script is wrong: the test has to hear of it, not a thread.
             self._script.faulty(error)
-            told = _Failed("XX000", "the fake backend's script is wrong").fields
+            told = _Failed("XX000", "the fake backend's script is wrong: see its faults").fields
         self._state.fail()
         self._line.give(wire.problem(told))
         if kind == b"Q":
@@ -260,7 +263,9 @@ class Conversation:
         own = self._state.own(received, lambda inner: self._inner(received, inner, take))
         if own is None:
             self._script.missed(received)
-            raise _Failed("XX000", "the fake backend has no answer for this statement")
+            raise _Failed(
+                "XX000", "the fake backend has no answer for this statement: script it by on(...)"
+            )
         tag, table = own
         return Reply((Told("rows"), Told("tag", tag)), table)
 
@@ -288,9 +293,7 @@ class Conversation:
                 case "notice":
                     self._line.give(wire.problem(part.value, notice=True))
                 case "problem":
-                    failed = _Failed(part.value["C"], part.value["M"])
-                    failed.fields = part.value
-                    raise failed
+                    raise _Failed(part.value["C"], part.value["M"], part.value)
                 case "delay":
                     self._wait(part.value)
                 case "hang up":

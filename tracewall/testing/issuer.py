@@ -249,7 +249,8 @@ def _private(algorithm: str) -> Any:
         case "EdDSA" | "Ed25519":
             return ed25519.Ed25519PrivateKey.generate()
         case _:
-            raise ValueError(f"no key for the algorithm {algorithm!r}")
+            known = "RS256, PS256, ES256, ES384, EdDSA or Ed25519"
+            raise ValueError(f"no key for the algorithm {algorithm!r}: take {known}")
 
 
 def _scheme(algorithm: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tracewall.sql.catalog import FINGERPRINT, QUERIES, Catalog, read
-from tracewall.sql.flow import How
+from tracewall.sql.flow import Flow, How
 from tracewall.sql.statement import Statement, understand
 from tracewall.testing.values import type_oid
 from tracewall.testing.wire import Field
@@ -22,23 +22,23 @@ class Pretended:
     """A catalog of pretended tables: what is answered of it, and what a statement selects.
 
     Args:
-        tables: what there is,
-        database: in which database,
-        role: as whom the wall logs in; all three are nothing to
-        answers: what a real server answered to `QUERIES`, where that is given.
+        tables: what there is.
+        database: the name of the database.
+        role: as whom the wall logs in.
+        answers: what a real server answered to `QUERIES`; it takes the place of all the others.
     """
 
     def __init__(
         self, tables: Tables, database: str, role: str, answers: Sequence[bytes] = ()
     ) -> None:
-        relations = [_relation(at, name, columns) for at, (name, columns) in _numbered(tables)]
+        numbered = enumerate(tables.items(), _FIRST_OID)
+        relations = [_relation(oid, name, columns) for oid, (name, columns) in numbered]
         settings = {"database": database, "role": role, "path": ["pg_catalog", "public"]}
         empty: list[Any] = []
         made = [settings, relations, *[empty] * (len(QUERIES) - 2)]
         told = [answer.decode() for answer in answers] or [json.dumps(each) for each in made]
         self.answers = dict(zip((_bare(query) for query in QUERIES), told, strict=True))
         self.catalog: Catalog = read([answer.encode() for answer in self.answers.values()])
-
         self._fingerprint = json.dumps(settings)
 
     def answer(self, sql: bytes) -> str | None:
@@ -56,7 +56,7 @@ class Pretended:
             for column in relation.columns:
                 if f"{relation.qualified}.{column.name}" == name:
                     return Field(column.name, column.type, relation.oid, column.attnum)
-        raise ValueError(f"the fake backend has no column {name!r}")
+        raise ValueError(f"the fake backend has no column {name!r}: give it by tables={{...}}")
 
     def selected(self, sql: str) -> list[tuple[str, Field | None]]:
         """Give the columns a statement selects: names, and where it is plain what they are."""
@@ -65,7 +65,7 @@ class Pretended:
             return []
         return [(name, self._plain(name, flow)) for name, flow in understood.columns]
 
-    def _plain(self, name: str, flow: Any) -> Field | None:
+    def _plain(self, name: str, flow: Flow) -> Field | None:
         sources = list(flow)
         if len(sources) != 1 or sources[0].how is not How.EXACT:
             return None
@@ -73,10 +73,6 @@ class Pretended:
         relation = self.catalog.relations[oid]
         column = next(column for column in relation.columns if column.attnum == attnum)
         return Field(name, column.type, oid, attnum)
-
-
-def _numbered(tables: Tables) -> Any:
-    return enumerate(tables.items(), _FIRST_OID)
 
 
 def _relation(oid: int, name: str, columns: Mapping[str, str]) -> dict[str, Any]:

@@ -81,12 +81,14 @@ def encoded(value: Any, oid: int, binary: bool) -> bytes | None:
 
 
 def _scalar(value: Any, oid: int, name: str, binary: bool) -> bytes | None:
-    if isinstance(value, str) and name not in ("json", "jsonb") and (not binary or _is_text(name)):
-        return value.encode()
     if isinstance(value, str) and name not in ("json", "jsonb"):
-        raise TypeError("a text form has no binary format")
-    if not binary and isinstance(value, bytes | uuid.UUID):
-        return b"\\x" + value.hex().encode() if isinstance(value, bytes) else str(value).encode()
+        if binary and not _is_text(name):
+            raise TypeError("a text form has no binary format")
+        return value.encode()
+    if not binary and isinstance(value, bytes):
+        return b"\\x" + value.hex().encode()
+    if not binary and isinstance(value, uuid.UUID):
+        return str(value).encode()
     form = Format.BINARY if binary else Format.TEXT
     given = _wrapped(value, name)
     kind = psycopg.adapters.get_dumper_by_oid(oid, form)
