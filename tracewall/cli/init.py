@@ -72,8 +72,8 @@ def init(
     known = catalog(dsn)
     schemas = _schemas(known, chosen)
     asking = not yes and sys.stdin.isatty() and sys.stderr.isatty()
-    told = issuer or (_asked("Issuer of the tokens (their iss)", _ISSUER) if asking else _ISSUER)
-    whom = audience or (_asked("Audience (their aud)", _AUDIENCE) if asking else _AUDIENCE)
+    told = issuer or _asked("Issuer of the tokens (their iss)", _ISSUER, asking)
+    whom = audience or _asked("Audience (their aud)", _AUDIENCE, asking)
     named = tuple(groups) or _groups(asking)
     engine, finder = _detectors()
     more, seen = _looked(dsn, finder, rows, seconds, tuple(schemas))
@@ -87,12 +87,12 @@ def init(
     _complain(text)
     if to_file:
         _write(out, text)
-    elif not as_json:
-        plain(text.rstrip("\n"))
     if as_json:
         answer(_as_json(draft, proposal, seen, "" if to_file else text))
     elif to_file:
         _sum(draft, proposal, seen)
+    else:
+        plain(text.rstrip("\n"))
 
 
 def _schemas(known: Catalog, chosen: Sequence[str]) -> dict[str, int]:
@@ -109,12 +109,12 @@ def _schemas(known: Catalog, chosen: Sequence[str]) -> dict[str, int]:
     return usable
 
 
-def _asked(what: str, usual: str) -> str:
-    return str(click.prompt(what, default=usual, err=True))
+def _asked(what: str, usual: str, asking: bool) -> str:
+    return str(click.prompt(what, default=usual, err=True)) if asking else usual
 
 
 def _groups(asking: bool) -> tuple[str, ...]:
-    told = _asked("Groups that may read (separated by commas)", _GROUP) if asking else _GROUP
+    told = _asked("Groups that may read (separated by commas)", _GROUP, asking)
     return tuple(filter(None, (part.strip() for part in told.split(",")))) or (_GROUP,)
 
 

@@ -10,7 +10,7 @@ import re
 
 from tracewall.masking import confirm
 from tracewall.masking.credentials import harmless
-from tracewall.masking.shape import Shape, Verdict
+from tracewall.masking.shape import Judge, Shape, Verdict
 
 _QUOTES = rb"[\"'`]"
 _NAMES = rb"(?i:passwor[dt]|passwd|passphrase|secret|identified[ ]by)"
@@ -155,29 +155,29 @@ _PGPASS = rb":54[0-9]{2}:[^\t-\r :]{1,63}:[^\t-\r :]{1,63}:[^\t-\r :]{4}"
 _PGPASS_VALUE = re.compile(rb":54[0-9]{2}:[^\s:]{1,63}:[^\s:]{1,63}:(?P<text>[^\s:\"'`]{4,128})")
 
 
-def _pgpass(data: bytes, start: int, floor: int) -> Verdict:
-    hit = _PGPASS_VALUE.match(data, start)
-    return (*hit.span("text"), "password") if hit and not harmless(hit["text"]) else None
-
-
 # As OpenSSL takes passwords: openssl-passphrase-options(1)
 
 _PASSED = rb"-pass(?:in|out)?[ \t=]{1,2}[\"']?pass:[^\t-\r \"']{4}"
 _PASSED_TEXT = re.compile(rb"-pass(?:in|out)?[ \t=]{1,2}[\"']?pass:(?P<text>[^\s\"']{4,512})")
 
 
-def _passed(data: bytes, start: int, floor: int) -> Verdict:
-    hit = _PASSED_TEXT.match(data, start)
-    return (*hit.span("text"), "password") if hit and not harmless(hit["text"]) else None
+def _text_of(pattern: re.Pattern[bytes]) -> Judge:
+    """Judge by a pattern alone: its ``text`` is the password, unless that only holds a place."""
+
+    def judge(data: bytes, start: int, floor: int) -> Verdict:
+        hit = pattern.match(data, start)
+        return (*hit.span("text"), "password") if hit and not harmless(hit["text"]) else None
+
+    return judge
 
 
 SHAPES: tuple[Shape, ...] = (
-    Shape(_PASSED, b"-", _passed, (b"-pass",)),
+    Shape(_PASSED, b"-", _text_of(_PASSED_TEXT), (b"-pass",)),
     Shape(_BESIDE, _FIRST, _beside, _NAME_ANCHORS),
     Shape(_LABEL, b"pPaAtT", _labelled, (b"passwor", b"passphrase", b"api", b"token")),
     Shape(_VALUED, b"pPsStTaA", _valued, (b"passwor", b"passwd", b"secret", b"token", b"api")),
     Shape(_OPTION, b" \t", _option, (b" -", b"\t-")),
     Shape(_COOKIE, b"cC", _cookie, (b"cookie",)),
-    Shape(_PGPASS, b":", _pgpass, (b":54",)),
+    Shape(_PGPASS, b":", _text_of(_PGPASS_VALUE), (b":54",)),
 )
 """Further shapes of the detector of passwords."""

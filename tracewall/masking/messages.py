@@ -95,8 +95,8 @@ class MessageMask:
         return self._any(value, "other", 0)
 
     def part(self, value: object) -> tuple[Any, int]:
-        """Mask what was taken out of such a document."""
-        return self._any(value, "other", 0)
+        """Mask what was taken out of such a document: its shape says as much as that of a whole."""
+        return self.whole(value)
 
     def _any(self, value: Any, kind: str, depth: int) -> tuple[Any, int]:
         """Mask a value that is of a class unless it says itself what it is."""
