@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tracewall.approval.notices import BadSecret, secret_key
+from tracewall.approval.notices import BadSecret, Teller, secret_key
 from tracewall.errors import ApprovalRequired, PolicyError
 
 KEY = b"k" * 32
@@ -66,9 +66,20 @@ def test_requests_are_told_signed_and_again(
             signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
             mac = base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
             assert headers["webhook-signature"] == f"v1,{mac}"
-            assert json.loads(body)["type"] == "approval.requested"
+            told = json.loads(body)
+            assert told["type"] == "approval.requested"
+            assert str(told["timestamp"]) == headers["webhook-timestamp"]
+            assert told["data"].pop("expires_at") > told["timestamp"]
+            assert told["data"] == {
+                "id": asked.value.request_id,
+                "requester": {"issuer": "https://idp.test", "subject": "ann"},
+                "summary": "SELECT public.note",
+                "rules": ["export"],
+            }
         else:
             assert set(json.loads(body)) == {"text"}
+            assert f"{asked.value.request_id} waits for approval" in json.loads(body)["text"]
+        assert headers["content-type"] == "application/json"
 
 
 def test_a_weak_secret_is_refused(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +92,36 @@ def test_a_weak_secret_is_refused(office: Any, monkeypatch: pytest.MonkeyPatch) 
     office.settings = 'webhook = "https://hook.test/"\nwebhook_secret_env = "HOOK"\n'
     with pytest.raises(PolicyError, match="secret"):
         _ = office.wall().desk
+
+
+@pytest.mark.parametrize(("size", "good"), [(23, False), (24, True), (64, True), (65, False)])
+def test_a_secret_has_24_to_64_bytes(size: int, good: bool) -> None:
+    """Standard Webhooks: a secret has between 24 and 64 bytes, both counted in."""
+    text = "whsec_" + base64.b64encode(b"k" * size).decode()
+    if good:
+        assert secret_key(text) == b"k" * size
+    else:
+        with pytest.raises(BadSecret):
+            secret_key(text)
+
+
+def test_only_a_notice_that_failed_is_tried_again() -> None:
+    """Who was told is told once, whoever else is out of reach; after the last delay it is over."""
+    told: list[tuple[str, str]] = []
+    over = threading.Event()
+
+    def reached(event: str, request: Any) -> None:
+        told.append(("reached", event))
+        if event == "glass_broken":
+            over.set()
+
+    def out_of_reach(event: str, request: Any) -> None:
+        told.append(("failed", event))
+        raise OSError(event)
+
+    tell = Teller((reached, out_of_reach), (0.0, 0.01, 0.01))
+    tell("requested", None)  # type: ignore[arg-type]  # these notices look at no request
+    tell("glass_broken", None)  # type: ignore[arg-type]  # the same
+    assert over.wait(30)
+    first = [who for who, event in told if event == "requested"]
+    assert first == ["reached", "failed", "failed", "failed"]
